@@ -1,0 +1,67 @@
+"""Distribution metadata; the settings of tools stand in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="conductor-hooks",
+    version="0.1.0",
+    description="Actionable Events (Hooks) for Studio Conductor as a supervisord event listener",
+    long_description=(HERE / "README.rst").read_text("utf-8"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["listener", "listener.*"]),
+    package_data={"listener.snmp": ["CLOUDIFY-MIB.txt"]},
+    data_files=[
+        ("share/conductor-hooks", ["hooks.conf"]),
+        ("share/conductor-hooks/supervisor.d", ["supervisor.d/conductor-hooks.conf"]),
+    ],
+    entry_points={"console_scripts": ["conductor-hooks = listener.__main__:main"]},
+    install_requires=[
+        # The process that sends the events; the demo and the tests start one.
+        "supervisor>=4.2.5,<5",
+        # Reads hooks.conf, with line numbers.
+        "PyYAML>=6.0,<7",
+        # Decodes received traps, independently of our own encoder.
+        "pysnmp>=7.1.30,<8",
+        # Without it pysnmp can neither authenticate nor encrypt SNMPv3.
+        "cryptography>=42,<51",
+        # Decodes a notification in a quarter of the standard library's time.
+        "msgspec>=0.18.6,<1",
+        # The command line's verbs, options and help.
+        "click>=8.1,<9",
+        # Tables a person can read in any width of terminal.
+        "rich>=13,<16",
+    ],
+    extras_require={
+        "test": [
+            # Runs the tests; the suite's fixtures need nothing else of its kind.
+            "pytest>=8,<10",
+            # Finds the input nobody thought of.
+            "hypothesis>=6.100,<7",
+            # Shows that every branch of the core rooms is run, child processes included.
+            "coverage>=7.6,<8",
+            # The style and the types of the code are tests too.
+            "ruff>=0.9,<1",
+            "mypy>=1.14,<3",
+            "types-PyYAML>=6.0,<7",
+            # A second reader of the MIB file beside net-snmp and libsmi.
+            "pysmi>=1.6,<3",
+        ],
+        "benchmark": [
+            # What the listener is measured against.
+            "superlance>=2,<3",
+        ],
+    },
+    classifiers=[
+        "Environment :: No Input/Output (Daemon)",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: System :: Monitoring",
+    ],
+)
