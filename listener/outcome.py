@@ -1,0 +1,28 @@
+"""How one attempt at a hook ended.
+
+Owns the four words that everything else uses for it: done, failed, timed out, interrupted.
+Knows nothing of how actions run; the dispatcher makes Outcomes, logs and answers show them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+State = Literal["done", "failed", "timed out", "interrupted"]
+
+
+class Outcome(NamedTuple):
+    """The end of one attempt.
+
+    `text` is what the action had to say: a function's return value, where a trap went, or the
+    reason why it failed. `details` is a traceback or ''. `seconds` is wall-clock time.
+    """
+
+    state: State
+    text: str
+    seconds: float
+    details: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        return self.state == "done"
