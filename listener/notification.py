@@ -1,0 +1,77 @@
+"""A workflow notification, as Studio Conductor publishes it.
+
+Owns the names that Conductor uses: its event types, the fields of a notification's context, and
+the hook context that functions are called with. Reads no JSON (payload.py does) and does no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+EVENT_TYPES = (
+    "workflow_queued",
+    "workflow_started",
+    "workflow_succeeded",
+    "workflow_failed",
+    "workflow_cancelled",
+)
+"""All that Conductor publishes; a resumed execution publishes workflow_started again."""
+
+CONTEXT_FIELDS: Mapping[str, type] = {
+    "message_type": str,
+    "is_system_workflow": bool,
+    "blueprint_id": str,
+    "deployment_id": str,
+    "execution_id": str,
+    "workflow_id": str,
+    "tenant_name": str,
+    "event_type": str,
+    "timestamp": str,
+}
+"""The fields of a hook context that hold one value each, with its type; any of them may be None."""
+
+TOKEN = re.compile(r"ctok-[\w-]+")
+"""A rest_token, wherever somebody has put one."""
+
+_EXPECTED_FIELDS = ("execution_id", "workflow_id", "tenant_name", "deployment_id")
+"""What every notification of Conductor's has in its context (deployment_id may be None)."""
+
+
+class Notification(NamedTuple):
+    """One notification: `event_type` and `context` are always there, anything else may be None.
+
+    `timestamp`, `text` and `arguments` hold whatever stood there, of whatever JSON type.
+    """
+
+    event_type: str
+    context: Mapping[str, Any]
+    timestamp: Any = None
+    text: Any = None
+    arguments: Any = None
+    id: str | None = None
+
+    def hook_context(self) -> dict[str, Any]:
+        """What a hook's function gets as its first argument: a new dict, the original's exactly.
+
+        The message's context without `tenant`, plus tenant_name, event_type, timestamp and
+        arguments (None where the notification has none). It holds the rest_token: never log it.
+        """
+        context = dict(self.context)
+        tenant = context.pop("tenant", None)
+        if isinstance(tenant, (dict, Mapping)):
+            context["tenant_name"] = tenant.get("name", context.get("tenant_name"))
+        else:
+            context.setdefault("tenant_name", None)
+        context["event_type"] = self.event_type
+        context["timestamp"] = self.timestamp
+        context["arguments"] = self.arguments
+        return context
+
+    def missing_fields(self) -> list[str]:
+        """The fields that Conductor always sends and this notification lacks."""
+        missing = [field for field in _EXPECTED_FIELDS if field not in self.context]
+        if "tenant_name" in missing and isinstance(self.context.get("tenant"), Mapping):
+            missing.remove("tenant_name")
+        return missing
