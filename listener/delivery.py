@@ -1,0 +1,142 @@
+"""One hand-over of a notification: what was handed over, by whom, and how another one is recognised.
+
+Owns the delivery key. It stores nothing and runs nothing; serving.py and the recording make
+Deliveries, the dispatcher accepts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from listener import payload
+from listener.entry import Attempt, Entry, EntryState, storable
+from listener.errors import UnreadableNotification
+from listener.hooks import HOOK_FAILED
+from listener.losses import Serials
+from listener.notification import TOKEN, Notification
+
+_NO_NOTIFICATION = Notification("", {})
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """`problem` tells why it is no notification that can be read; '' when it is one.
+
+    `body` is the JSON as it came, but for the rest_token. `key` is None for one that would not be
+    recognised if it came again. `origin` is for the log.
+    """
+
+    notification: Notification
+    body: str
+    source: str
+    origin: str
+    key: str | None = None
+    serials: str | None = None
+    problem: str = ""
+
+
+def read(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
+    """The Delivery of a notification's JSON.
+
+    `serials` are None when no supervisord has numbered it: frames that are piped in are never taken
+    for redeliveries, unless the notification has an id of its own.
+    """
+    try:
+        notification = payload.decode(text)
+    except UnreadableNotification as error:
+        return unreadable(text, str(error), source, origin, serials)
+    number = storable(notification.id) if notification.id else serials and serials.event
+    key = number and f"{number} {_digest(text)}"
+    body = without(storable(text), rest_token_of(notification))
+    return Delivery(notification, body, source, origin, key, serials and str(serials))
+
+
+def rest_token_of(notification: Notification) -> str | None:
+    """The secret in a notification; None when it has none."""
+    token = notification.context.get("rest_token")
+    return storable(token) if isinstance(token, str) and token else None
+
+
+def unreadable(text: str, problem: str, source: str, origin: str, serials: Serials | None) -> Delivery:
+    """The Delivery of a text that is no notification."""
+    key = serials and f"{serials.event} {_digest(text)}"
+    body = storable(TOKEN.sub("ctok-…", text))
+    return Delivery(_NO_NOTIFICATION, body, source, origin, key, serials and str(serials), problem)
+
+
+def as_entry(delivery: Delivery, now: float, state: EntryState) -> Entry:
+    """The entry for a delivery, with no runs yet."""
+    notification = delivery.notification
+    execution_id = notification.context.get("execution_id")
+    return Entry(
+        0,
+        now,
+        delivery.source,
+        "unreadable" if delivery.problem else state,
+        delivery.body,
+        delivery.key,
+        delivery.serials,
+        storable(notification.event_type) or None,
+        storable(execution_id) if isinstance(execution_id, str) else None,
+        rest_token_of(notification),
+        error=delivery.problem,
+    )
+
+
+def hook_failed(
+    notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
+) -> Delivery:
+    """What hooks on hook_failed get: the notification's context, and what has failed for good."""
+    context = {
+        **notification.context,
+        "hook": hook,
+        "error": attempts[-1].text or attempts[-1].state,
+        "attempts": len(attempts),
+    }
+    value = {
+        "event_type": HOOK_FAILED,
+        "context": context,
+        "timestamp": notification.timestamp,
+        "message": {"text": notification.text, "arguments": notification.arguments},
+    }
+    found = read(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
+    # One for each end of the run, however often the journal has to be asked to keep it.
+    return msgspec.structs.replace(found, key=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
+
+
+def without(text: str, token: str | None) -> str:
+    """The JSON text without a rest_token, wherever it stands; the key stays, with an empty text."""
+    if token is None:
+        return text
+    literal = f'"{token}"'
+    if text.count(token) == text.count(literal) == 1 and "\\u" not in text and "/" not in token:
+        return text.replace(literal, '""')
+    try:  # it stands there more than once, or may be written with escapes
+        value = json.loads(text)
+        value = _erased(value, token) if len(token) >= _TELLING else value
+        value["context"]["rest_token"] = ""
+        return json.dumps(value)
+    except RecursionError:  # no workflow nests so deep
+        return text.replace(token, "")
+
+
+_TELLING = 20  # characters, half of what a token has; what is shorter stands in many a text by chance
+
+
+def _erased(value: Any, token: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(token, "")
+    if isinstance(value, list):
+        return [_erased(item, token) for item in value]
+    if isinstance(value, dict):
+        return {key.replace(token, ""): _erased(item, token) for key, item in value.items()}
+    return value
+
+
+def _digest(text: str) -> str:
+    data = text.rstrip().encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
