@@ -1,0 +1,1 @@
+"""A warm child interpreter that runs other people's functions: pool.py is our side, child.py its."""

@@ -1,0 +1,281 @@
+"""Our side of the child interpreters: starts them, asks them, ends them.
+
+Owns the processes, their pipes and every time limit. A Worker is one warm child; when it fails to
+answer in time it is killed with its whole process group, and the next question starts a new one.
+It knows no hook: actions/function.py puts the questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from listener import log
+from listener.errors import ActionFailed, ActionTimedOut
+
+_log = logging.getLogger(__name__)
+
+_CHILD = os.path.join(os.path.dirname(__file__), "child.py")
+_PICKLE_PROTOCOL = 4  # the newest that Python 3.6 reads
+_READ_BYTES = 65536
+_MOMENT_S = 0.5
+_RELEASE_S = 1.0
+_LOOK_S = 0.02
+_MAX_ANSWER = 1 << 20
+_AFTER = "a program left behind by a hook"
+MAX_OUTPUT = 65536
+"""Bytes of one call's output that are logged; a function that prints more is cut, not stopped."""
+
+
+class Worker:
+    """One warm child interpreter, started when it is first needed and again after it was lost.
+
+    `python` is the interpreter to run, `python_path` goes in front of its sys.path. The child has
+    our environment, because the original's hooks ran inside the process and saw it too.
+    """
+
+    def __init__(self, python: str, python_path: tuple[str, ...] = ()) -> None:
+        self._python = python
+        self._python_path = python_path
+        self._child: _Child | None = None
+
+    def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
+        """The child's answer. `label` names the question in the log, in front of its output.
+
+        Raises ActionTimedOut when it takes longer than `timeout_s`, ActionFailed when the child
+        ends before it answers or cannot be started.
+        """
+        deadline = time.monotonic() + timeout_s
+        child = self._child = self._living_child()
+        failure: ActionFailed | ActionTimedOut
+        try:
+            return child.exchange(request, deadline, label)
+        except TimeoutError:
+            failure = ActionTimedOut(
+                f"no end within {timeout_s:g} s; the function and the programs it started were killed"
+            )
+        except (EOFError, OSError):
+            how = child.how_it_ended()
+            failure = ActionFailed(f"the child interpreter {self._python} {how} before it answered")
+        except ValueError:
+            failure = ActionFailed(f"the child interpreter {self._python} answered with nonsense")
+        self._child = None
+        child.kill(label)
+        raise failure
+
+    def _living_child(self) -> _Child:
+        self.drain()
+        if self._child is not None and self._child.has_ended:
+            _log.warning("the child interpreter %s ended while it was idle", self._python)
+            self.close()
+        return self._child or _Child(self._python, self._python_path)
+
+    def drain(self) -> None:
+        """Log what has been printed since the last question, by threads or programs left behind."""
+        if self._child is not None:
+            self._child.output.drain(_AFTER)
+            self._child.output.end_call(_AFTER)
+
+    def close(self, label: str = _AFTER) -> None:
+        """Let go of the child; it and its group end within a second. Safe to call twice.
+
+        `label` stands in the log in front of what it prints while it ends.
+        """
+        if self._child is not None:
+            self._child.release(label)
+            self._child = None
+
+
+class _Child:
+    """A running child process with its three pipes: requests, answers, output."""
+
+    def __init__(self, python: str, python_path: tuple[str, ...]) -> None:
+        request_reader, self._requests = os.pipe()
+        self._answers, answer_writer = os.pipe()
+        output_reader, output_writer = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-u", "-X", "faulthandler", _CHILD,
+                 str(request_reader), str(answer_writer), *python_path],
+                stdin=subprocess.DEVNULL,
+                stdout=output_writer,
+                stderr=output_writer,
+                pass_fds=(request_reader, answer_writer),
+                start_new_session=True,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            for fd in (self._requests, self._answers, output_reader):
+                os.close(fd)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ActionFailed(
+                f"the interpreter {python} cannot be started: {reason};"
+                " correct 'listener: python' in hooks.conf"
+            ) from error
+        finally:
+            for fd in (request_reader, answer_writer, output_writer):
+                os.close(fd)
+        for fd in (self._requests, output_reader):
+            os.set_blocking(fd, False)
+        self._number = 0  # of the request in hand
+        self.output = _Output(output_reader)
+        self._poll = select.poll()
+        self._poll.register(self._answers, select.POLLIN)
+        self._poll.register(output_reader, select.POLLIN)
+
+    def exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
+        """Send the request, gather the output, return the answer.
+
+        Raises TimeoutError; EOFError or OSError when the child has ended, ValueError when it talks
+        nonsense.
+        """
+        self._number += 1
+        body = pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL)
+        message = memoryview(struct.pack(">I", len(body)) + body)
+        message = message[self._send(message) :]
+        if message:
+            self._poll.register(self._requests, select.POLLOUT)
+        answer = bytearray()
+        while True:
+            for fd, _ in self._wait(deadline):
+                if fd == self._requests:
+                    message = message[self._send(message) :]
+                    if not message:
+                        self._poll.unregister(self._requests)
+                elif fd == self.output.fd:
+                    if not self.output.drain(label):
+                        self._poll.unregister(fd)
+                elif self._receive(answer):
+                    self.output.drain(label)
+                    self.output.end_call(label)
+                    return self._decoded(answer)
+
+    def _wait(self, deadline: float) -> list[tuple[int, int]]:
+        """What can be read or written now; a wait that takes long lets the log out first."""
+        remaining_s = deadline - time.monotonic()
+        if remaining_s > log.PAUSE_S:
+            if ready := self._poll.poll(log.PAUSE_S * 1000):
+                return ready
+            log.flush()
+            remaining_s = deadline - time.monotonic()
+        if remaining_s > 0 and (ready := self._poll.poll(remaining_s * 1000)):
+            return ready
+        raise TimeoutError
+
+    def _send(self, message: memoryview) -> int:
+        try:
+            return os.write(self._requests, message)
+        except BlockingIOError:
+            return 0
+
+    def _receive(self, answer: bytearray) -> bool:
+        """Take in a part of the answer; whether it is whole now."""
+        part = os.read(self._answers, _READ_BYTES)
+        if not part:
+            raise EOFError
+        answer += part
+        if len(answer) < 4:
+            return False
+        size: int = struct.unpack_from(">I", answer)[0]
+        if size > _MAX_ANSWER:
+            raise ValueError(f"an answer of {size} bytes")
+        return len(answer) >= 4 + size
+
+    def _decoded(self, answer: bytearray) -> dict[str, Any]:
+        value = json.loads(answer[4:])
+        if not isinstance(value, dict) or value.get("id") != self._number:
+            raise ValueError("not the answer to this request")
+        return value
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def how_it_ended(self) -> str:
+        """Whether the child has ended by itself, in words. Its pipes close a moment before it does."""
+        try:
+            status = self._process.wait(_MOMENT_S)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        if status >= 0:
+            return f"exited with status {status}"
+        known = [signum.name for signum in signal.Signals if signum == -status]
+        return f"was ended by {known[0] if known else f'signal {-status}'}"
+
+    def kill(self, label: str) -> None:
+        """End the child and its whole group now."""
+        self._kill_group()
+        self.release(label)
+
+    def release(self, label: str) -> None:
+        """Let the child end by itself, which its watcher makes sure of within half a second."""
+        os.close(self._requests)
+        deadline = time.monotonic() + _RELEASE_S
+        while not self.has_ended and time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LOOK_S)
+            self.output.drain(label)  # or a full pipe would keep it from ending
+        if not self.has_ended:
+            self._kill_group()
+        self.output.drain(label)
+        self.output.end_call(label)
+        for fd in (self._answers, self.output.fd):
+            os.close(fd)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it is gone already
+            os.killpg(self._process.pid, signal.SIGKILL)
+        try:
+            self._process.wait(_RELEASE_S)
+        except subprocess.TimeoutExpired:  # it hangs inside the kernel, in a file system perhaps
+            _log.warning("process %d does not end although it was killed", self._process.pid)
+
+
+class _Output:
+    """The child's stdout and stderr: whole lines go to the log, up to MAX_OUTPUT bytes a call."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._rest = b""
+        self._taken = 0
+
+    def drain(self, label: str) -> bool:
+        """Log what has been written so far; False once nobody can write any more.
+
+        Reads a bounded amount, so that a flood cannot hold up the clock.
+        """
+        for _ in range(16):
+            try:
+                data = os.read(self.fd, _READ_BYTES)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            room = max(0, MAX_OUTPUT - self._taken)
+            self._taken += len(data)
+            *lines, self._rest = (self._rest + data[:room]).split(b"\n")
+            for line in lines:
+                self._log(label, line)
+        return True
+
+    def end_call(self, label: str) -> None:
+        """A new call may print MAX_OUTPUT bytes again."""
+        if self._rest:
+            self._log(label, self._rest)
+        if self._taken > MAX_OUTPUT:
+            _log.warning("%s: printed %d bytes; what follows the first %d was dropped",
+                         label, self._taken, MAX_OUTPUT)  # fmt: skip
+        self._rest = b""
+        self._taken = 0
+
+    def _log(self, label: str, line: bytes) -> None:
+        _log.info("%s | %s", label, line.decode("utf-8", "replace").rstrip("\r"))
