@@ -1,0 +1,49 @@
+"""What a hook can do: the Action contract, and one room for each built-in action.
+
+An action does one hook's work for one notification, in the listener's process, before the event is
+answered. It never looks at the journal or at other hooks; the dispatcher runs it and judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from listener.hooks import Hook
+from listener.notification import Notification
+
+
+class Call(NamedTuple):
+    """One attempt at a hook: what to work with. `received_at` is Unix time in seconds."""
+
+    hook: Hook
+    notification: Notification
+    hook_context: Mapping[str, Any]
+    received_at: float
+
+
+class Fault(NamedTuple):
+    """Something that will make an action fail: the input it is about, or None, and the reason.
+
+    `is_certain` is False when it need not be so where and when the hook runs.
+    """
+
+    input: str | None
+    reason: str
+    is_certain: bool = True
+
+
+class Action(Protocol):
+    def run(self, call: Call) -> str:
+        """Do the work within the hook's `timeout_s`; return what to log about it, or ''.
+
+        Raises ActionFailed or ActionTimedOut. Any other exception counts as failed too.
+        """
+        ...
+
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        """What would make the hook fail, as far as it can be seen without doing the work.
+
+        `may_import` allows running the code of modules that the hook names.
+        """
+        ...

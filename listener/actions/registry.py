@@ -1,0 +1,52 @@
+"""Every action there is, opened and closed together.
+
+Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, else
+an importable function. serving.py and the verbs open one; the dispatcher and check.py ask it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from listener.actions import Action, snmp_trap
+from listener.actions.function import FunctionAction
+from listener.actions.snmp_trap import SnmpTrapAction
+from listener.hooks import Hook, ListenerSettings
+
+
+class Actions:
+    """A context manager; leaving it ends the child interpreters and closes the sockets."""
+
+    def __init__(self, settings: ListenerSettings) -> None:
+        request_ids = itertools.count(int.from_bytes(os.urandom(4), "big"))
+        self._function = FunctionAction(settings)
+        self._snmp_trap = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31)
+        self._builtins: Mapping[str, Action] = {snmp_trap.NAME: self._snmp_trap}
+
+    def of(self, hook: Hook) -> Action:
+        """The action that does this hook's work."""
+        return self._builtins.get(hook.implementation, self._function)
+
+    def is_repeatable(self, hook: Hook) -> bool:
+        """Whether running the hook twice does no harm: as it says itself, else only traps are."""
+        return hook.implementation in self._builtins if hook.repeatable is None else hook.repeatable
+
+    def drain(self) -> None:
+        """Log what programs that functions left behind have printed since."""
+        self._function.drain()
+
+    def __enter__(self) -> Actions:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._function.close()
+        self._snmp_trap.close()

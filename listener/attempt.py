@@ -1,0 +1,56 @@
+"""One attempt at one hook: run its action, judge how it ended, tell the log.
+
+It is the funnel where any exception of an action becomes an Outcome, so that one failing hook never
+stops the next. It knows no journal; the dispatcher calls it.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+from listener import log
+from listener.actions import Call
+from listener.actions.registry import Actions
+from listener.errors import ActionFailed, ActionTimedOut
+from listener.outcome import Outcome
+
+_log = log.logger(__name__)
+
+
+def attempt(actions: Actions, call: Call, about: str) -> Outcome:
+    """Do the hook's work, once. `about` tells in the log which notification it is for."""
+    hook = call.hook
+    _log.info(
+        "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
+        loggable(call.notification.event_type), hook.implementation, hook.name, about,
+    )  # fmt: skip
+    outcome = _outcome(actions, call)
+    if outcome.is_done:
+        _log.info("hook %s: done in %.3f s%s (%s)", hook.name, outcome.seconds,
+                  outcome.text and f", {outcome.text}", about)  # fmt: skip
+    else:
+        _log.error("hook %s: %s after %.3f s: %s (%s)%s", hook.name, outcome.state,
+                   outcome.seconds, outcome.text, about,
+                   outcome.details and f"\n{outcome.details}")  # fmt: skip
+    return outcome
+
+
+def _outcome(actions: Actions, call: Call) -> Outcome:
+    began = time.monotonic()
+    try:
+        text = actions.of(call.hook).run(call)
+    except ActionTimedOut as error:
+        return Outcome("timed out", str(error), time.monotonic() - began)
+    except ActionFailed as error:
+        return Outcome("failed", str(error), time.monotonic() - began, error.details)
+    except Exception as error:  # the funnel: whatever an action raises is its outcome
+        reason = f"{type(error).__name__}: {error}"
+        return Outcome("failed", reason, time.monotonic() - began, traceback.format_exc())
+    return Outcome("done", text, time.monotonic() - began)
+
+
+def loggable(value: object) -> str:
+    """A field of a notification as one short line, whatever somebody has put there."""
+    text = str(value)[:80]
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -1,0 +1,282 @@
+"""The journal: what was accepted, what was done about it, what is still to be done.
+
+The only SQL. Owns one SQLite file in the state directory, its schema, and the promise that a row is on
+record when a method has returned. It runs nothing and never waits for a file that cannot be written: it
+raises StateError, and the dispatcher decides. Any process may open it; SQLite keeps them apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from listener.entry import UNSETTLED, Entry, Run
+from listener.journal_file import JournalFile
+
+FILE = "journal.db"
+DURABILITY = "durability"
+"""The note of the listener's setting, for whoever else writes."""
+DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
+_PRUNED_AT_ONCE = 200
+_COLUMNS = ", ".join(Entry.__struct_fields__)
+_RUNS = msgspec.json.Decoder(tuple[Run, ...])
+
+
+class Filters(NamedTuple):
+    """Which entries are wanted; what is empty lets all pass. `since` is Unix time."""
+
+    states: tuple[str, ...] = ()
+    event_type: str = ""
+    execution_id: str = ""
+    since: float = 0.0
+
+    def let_pass(self, entry: Entry) -> bool:
+        """Whether an entry is wanted."""
+        return (
+            (not self.states or entry.state in self.states)
+            and (not self.event_type or entry.event_type == self.event_type)
+            and (not self.execution_id or entry.execution_id == self.execution_id)
+            and entry.received_at >= self.since
+        )
+
+
+class Journal:
+    """The journal of one state directory. `power_safe`: every commit outlives a loss of power, too.
+
+    Opened when first used, and again after an error. Methods raise StateError.
+    """
+
+    keeps = True
+
+    def __init__(self, folder: str, *, power_safe: bool = False) -> None:
+        self.file = JournalFile(os.path.join(folder, FILE), power_safe=power_safe)
+
+    def open(self) -> None:
+        """Make or open the file. Raises NewerSchema, too, which only an upgrade ends."""
+        with self.file.guard():
+            self.file.opened()
+
+    def accept(self, entry: Entry) -> int | None:
+        """Store a new entry and return its id; None when one with its key is there already."""
+        with self.file.guard():
+            return _insert(self.file.opened(), entry)
+
+    def accept_all(
+        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
+    ) -> list[int | None]:
+        """Like `accept` for each, and `note`, in one transaction."""
+        with self.file.guard(), self.file.transaction() as connection:
+            if note is not None:
+                connection.execute(_NOTE, note)
+            return [_insert(connection, entry) for entry in entries]
+
+    _SAVE = (
+        "UPDATE entries SET state = ?, rest_token = ?, runs = ? WHERE id = ?"
+        " AND state IN ('pending', 'running')"
+    )
+
+    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
+        """Record what became of an unsettled entry, and accept what follows from it: their ids.
+
+        None, and nothing is recorded, when it is no longer unsettled: somebody has dropped it.
+        """
+        values = (
+            entry.state,
+            None if entry.is_settled else entry.rest_token,
+            _encoded(entry.runs),
+            entry.id,
+        )
+        with self.file.guard():
+            if not follow_ups:
+                return [] if self.file.opened().execute(self._SAVE, values).rowcount else None
+            with self.file.transaction() as connection:
+                if not connection.execute(self._SAVE, values).rowcount:
+                    return None
+                return [_insert(connection, follow_up) for follow_up in follow_ups]
+
+    def find(self, key: str) -> Entry | None:
+        """The entry with this key."""
+        return next(self._select("key = ?", key), None)
+
+    def has_other(self, number: str, entry_id: int) -> bool:
+        """Whether another entry than this one has the same number in its key, and another digest."""
+        query = "SELECT key FROM entries WHERE key > ? AND key < ? AND id != ?"
+        with self.file.guard():
+            rows = self.file.opened().execute(query, (f"{number} ", f"{number}!", entry_id))
+            return any(key.rpartition(" ")[0] == number for (key,) in rows)
+
+    def get(self, entry_id: int) -> Entry | None:
+        """The entry with this id."""
+        return next(self._select("id = ?", entry_id), None)
+
+    def is_changed(self) -> bool:
+        """Whether another process has written to it since this was last asked."""
+        with self.file.guard():
+            return self.file.is_changed()
+
+    def mend(self) -> bool:
+        """Whether the file had been removed; if so, all that was in it is in a new one now."""
+        if not self.file.was_removed():
+            return False
+        self.file.restore()
+        return True
+
+    def unsettled(self) -> list[Entry]:
+        """All that is pending or running, the oldest first."""
+        return list(self._select("state IN ('pending', 'running') ORDER BY id"))
+
+    def _select(self, condition: str, *values: object) -> Iterator[Entry]:
+        with self.file.guard():
+            query = f"SELECT {_COLUMNS} FROM entries WHERE {condition}"  # noqa: S608 - constants
+            for row in self.file.opened().execute(query, values):
+                yield _entry(row)
+
+    def newest(self, filters: Filters, limit: int) -> list[Entry]:
+        """The entries that pass all filters, newest first, at most `limit`."""
+        conditions = {
+            f"state IN ({', '.join('?' for _ in filters.states)})": filters.states,
+            "event_type = ?": filters.event_type and (filters.event_type,),
+            "execution_id = ?": filters.execution_id and (filters.execution_id,),
+            "received_at >= ?": filters.since and (filters.since,),
+        }
+        used = {condition: values for condition, values in conditions.items() if values}
+        values = itertools.chain(*used.values(), (limit,))
+        return list(self._select(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values))
+
+    def after(self, entry_id: int) -> list[Entry]:
+        """Some entries with a higher id, the oldest first; [] when there are none."""
+        return list(self._select("id > ? ORDER BY id LIMIT 1000", entry_id))
+
+    _REOPEN = (
+        "UPDATE entries SET state = 'pending', runs = ? WHERE id = ?"
+        " AND state NOT IN ('pending', 'running')"
+    )
+
+    def reopen(self, entry: Entry) -> bool:
+        """Make a settled entry pending, with these runs; whether it was settled."""
+        with self.file.guard():
+            cursor = self.file.opened().execute(self._REOPEN, (_encoded(entry.runs), entry.id))
+            return cursor.rowcount == 1
+
+    _DROP = (
+        "UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ?"
+        " AND state IN ('pending', 'failed', 'interrupted', 'unreadable')"  # DROPPABLE
+    )
+
+    def drop(self, entry_id: int) -> bool:
+        """Give an entry up; whether there was anything to give up."""
+        with self.file.guard():
+            return self.file.opened().execute(self._DROP, (entry_id,)).rowcount == 1
+
+    def last_serials(self) -> str | None:
+        """The serials of the newest entry that supervisord has numbered."""
+        query = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
+        with self.file.guard():
+            row = self.file.opened().execute(query).fetchone()
+            return row and str(row[0])
+
+    def note(self, name: str, value: str) -> None:
+        """Keep a small text under a name; another one of that name is replaced."""
+        with self.file.guard():
+            self.file.opened().execute(_NOTE, (name, value))
+
+    def noted(self, name: str) -> str | None:
+        """The text kept under a name."""
+        with self.file.guard():
+            row = (
+                self.file.opened().execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+            )
+            return row and str(row[0])
+
+    def prune(self, after: int, *, older_than: float, keep: int) -> int:
+        """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
+
+        Looks at a few of those with an id above `after`; returns the `after` to go on with, 0 when
+        the rest is to be kept.
+        """
+        with self.file.guard():
+            connection = self.file.opened()
+            [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
+            rows = connection.execute(
+                "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",
+                (after, _PRUNED_AT_ONCE),
+            ).fetchall()
+            old = [row for row in rows if row[1] < older_than or row[0] <= newest - keep]
+            # The newest one stays, or its id would be given once more.
+            ids = [(row[0],) for row in old if row[2] not in UNSETTLED and row[0] != newest]
+            if ids:
+                with self.file.transaction():
+                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
+            return old[-1][0] if old and len(old) == _PRUNED_AT_ONCE else 0
+
+
+class NoJournal:
+    """What stands in for the journal where there is none: nothing is kept, so nothing is recognised."""
+
+    keeps = False
+
+    def accept(self, entry: Entry) -> int | None:
+        return 0
+
+    def accept_all(
+        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
+    ) -> list[int | None]:
+        return [0 for _ in entries]
+
+    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
+        return [None for _ in follow_ups]
+
+    def find(self, key: str) -> Entry | None:
+        return None
+
+    def get(self, entry_id: int) -> Entry | None:
+        return None
+
+    def has_other(self, number: str, entry_id: int) -> bool:
+        return False
+
+    def unsettled(self) -> list[Entry]:
+        return []
+
+    def note(self, name: str, value: str) -> None:
+        return None
+
+    def prune(self, after: int, *, older_than: float, keep: int) -> int:
+        return 0
+
+    def mend(self) -> bool:
+        return False
+
+    def is_changed(self) -> bool:
+        return False
+
+
+def _insert(connection: sqlite3.Connection, entry: Entry) -> int | None:
+    values = (
+        entry.received_at, entry.source, entry.state, entry.body, entry.key, entry.serials,
+        entry.event_type, entry.execution_id, None if entry.is_settled else entry.rest_token,
+        _encoded(entry.runs), entry.error,
+    )  # fmt: skip
+    cursor = connection.execute(_INSERT, values)
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_INSERT = (
+    "INSERT OR IGNORE INTO entries (received_at, source, state, body, key, serials, event_type,"
+    " execution_id, rest_token, runs, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _encoded(runs: tuple[Run, ...]) -> str:
+    return msgspec.json.encode(runs).decode()
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    values: list[Any] = [*row[:-2], _RUNS.decode(row[-2]), row[-1]]
+    return Entry(*values)

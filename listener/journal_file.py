@@ -1,0 +1,256 @@
+"""The journal's file: opened, brought to the newest schema, opened again after an error.
+
+Owns the SQLite connection, the schema and its versions, and what is said of a file that cannot be used.
+journal.py alone works with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from listener.errors import HooksError, StateError
+from listener.state_dir import open_file
+
+_LOCKED_S = 5.0
+_LOCKED_LOOK_S = 0.01
+_BESIDE = ("-wal", "-shm")
+_CHECKPOINT_PAGES = 4000  # 16 MB; each checkpoint waits for the disk, a quarter as often as by default
+
+
+class NewerSchema(HooksError):
+    """A newer conductor-hooks has written this journal."""
+
+
+_SCHEMAS = (
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        received_at REAL NOT NULL,
+        source TEXT NOT NULL,
+        state TEXT NOT NULL,
+        body TEXT NOT NULL,
+        key TEXT,
+        serials TEXT,
+        event_type TEXT,
+        execution_id TEXT,
+        rest_token TEXT,
+        runs TEXT NOT NULL,
+        error TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX entries_by_key ON entries (key) WHERE key IS NOT NULL;
+    CREATE INDEX entries_unsettled ON entries (id) WHERE state IN ('pending', 'running');
+    CREATE INDEX entries_failed ON entries (id) WHERE state IN ('failed', 'interrupted', 'unreadable');
+    CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+"""What each version of the schema adds to the one before; PRAGMA user_version counts them.
+
+The indexes are partial, since one on every state makes pruning a million entries slow."""
+
+
+class JournalFile:
+    """One SQLite file. `power_safe`: every commit outlives a loss of power, too.
+
+    Whatever goes wrong inside `guard` is raised as StateError, and the file is opened anew next time.
+    """
+
+    def __init__(self, path: str, *, power_safe: bool = False) -> None:
+        self.path = path
+        self._synchronous = "FULL" if power_safe else "NORMAL"
+        self._connection: sqlite3.Connection | None = None
+        self._inodes: dict[str, int | None] = {}
+        self._data_version = -1
+
+    def opened(self) -> sqlite3.Connection:
+        """The connection; the file is made or opened first where it has to be. Raises NewerSchema."""
+        if self._connection is not None:
+            return self._connection
+        _make_or_look_at(self.path)
+        connection = sqlite3.connect(
+            self.path, timeout=_LOCKED_S, isolation_level=None, cached_statements=32
+        )
+        try:
+            _turn_on_wal(connection)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute("PRAGMA secure_delete = ON")  # a rest_token leaves no trace in the file
+            if _version(connection) != len(_SCHEMAS):
+                self._migrate(connection)
+            self._inodes = {suffix: _inode(self.path + suffix) for suffix in ("", *_BESIDE)}
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)  # once more: another process may have been at it
+        if version > len(_SCHEMAS):
+            raise NewerSchema(
+                f"{self.path} has schema {version}, and this conductor-hooks knows {len(_SCHEMAS)}:"
+                " install the newer one again, or name another 'listener: state_dir'"
+            )
+        for statement in ";".join(_SCHEMAS[version:]).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_SCHEMAS)}")
+        connection.execute("COMMIT")
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Raises what goes wrong inside as StateError."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, OverflowError, msgspec.MsgspecError) as error:
+            self.close()
+            raise StateError(f"the journal {self.path}: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Safe to call twice; the next use opens it again."""
+        connection, self._connection = self._connection, None
+        self._data_version = -1
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error:
+                return  # it is of no use any more
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection, in a transaction that is rolled back when anything is raised."""
+        connection = self.opened()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.execute("COMMIT")
+
+    def is_changed(self) -> bool:
+        """Whether another process has written to it since this was last asked."""
+        [version] = self.opened().execute("PRAGMA data_version").fetchone()
+        known, self._data_version = self._data_version, version
+        return bool(version != known)
+
+    def was_removed(self) -> bool:
+        """Whether the file that is open is no longer the one at its path."""
+        return self._connection is not None and _inode(self.path) != self._inodes[""]
+
+    def restore(self) -> None:
+        """Put all that the removed file held into the one that is at its path now, or into a new one.
+
+        Entries keep their ids in an empty one. When it fails, the removed file stays open.
+        """
+        removed, self._connection = self.opened(), None
+        known = self._inodes
+        try:
+            with self.guard():
+                for suffix in _BESIDE:  # what is left of the removed one would spoil another
+                    if known[suffix] is not None and _inode(self.path + suffix) == known[suffix]:
+                        os.unlink(self.path + suffix)
+                with self.transaction() as connection:
+                    _copy(removed, connection)
+        except StateError as error:
+            if _DAMAGED in str(error):  # nothing can be taken over: it was moved away for that
+                removed.close()
+            else:
+                self._connection, self._inodes = removed, known
+            raise
+        self._data_version = -1
+        removed.close()
+
+
+def _make_or_look_at(path: str) -> None:
+    """Make an empty file unless it is there; SQLite gives its mode and owner to those beside it.
+
+    One that is there is not opened: to close it would free the locks of any other connection to it.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another process was quicker
+            os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        return
+    wrong = {
+        errno.ELOOP: stat.S_ISLNK(mode),
+        errno.EISDIR: stat.S_ISDIR(mode),
+        errno.EROFS: bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY),
+        errno.EACCES: not os.access(path, os.R_OK | os.W_OK, effective_ids=True),
+    }
+    for number in (number for number, is_so in wrong.items() if is_so):
+        raise OSError(number, os.strerror(number))
+
+
+def _copy(removed: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+    [is_empty] = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM entries)").fetchone()
+    found = removed.execute("SELECT * FROM entries ORDER BY id")
+    marks = ", ".join("?" for _ in found.description)
+    rows = found if is_empty else ((None, *row[1:]) for row in found)
+    connection.executemany(f"INSERT OR IGNORE INTO entries VALUES ({marks})", rows)  # noqa: S608
+    notes = removed.execute("SELECT * FROM notes")
+    connection.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?)", notes)
+
+
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for another connection that is doing the same."""
+    deadline = time.monotonic() + _LOCKED_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCKED_LOOK_S)
+        else:
+            return
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, and what to do about it."""
+    text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    lowered = text.lower()
+    hint = next((hint for part, hint in _HINTS if part in lowered), "")
+    if isinstance(error, msgspec.MsgspecError) or "could not decode" in lowered:
+        text, hint = "an entry cannot be read", _DAMAGED
+    return f"{text}; {hint}" if hint else text
+
+
+_DAMAGED = "it is damaged: move it and its -wal file away; the listener goes on with a new one"
+_HINTS = (
+    ("full", "free space on its file system"),
+    ("no space", "free space on its file system"),
+    ("too large", "raise the limit on the size of files"),
+    ("disk i/o", "look at the disk, its free space and the limits of this process"),
+    ("locked", "another process keeps it locked; look who has it open (fuser), and end that"),
+    ("readonly", "let the listener's user write to it and to its directory"),
+    ("read-only", "mount its file system writable"),
+    ("permission", "let the listener's user write to it and to its directory"),
+    ("unable to open", "let the listener's user write to its directory"),
+    ("malformed", _DAMAGED),
+    ("not a database", _DAMAGED),
+    ("no such file", "its directory is gone: make it again for the listener's user"),
+    ("is a directory", "move that directory away"),
+    ("not a directory", "move that file away, and make the directory for the listener's user"),
+    ("symbolic links", "a link is not followed there: move it away, and name the right 'state_dir'"),
+)

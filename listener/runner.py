@@ -1,0 +1,229 @@
+"""The hooks of one entry: planned, run one after another, each end stored with the next begin.
+
+Owns what becomes of an entry: which hooks it has, what is begun, judged and settled, and what follows
+from a failure. It neither accepts deliveries nor chooses what comes next; the dispatcher does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from listener import log, payload
+from listener.actions import Call
+from listener.actions.registry import Actions
+from listener.agenda import Agenda, Item
+from listener.attempt import attempt, loggable
+from listener.delivery import Delivery, as_entry, hook_failed
+from listener.entry import Entry, Run
+from listener.errors import UnreadableNotification
+from listener.hold import Hold
+from listener.hooks import HOOK_FAILED, Hook
+from listener.hooks_watch import HooksFile
+from listener.journal import Journal, NoJournal
+from listener.notification import Notification
+from listener.outcome import Outcome
+
+_log = log.logger(__name__)
+
+LATER_S = 300.0
+"""After so long, what cannot be gone on with now is tried again."""
+
+
+class Runner:
+    """Runs entries' hooks; what is left to do goes on `agenda`. `now` and `jitter` as in Dispatcher."""
+
+    def __init__(
+        self,
+        hooks_file: HooksFile,
+        actions: Actions,
+        journal: Journal | NoJournal,
+        agenda: Agenda,
+        hold: Hold,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._hooks_file = hooks_file
+        self._actions = actions
+        self._journal = journal
+        self._agenda = agenda
+        self._hold = hold
+        self._now = now
+        self._jitter = jitter
+
+    def plan(self, delivery: Delivery, hook_context: Mapping[str, Any]) -> tuple[Entry, Sequence[Hook]]:
+        """The entry for a delivery, with a pending run for each hook that matches."""
+        entry = as_entry(delivery, self._now(), "ignored")
+        if entry.key is None:  # by which only this process knows it again
+            entry = msgspec.structs.replace(entry, key=os.urandom(12).hex())
+        if delivery.problem:
+            return entry, ()
+        hooks = self._matching(delivery.notification.event_type, hook_context)
+        return entry.with_runs(
+            [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
+        ), hooks
+
+    def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
+        if not entry.runs and self._hooks_file.table is not None:
+            _log.info(
+                "The hook consumer received `%s` event but didn't find a compatible hook in the"
+                " configuration (%s)", loggable(notification.event_type), about
+            )  # fmt: skip
+
+    def resume(self, entry_id: int) -> None:
+        """Go on with an entry, as the journal has it now."""
+        entry = self._hold(lambda: self._journal.get(entry_id))
+        if entry is None or entry.is_settled:
+            self._agenda.settle(entry_id)
+            return
+        try:
+            notification = payload.decode(entry.body)
+        except UnreadableNotification as error:
+            spoilt = msgspec.structs.replace(entry, state="unreadable")
+            self._hold(lambda: self._journal.save(spoilt))
+            self._agenda.settle(entry_id)
+            _log.error("entry %d: nothing more is run: %s", entry_id, error)
+            return
+        if entry.rest_token is not None:
+            context = {**notification.context, "rest_token": entry.rest_token}
+            notification = notification._replace(context=context)
+        about = about_of(notification, entry_id, entry.source)
+        hook_context = notification.hook_context()
+        matching = self._matching(notification.event_type, hook_context)
+        if self._hooks_file.table is None:
+            self._agenda.put_off(entry_id, self._now() + LATER_S)
+            return
+        if not entry.runs:  # it was put into the journal by a program that knows no hooks
+            entry = entry.with_runs(
+                [Run(hook.name, hook.implementation, mark=hook.mark) for hook in matching]
+            )
+            self.tell_unmatched(entry, notification, about)
+        hooks = [self._hook_of(run, entry.runs) for run in entry.runs]
+        runs = list(entry.runs)
+        for position, (run, hook) in enumerate(zip(entry.runs, hooks, strict=True)):
+            if run.state == "running":
+                again = hook is not None and self._actions.is_repeatable(hook)
+                runs[position] = run.interrupted(again)
+                _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
+                             "run again" if again else "not repeatable", about)  # fmt: skip
+        now = self._now()
+        due = _first_due(runs, now)
+        if due is not None:
+            runs[due] = runs[due].begun(now)
+        entry = self._saved(entry, runs, notification)
+        if due is not None and not entry.is_settled:
+            self.carry_out(entry, notification, hook_context, hooks, about)
+
+    def _matching(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
+        """The hooks for a notification in the newest good hooks.conf."""
+        self._hooks_file.refresh(loggable(event_type))
+        table = self._hooks_file.table
+        return table.match(event_type, hook_context) if table else ()
+
+    def _hook_of(self, run: Run, runs: Sequence[Run]) -> Hook | None:
+        """The hook of hooks.conf that a run was planned for, as it is now; None when there is none."""
+        table = self._hooks_file.table
+        hooks = [
+            hook
+            for hook in (table.hooks if table else ())
+            if hook.enabled and hook.implementation == run.implementation
+        ]
+        if not run.mark:
+            return next((hook for hook in hooks if hook.name == run.hook), None)
+        nameless = [hook for hook in hooks if hook.mark]
+        same = [hook for hook in nameless if hook.mark == run.mark]
+        was_alone = sum(each.implementation == run.implementation for each in runs) == 1
+        if not same and was_alone and len(nameless) == 1:
+            return nameless[0]  # its inputs were corrected
+        return same[0] if same else None
+
+    def carry_out(
+        self,
+        entry: Entry,
+        notification: Notification,
+        hook_context: Mapping[str, Any],
+        hooks: Sequence[Hook | None],
+        about: str,
+    ) -> Entry:
+        """Do every run that is due; the first has begun, each end is stored with the next begin."""
+        runs = list(entry.runs)
+        current: int | None = next(i for i, run in enumerate(runs) if run.state == "running")
+        while current is not None:
+            run, hook = runs[current], hooks[current]
+            if hook is None:
+                reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf"
+                outcome = Outcome("failed", reason, 0.0)
+                _log.error("hook %s: failed: %s (%s)", run.hook, reason, about)
+            else:
+                call = Call(hook, notification, hook_context, entry.received_at)
+                outcome = attempt(self._actions, call, about)
+            now = self._now()
+            retries = hook.retries if hook is not None and self._journal.keeps else 0
+            runs[current] = run.ended(outcome, retries, now, self._jitter())
+            if runs[current].state == "pending":
+                _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
+                          retries + 1, runs[current].due_at - now, about)  # fmt: skip
+            current = _first_due(runs, now, current + 1)
+            if current is not None:
+                runs[current] = runs[current].begun(now)
+            entry = self._saved(entry, runs, notification)
+        return entry
+
+    def _saved(self, entry: Entry, runs: list[Run], notification: Notification) -> Entry:
+        """Store the runs, with the entries that follow from those which have just failed for good."""
+        follow_ups: list[Entry] = []
+        for run, before in zip(runs, entry.runs, strict=True):
+            if run.state in ("failed", "interrupted") and run.state != before.state:
+                follow_ups += self._following(notification, run, entry.id)
+        entry = entry.with_runs(runs)
+        ids = self._hold(lambda: self._journal.save(entry, follow_ups))
+        if ids is None and not self._hold.was_tried_again:
+            self._agenda.settle(entry.id)
+            return msgspec.structs.replace(entry, state="dropped")
+        if ids is None:  # it was stored although the journal had reported an error
+            found = [self._hold(partial(self._journal.find, str(each.key))) for each in follow_ups]
+        else:
+            pairs = zip(follow_ups, ids, strict=True)
+            found = [msgspec.structs.replace(each, id=own) for each, own in pairs if own is not None]
+        for follow_up in filter(None, found):
+            self._agenda.put(item(follow_up))
+        if entry.state == "pending":
+            self._agenda.put(item(entry))
+        elif entry.is_settled:
+            self._agenda.settle(entry.id)
+        return entry
+
+    def _following(self, notification: Notification, run: Run, entry_id: int) -> Sequence[Entry]:
+        """The entry for hooks on hook_failed, if there are any, of a run that has failed for good."""
+        if notification.event_type == HOOK_FAILED:
+            return ()
+        try:
+            delivery = hook_failed(notification, run.hook, run.attempts, entry_id)
+        except RecursionError:
+            _log.error("entry %d: nests too deep for hooks on hook_failed", entry_id)
+            return ()
+        entry, _ = self.plan(delivery, delivery.notification.hook_context())
+        return (entry,) if entry.runs else ()
+
+
+def _first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
+    """The position, from `begin` on, of the first run that there is something to do for."""
+    for position, run in enumerate(runs[begin:], begin):
+        if run.state == "pending" and run.due_at <= now:
+            return position
+    return None
+
+
+def item(entry: Entry) -> Item:
+    """The place of an entry on the agenda; what tells of a failure does not wait for retries."""
+    execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
+    return Item(entry.id, execution_id, entry.received_at, entry.due_at)
+
+
+def about_of(notification: Notification, entry_id: int, origin: str) -> str:
+    execution = f"execution {loggable(notification.context.get('execution_id'))}, {origin}"
+    return f"{execution}, entry {entry_id}" if entry_id else execution

@@ -1,0 +1,149 @@
+"""The state directory: where it is, and the lock of the one listener that works in it.
+
+Owns the default places, the modes and owners of what is made there, and the lock. It never opens the
+journal. app.py claims a directory; the verbs that only look into one ask where it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from listener.errors import HooksError, StateError
+
+FOR_ROOT = "/var/lib/conductor-hooks"
+
+_DIRECTORY_MODE = 0o700
+_FILE_MODE = 0o600
+_LOOKED_AT_S = 0.2  # longer than anybody takes who only looks whether it is locked
+
+
+class InUse(HooksError):
+    """Another process works in the state directory."""
+
+
+class Unavailable(HooksError):
+    """There is no state directory, and none can be made."""
+
+
+class Claim(NamedTuple):
+    """What a listener has got: the directory, and its lock; or the problem why there is none."""
+
+    folder: str
+    lock_fd: int | None = None
+    problem: str = ""
+
+
+def claim(path: str) -> Claim:
+    """Make the directory if need be and lock it for as long as this process lives. Raises InUse."""
+    try:
+        make(path)
+        lock_fd = lock(path)
+    except Unavailable as error:
+        return Claim(path, problem=str(error))
+    except StateError:
+        return Claim(path)  # it is there, and may become writable
+    return Claim(path, lock_fd)
+
+
+def path_of(given: str | None, env: Mapping[str, str], setting: Callable[[], str | None]) -> str:
+    """Where the state directory is: as given, $CONDUCTOR_HOOKS_STATE_DIR, hooks.conf's, the default.
+
+    `setting` reads hooks.conf's, and is only called when that counts.
+    """
+    chosen = given or env.get("CONDUCTOR_HOOKS_STATE_DIR") or setting()
+    if chosen:
+        return os.path.abspath(chosen)
+    if os.geteuid() == 0:
+        return FOR_ROOT
+    home = env.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):  # its specification wants it ignored then
+        home = os.path.expanduser("~/.local/state")
+    return os.path.join(home, "conductor-hooks")
+
+
+def make(path: str) -> None:
+    """Make the directory unless it is there. Raises Unavailable when it cannot be made."""
+    try:
+        os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"the state directory {path} cannot be made: {error.strerror}; make it for the listener's"
+            " user, or name another one with 'listener: state_dir' in hooks.conf"
+        ) from error
+
+
+def lock(path: str) -> int:
+    """Become the one who works in this directory, until the returned descriptor is closed.
+
+    Raises InUse when somebody is that already, StateError when the directory cannot be written.
+    """
+    fd = _open_lock(path)
+    deadline = time.monotonic() + _LOOKED_AT_S
+    while not _try_lock(fd):
+        if time.monotonic() > deadline:
+            holder = os.read(fd, 32).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise InUse(
+                f"process {holder or 'unknown'} works in the state directory {path}: one listener owns"
+                " it (numprocs must be 1); stop that one, or give this one a state_dir of its own"
+            )
+        time.sleep(_LOOKED_AT_S / 10)
+    with suppress(OSError):  # on a full disk the lock holds, too; it only cannot say whose it is
+        os.ftruncate(fd, 0)
+        os.write(fd, b"%d\n" % os.getpid())
+    return fd
+
+
+def holds(path: str, lock_fd: int) -> bool:
+    """Whether that lock is still the one of the directory: somebody may have made it anew."""
+    try:
+        return os.path.samestat(os.stat(os.path.join(path, "lock")), os.fstat(lock_fd))
+    except OSError:
+        return False
+
+
+def is_locked(path: str) -> bool:
+    """Whether a listener works in this directory now."""
+    fd = _open_lock(path)
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+def _open_lock(path: str) -> int:
+    try:
+        return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        is_gone = isinstance(error, FileNotFoundError)
+        hint = (
+            "make it again for the listener's user"
+            if is_gone
+            else "let the listener's user write to it"
+        )
+        raise StateError(
+            f"the state directory {path} cannot be written: {error.strerror}; {hint}"
+        ) from error
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_file(path: str, flags: int) -> int:
+    """Open a file of the state directory, for its owner alone; root's new ones go to that owner."""
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
+    if os.geteuid() == 0:
+        owner = os.stat(os.path.dirname(path))
+        if os.fstat(fd).st_uid != owner.st_uid:
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+    return fd
