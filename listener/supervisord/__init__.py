@@ -1,0 +1,1 @@
+"""What lives inside supervisord itself, on the Python that runs it: the recorder of its events."""
