@@ -1,0 +1,26 @@
+"""Looks over the hooks of a table without running them.
+
+Owns the question whether each hook can do its work, which every Action answers for itself, and puts
+the answers at the lines of hooks.conf. The listener asks at its start, the `check` verb with more
+patience.
+"""
+
+from __future__ import annotations
+
+from listener.actions.registry import Actions
+from listener.hooks import HookTable
+from listener.located import Mistake
+
+
+def look_over(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
+    """What will make a hook of this table fail, by line. With `may_import`, modules' code is run."""
+    return [
+        Mistake(
+            hook.input_lines.get(fault.input or "", hook.line),
+            f"hook {hook.name!r}: {fault.reason}",
+            not fault.is_certain,
+        )
+        for hook in table.hooks
+        if hook.enabled
+        for fault in actions.of(hook).check(hook, may_import=may_import)
+    ]

@@ -1,0 +1,205 @@
+"""What is done with each event of supervisord, before it is answered OK, and between two events.
+
+Owns the kinds of events and the funnel that keeps a defect of ours from ending the listener. It knows
+no file descriptor; sources/supervisor.py calls it with frames, and when there is time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from listener import log
+from listener.actions.registry import Actions
+from listener.delivery import Delivery, read, unreadable
+from listener.dispatch import Dispatcher
+from listener.entry import Entry
+from listener.errors import Unanswered, UnreadableNotification
+from listener.frames import COMMUNICATION_EVENTS, TICK, Frame
+from listener.hooks import ListenerSettings
+from listener.journal import Journal, NoJournal
+from listener.journal_file import NewerSchema
+from listener.losses import LossDetector, Serials
+from listener.recording import FOLDER, RECORDED_IN, Recorded, RecordingReader
+from listener.state_dir import InUse
+
+_log = logging.getLogger(__name__)
+
+_SERIALS = "serials"
+_TAKEN_IN = "taken in from the recorder"
+_DAY_S = 86_400.0
+
+
+class Events:
+    """One for the life of the listener. `begin` comes first.
+
+    `run` is the supervisord that sends the events, None when none does. `keep_lock` makes sure that
+    this listener still owns the state directory.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        actions: Actions,
+        journal: Journal | NoJournal,
+        settings: ListenerSettings,
+        *,
+        run: str | None,
+        keep_lock: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._actions = actions
+        self._journal = journal
+        self._settings = settings
+        self._run = run
+        self._keep_lock = keep_lock
+        self._losses: LossDetector | None = None
+        self._recording: RecordingReader | None = None
+        self._taken_in = ("", -1)
+        self._pruned_to = 0
+        self._ignored: set[str] = set()
+
+    def begin(self) -> None:
+        """Take up what an earlier process has left, and what was recorded before this one."""
+        self._dispatcher.recall()
+        if not isinstance(self._journal, Journal):
+            return
+        if self._run is None and "SUPERVISOR_ENABLED" in os.environ:
+            return  # what is recorded would not be known again when it is delivered
+        self._recording = RecordingReader(_recorded_in(self._journal))
+        run, _, serial = (self._journal.noted(_TAKEN_IN) or "").rpartition("/")
+        self._taken_in = (run, int(serial)) if serial.isdecimal() else ("", -1)
+        self._take_in_recorded()
+        self._recording.settle()
+        if self._run is not None:
+            texts = (self._journal.last_serials(), self._journal.noted(_SERIALS))
+            self._losses = LossDetector(self._run, filter(None, map(Serials.read, filter(None, texts))))
+
+    def handle(self, frame: Frame) -> None:
+        """Act on a notification; one that cannot be read, and any other event, is only logged.
+
+        Only what has to end the listener is raised: Unanswered, NewerSchema, InUse. Any other error would
+        come again with its event, and end the next listener.
+        """
+        try:
+            self._handle(frame)
+        except (Unanswered, NewerSchema, InUse):
+            raise
+        except Exception:  # the funnel: a defect of ours costs one event, and is told of
+            _log.exception("serial %d: a defect of conductor-hooks; please report it", frame.serial)
+
+    def between(self) -> float | None:
+        """Do what can be done without an event; the seconds until there is more to do, or None."""
+        try:
+            work_s = self._dispatcher.work()
+        except (Unanswered, NewerSchema, InUse):
+            raise
+        except Exception:  # the same funnel
+            _log.exception("between two events: a defect of conductor-hooks; please report it")
+            work_s = 1.0
+        log_s = log.settle()
+        return min((s for s in (work_s, log_s) if s is not None), default=None)
+
+    def _handle(self, frame: Frame) -> None:
+        self._look_for_losses(frame)
+        if frame.eventname in COMMUNICATION_EVENTS:
+            self._take_in_recorded()
+            if self._dispatcher.deliver(self._delivery(frame)) is None:
+                self._note(frame)
+            return
+        self._note(frame)
+        if frame.eventname == TICK:
+            self._tidy()
+        elif frame.eventname not in self._ignored:
+            self._ignored.add(frame.eventname)
+            _log.warning(
+                "%s events are ignored; subscribe to events=PROCESS_COMMUNICATION,TICK_5 alone",
+                frame.eventname,
+            )
+
+    def _take_in_recorded(self) -> None:
+        """Accept what was recorded inside supervisord; what is also delivered is then known already."""
+        if self._recording is None:
+            return
+        try:
+            while recorded := self._recording.read_new():
+                new = [event for event in recorded if not self._is_taken_in(event)]
+                last = recorded[-1]
+                note = (_TAKEN_IN, f"{last.run}/{last.serial}")
+                self._dispatcher.take_in([_recorded_delivery(event) for event in new], note)
+                self._taken_in = (last.run, last.serial)
+        except BaseException:
+            self._recording.close()  # what was read and not accepted must be read once more
+            raise
+        for problem in self._recording.problems:
+            _log.error("%s", problem)
+        self._recording.problems.clear()
+
+    def _is_taken_in(self, event: Recorded) -> bool:
+        """Whether an earlier listener has; its entry may be pruned by now."""
+        run, serial = self._taken_in
+        return event.run == run and event.serial <= serial
+
+    def _delivery(self, frame: Frame) -> Delivery:
+        serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
+        return _read(frame, "supervisord", serials)
+
+    def _look_for_losses(self, frame: Frame) -> None:
+        if self._losses is None:
+            return
+        missing = self._losses.missing_before(frame.serial, frame.poolserial)
+        if missing:
+            serials = Serials(self._run or "", frame.serial, frame.poolserial)
+            problem = (
+                f"supervisord discarded {missing} events before serial {frame.serial}, because more"
+                " waited than fit: raise buffer_size in the [eventlistener:…] section"
+                f"{'; the recorder has kept them' if RECORDED_IN in os.environ else ''}"
+            )
+            _log.error("%s", problem)
+            self._dispatcher.keep(
+                Entry(0, time.time(), "supervisord", "dropped", "", f"gap {serials}", error=problem)
+            )
+
+    def _note(self, frame: Frame) -> None:
+        """Keep the numbers of an event that has no entry of its own."""
+        if self._run is not None:
+            serials = Serials(self._run, frame.serial, frame.poolserial)
+            self._dispatcher.note(_SERIALS, str(serials))
+
+    def _tidy(self) -> None:
+        """Every five seconds: what nobody waits for."""
+        self._keep_lock()
+        self._actions.drain()
+        self._dispatcher.recall()
+        self._take_in_recorded()
+        if self._recording is not None:
+            self._recording.settle()
+        self._pruned_to = self._dispatcher.prune(
+            self._pruned_to,
+            older_than=time.time() - self._settings.keep_days * _DAY_S,
+            keep=self._settings.keep_entries,
+        )
+
+
+def _recorded_in(journal: Journal) -> str:
+    return os.path.join(os.path.dirname(journal.file.path), FOLDER)
+
+
+def _recorded_delivery(event: Recorded) -> Delivery:
+    serials = Serials(event.run, event.serial, -1)
+    frame = Frame("PROCESS_COMMUNICATION", event.serial, -1, event.payload)
+    delivery = _read(frame, "recorder", serials)
+    return msgspec.structs.replace(delivery, serials=None)  # it has no place in a pool yet
+
+
+def _read(frame: Frame, source: str, serials: Serials | None) -> Delivery:
+    origin = f"serial {frame.serial}"
+    try:
+        program, data = frame.communication()
+    except UnreadableNotification as error:
+        return unreadable(frame.payload, str(error), source, origin, serials)
+    return read(data, source=source, origin=f"{origin} from {program}", serials=serials)
