@@ -1,0 +1,99 @@
+"""What all verbs share: the options that each accepts, and how an answer is printed.
+
+Answers go to stdout, for people as a table or for programs as JSON; progress and logs go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from listener.entry import Run
+
+_CELL = 400  # characters of a value in a table
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def common_options(*used: str) -> Callable[[_Verb], _Verb]:
+    """--config and --state-dir, which every verb accepts and hands on those that it has a use for."""
+
+    def decorate(verb: _Verb) -> _Verb:
+        verb = click.option(
+            "--state-dir",
+            metavar="FOLDER",
+            envvar="CONDUCTOR_HOOKS_STATE_DIR",
+            expose_value="state_dir" in used,
+            help="The listener's state.  [default: $CONDUCTOR_HOOKS_STATE_DIR, else in hooks.conf]",
+        )(verb)
+        return click.option(
+            "--config",
+            metavar="FILE",
+            expose_value="config" in used,
+            help="hooks.conf.  [default: $CONDUCTOR_HOOKS_CONFIG, else the manager's]",
+        )(verb)
+
+    return decorate
+
+
+def output_option(verb: _Verb) -> _Verb:
+    """--output, for every verb that prints answers."""
+    return click.option(
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="For people or for programs.",
+    )(verb)
+
+
+def described_run(run: Run) -> dict[str, Any]:
+    """A run as every verb prints it: how often it was tried, and how the last attempt ended."""
+    last = run.attempts[-1] if run.attempts else None
+    is_done = run.state == "done"
+    return {
+        "hook": run.hook,
+        "implementation": run.implementation,
+        "state": last.state if last and run.state == "failed" else run.state,
+        "attempts": len(run.attempts),
+        "error": last.text if last and not is_done else None,
+        "result": last.text if last and is_done else None,
+        "seconds": round(last.seconds, 3) if last else None,
+    }
+
+
+def one_line(value: Any, most: int | None = None) -> str:
+    """The value as one line that no terminal obeys; None is ''. What is longer than `most` is cut."""
+    text = "" if value is None else str(value)
+    if most is not None and len(text) > most:
+        text = text[: most - 1] + "…"
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def print_json(answer: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, whole: Sequence[str] = ()
+) -> None:
+    """Rows that have a value for each column; a long one is cut, control characters are escaped.
+
+    The columns in `whole` keep their values on one line, to be copied, as long as there is room.
+    """
+    from rich.console import Console  # slow to import
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
+    for row in rows:
+        table.add_row(*(Text(one_line(row[name], _CELL)) for name in columns))
+    width = None if sys.stdout.isatty() else 160  # a pipe has no width of its own
+    Console(file=sys.stdout, width=width, highlight=False).print(table)

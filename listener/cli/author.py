@@ -1,0 +1,257 @@
+"""The verbs of whoever writes hooks: check, fire, emit.
+
+Owns their options and what they print. They act through the same rooms as the listener: what `fire`
+runs is what the listener would run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from listener import emitter, log, payload
+from listener.actions.registry import Actions
+from listener.check import look_over
+from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
+from listener.delivery import read
+from listener.dispatch import Dispatcher
+from listener.entry import Entry
+from listener.errors import HooksError, UnreadableNotification
+from listener.hooks import Hook, HookTable
+from listener.hooks_file import config_path, read_bytes, read_file
+from listener.hooks_watch import HooksFile
+from listener.journal import Journal, NoJournal
+from listener.located import Mistake, nearest
+from listener.notification import EVENT_TYPES
+from listener.state_dir import path_of
+
+
+@click.command(short_help="Find every mistake in hooks.conf.")
+@click.argument("file", required=False)
+@click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
+@output_option
+@common_options("config")
+def check(file: str | None, no_import: bool, output: str, config: str | None) -> None:
+    """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
+
+    Exits with 1 when there is a mistake, with 0 when there is none or only warnings.
+    """
+    log.start()
+    if file == "-":
+        name = "standard input"
+        table, mistakes = read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
+    else:
+        name = config_path(file or config, os.environ)
+        try:
+            table, mistakes = read_file(name, os.environ)
+        except OSError as error:
+            hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
+            raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
+    if table is not None:
+        with Actions(table.listener) as actions:
+            mistakes = sorted(mistakes + look_over(table, actions, may_import=not no_import))
+    wrong = sum(not mistake.is_warning for mistake in mistakes)
+    if output == "json":
+        print_json(_check_answer(name, table, mistakes))
+    else:
+        for mistake in mistakes:
+            click.echo(mistake.told(name))
+        hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
+        warnings = _count(len(mistakes) - wrong, "warning")
+        click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")
+    sys.exit(1 if wrong else 0)
+
+
+def _check_answer(name: str, table: HookTable | None, mistakes: list[Mistake]) -> dict[str, Any]:
+    return {
+        "file": name,
+        "hooks": None if table is None else len(table.hooks),
+        "findings": [
+            {
+                "level": "warning" if mistake.is_warning else "mistake",
+                "line": mistake.line or None,
+                "text": mistake.text,
+            }
+            for mistake in mistakes
+        ],
+    }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _notification_options(verb: Any) -> Any:
+    """A notification from a file, or made up for an event type."""
+    for option in (
+        click.option(
+            "--set", "values", metavar="FIELD=VALUE", multiple=True,
+            help="A field of the made-up notification, such as tenant_name=acme or error=…;"
+            " VALUE is taken as JSON where it is JSON, else as text. Repeatable.",
+        ),
+        click.option("--notification", "file", metavar="FILE", help="This one; - is standard input."),
+        click.argument("event_type", required=False),
+    ):  # fmt: skip
+        verb = option(verb)
+    return verb
+
+
+def _notification(event_type: str | None, file: str | None, values: tuple[str, ...]) -> Any:
+    """The JSON value of the notification that the options describe."""
+    if (event_type is None) == (file is None):
+        either = "name either" if file else "name"
+        raise click.UsageError(
+            f"{either} an event type ({', '.join(EVENT_TYPES)}) or a file with --notification"
+        )
+    if event_type is not None:
+        _warn_of_event_type(event_type)
+        now = datetime.now(timezone.utc)
+        return emitter.sample(event_type, dict(map(_field, values)), now)
+    if values:
+        raise click.UsageError("--set goes with an event type; with --notification, edit the file")
+    name = "standard input" if file == "-" else str(file)
+    try:
+        text = sys.stdin.read() if file == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HooksError(f"{name} cannot be read: {error}") from error
+    try:
+        value = payload.read_json(text)
+        payload.from_mapping(value)
+    except UnreadableNotification as error:
+        raise HooksError(f"{name}: {error}") from error
+    return value
+
+
+def _warn_of_event_type(event_type: str) -> None:
+    if event_type not in EVENT_TYPES:
+        known = nearest(event_type, EVENT_TYPES)
+        click.echo(f"Conductor publishes no event type {event_type!r}; {known}", err=True)
+
+
+def _field(assignment: str) -> tuple[str, Any]:
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise click.UsageError(f"--set takes FIELD=VALUE, found {assignment!r}")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+@click.command(short_help="Run the hooks for a notification.")
+@_notification_options
+@click.option("--dry-run", is_flag=True, help="Tell which hooks would run, and run none.")
+@output_option
+@common_options("config", "state_dir")
+def fire(
+    event_type: str | None,
+    file: str | None,
+    values: tuple[str, ...],
+    dry_run: bool,
+    output: str,
+    config: str | None,
+    state_dir: str | None,
+) -> None:
+    """Run the hooks for a made-up notification of EVENT_TYPE, or for the one in a file.
+
+    They really run, here and now, with this shell's user and environment; the listener has those of
+    supervisord. Each is tried once. Exits with 1 when no hook matches or an action fails.
+    """
+    log.start()
+    text = json.dumps(_notification(event_type, file, values))
+    delivery = read(text, source="fire", origin="fire")
+    notification = delivery.notification
+    hooks_file = HooksFile(config_path(config, os.environ), os.environ)
+    if hooks_file.table is None:
+        raise HooksError(f"{hooks_file.path} does not exist; name a hooks.conf with --config")
+    with Actions(hooks_file.table.listener) as actions:
+        if dry_run:
+            hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
+            runs = [_planned(hook, actions) for hook in hooks]
+        else:
+            fired = Dispatcher(hooks_file, actions, NoJournal()).deliver(delivery)
+            runs = [described_run(run) for run in fired.runs] if fired else []
+            _record(fired, _folder(state_dir, hooks_file.table))
+    log.flush()
+    context = notification.hook_context()
+    if output == "json":
+        fields = ("execution_id", "deployment_id", "tenant_name", "workflow_id")
+        about = {
+            "event_type": notification.event_type,
+            **{name: context.get(name) for name in fields},
+        }
+        print_json({**about, "source": "fire", "runs": runs})
+    elif runs:
+        rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
+        print_table(("hook", "implementation", "state", "seconds", "what it said"), rows)
+    else:
+        click.echo(f"no hook in {hooks_file.path} matches this {notification.event_type}")
+    sys.exit(0 if runs and all(run["state"] in ("done", "would run") for run in runs) else 1)
+
+
+def _planned(hook: Hook, actions: Actions) -> dict[str, Any]:
+    faults = actions.of(hook).check(hook, may_import=False)
+    return {
+        "hook": hook.name,
+        "implementation": hook.implementation,
+        "state": "would fail" if faults else "would run",
+        "attempts": 0,
+        "error": "; ".join(fault.reason for fault in faults) or None,
+        "result": None,
+        "seconds": None,
+    }
+
+
+def _folder(state_dir: str | None, table: HookTable) -> str:
+    return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
+
+
+def _record(entry: Entry | None, folder: str) -> None:
+    """Let the history show what was fired, where there is a history."""
+    if entry is None or not os.path.isdir(folder):
+        return
+    try:
+        # The same file can be fired twice.
+        Journal(folder).accept(msgspec.structs.replace(entry, key=None))
+    except HooksError as error:
+        click.echo(f"the history will not show it: {error}", err=True)
+
+
+@click.command(short_help="Print a notification for supervisord.")
+@_notification_options
+@click.option("--durable", is_flag=True, help="Put it into the listener's journal first.")
+@common_options("config", "state_dir")
+def emit(
+    event_type: str | None,
+    file: str | None,
+    values: tuple[str, ...],
+    durable: bool,
+    config: str | None,
+    state_dir: str | None,
+) -> None:
+    """Print one notification as supervisord takes it from a program's stdout.
+
+    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the journal is acted
+    on even if supervisord dies; this program must run as the listener's user then.
+    """
+    _, data = emitter.frame(_notification(event_type, file, values))
+    if len(data) > emitter.ATOMIC_FRAME:
+        click.echo(
+            f"the frame has {len(data)} bytes: above {emitter.ATOMIC_FRAME}, frames of several"
+            " processes that share this stdout can get mixed up",
+            err=True,
+        )
+    if durable:
+        emitter.keep(data, state_dir, config)
+    try:
+        emitter.write(data, 1)
+    except OSError as error:
+        kept = "; it is in the journal, and will be acted on: do not send it again" if durable else ""
+        raise HooksError(f"the notification was not sent: {error.strerror}{kept}") from error

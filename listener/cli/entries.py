@@ -1,0 +1,129 @@
+"""How entries of the journal are found and printed, by every verb that has to do with them.
+
+Owns the one form of an entry, as a row and as a JSON object, and what is said when there is no journal.
+operate.py and replay.py use it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from listener import payload
+from listener.cli.answers import described_run, print_json, print_table
+from listener.entry import Entry
+from listener.errors import HooksError
+from listener.journal import FILE, Journal
+from listener.state_dir import path_of
+
+
+def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
+    """The journal that is there, and its directory. Raises HooksError when there is none."""
+
+    def setting() -> str | None:
+        from listener.hooks_file import state_dir_in  # YAML is slow to import
+
+        return state_dir_in(config, os.environ)
+
+    folder = path_of(state_dir, os.environ, setting)
+    try:
+        os.stat(os.path.join(folder, FILE))
+    except PermissionError as error:
+        raise HooksError(
+            f"{folder} cannot be read: {error.strerror}; do this as the listener's user, or as root"
+        ) from error
+    except OSError as error:
+        raise HooksError(
+            f"there is no journal in {folder}: no listener has run with this state directory; name"
+            " the right one with --state-dir or $CONDUCTOR_HOOKS_STATE_DIR"
+        ) from error
+    return Journal(folder), folder
+
+
+def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
+    """An option's Unix time: `90s`, `30m`, `2h`, `7d` ago, or ISO 8601 (UTC unless it says more)."""
+    if value is None:
+        return 0.0
+    if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
+        return time.time() - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+    try:
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise click.BadParameter("write 30m, 2h, 7d or 2026-01-31T23:59") from error
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def shown_time(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """An entry as every verb prints it."""
+    context = notification_of(entry).get("context") or {}
+    tenant = context.get("tenant")
+    named = tenant.get("name") if isinstance(tenant, dict) else None
+    return {
+        "id": entry.id,
+        "event_type": entry.event_type,
+        "execution_id": entry.execution_id,
+        "deployment_id": context.get("deployment_id"),
+        "tenant_name": named or context.get("tenant_name"),
+        "workflow_id": context.get("workflow_id"),
+        "received_at": shown_time(entry.received_at),
+        "source": entry.source,
+        "state": entry.state,
+        "error": entry.error or None,
+        "runs": [described_run(run) for run in entry.runs],
+    }
+
+
+def notification_of(entry: Entry) -> dict[str, Any]:
+    if entry.event_type is None:
+        return {}
+    value: dict[str, Any] = payload.read_json(entry.body)
+    return value
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    answer = described(entry)
+    runs = ", ".join(
+        f"{run['hook']}: {run['state']}" + (f" ({run['error']})" if run["error"] else "")
+        for run in answer["runs"]
+    )
+    return {
+        "id": entry.id,
+        "received": answer["received_at"][:19].replace("T", " "),
+        "event": entry.event_type or "",
+        "execution": entry.execution_id,
+        "deployment": answer["deployment_id"],
+        "state": entry.state,
+        "hooks": runs or entry.error,
+    }
+
+
+_COLUMNS = ("id", "received", "event", "execution", "deployment", "state", "hooks")
+_WHOLE = ("id", "received", "event", "execution", "state")
+
+
+def print_entries(entries: Iterable[Entry], output: str) -> None:
+    if output == "json":
+        print_json([described(entry) for entry in entries])
+    else:
+        rows = list(map(row, entries))
+        print_table(_COLUMNS, rows, whole=_WHOLE)
+        if not rows:
+            click.echo("nothing found", err=True)
+
+
+def found(journal: Journal, entry_id: int) -> Entry:
+    entry = journal.get(entry_id)
+    if entry is None:
+        raise HooksError(f"the journal has no entry {entry_id}; conductor-hooks history lists them")
+    return entry

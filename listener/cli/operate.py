@@ -1,0 +1,172 @@
+"""The verbs of whoever operates the listener: history, show, drop.
+
+Owns their options and what they print of the journal, which they read beside a running listener.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from listener.cli.answers import common_options, one_line, output_option, print_json
+from listener.cli.entries import (
+    described,
+    found,
+    moment,
+    notification_of,
+    opened_journal,
+    print_entries,
+    row,
+    shown_time,
+)
+from listener.entry import Attempt, Entry
+from listener.errors import HooksError
+from listener.journal import DROPPABLE, Filters, Journal
+
+_STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
+_LOOK_S = 0.2
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
+)
+
+
+@click.command(short_help="What was accepted, and what was done about it.")
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Repeatable.")
+@click.option("--event-type", default="", help="Only this event type.")
+@click.option("--execution", default="", metavar="ID", help="Only this execution.")
+@click.option("--since", callback=moment, help="30m, 2h, 7d, or an ISO 8601 time.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on with what comes, oldest first, until Ctrl-C.")
+@output_option
+@common_options("config", "state_dir")
+def history(
+    states: tuple[str, ...],
+    event_type: str,
+    execution: str,
+    since: float,
+    limit: int,
+    follow: bool,
+    output: str,
+    config: str | None,
+    state_dir: str | None,
+) -> None:
+    """The entries of the journal, newest first. With --output json and --follow, one a line."""
+    journal, _ = opened_journal(config, state_dir)
+    filters = Filters(states, event_type, execution, since)
+    before = journal.newest(Filters(), 1)
+    unsettled = journal.unsettled() if follow else []
+    entries = journal.newest(filters, limit)
+    if not follow:
+        print_entries(entries, output)
+        return
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        after = before[0].id if before else 0
+        coming = _coming(journal, filters, (*unsettled, *entries), after)
+        for entry in itertools.chain(reversed(entries), coming):
+            if output == "json":
+                click.echo(json.dumps(described(entry), ensure_ascii=False))
+            else:
+                click.echo("  ".join(map(one_line, row(entry).values())))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # if nobody reads any more, Python need not say so
+
+
+def _coming(journal: Journal, filters: Filters, seen: Iterable[Entry], after: int) -> Iterator[Entry]:
+    """Every entry that passes the filters and is new, or has gone on, for as long as somebody looks.
+
+    `seen` are entries as they were seen before, `after` is the highest id there was before that.
+    """
+    known = {entry.id: entry for entry in seen}
+    while True:
+        now = [journal.get(entry_id) for entry_id in known]
+        changed = [entry for entry in now if entry is not None and entry != known[entry.id]]
+        while new := journal.after(after):
+            after = new[-1].id
+            changed += [entry for entry in new if entry.id not in known]
+        known |= {entry.id: entry for entry in changed}
+        known = {entry_id: entry for entry_id, entry in known.items() if not entry.is_settled}
+        yield from filter(filters.let_pass, changed)
+        while not journal.is_changed():
+            time.sleep(_LOOK_S)
+
+
+@click.command(short_help="One entry, with every attempt.")
+@click.argument("entry_id", metavar="ID", type=int)
+@output_option
+@common_options("config", "state_dir")
+def show(entry_id: int, output: str, config: str | None, state_dir: str | None) -> None:
+    """The notification of one entry, with secrets hidden, and every attempt at its hooks."""
+    journal, _ = opened_journal(config, state_dir)
+    entry = found(journal, entry_id)
+    answer = described(entry)
+    for run, shown in zip(entry.runs, answer["runs"], strict=True):
+        is_due = run.state == "pending" and run.due_at and not entry.is_settled
+        shown["due_at"] = shown_time(run.due_at) if is_due else None
+        shown["attempts"] = list(map(_described_attempt, run.attempts))
+        if run.state == "running":
+            shown["attempts"][-1]["state"] = "running"
+    answer["notification"] = _without_secrets(notification_of(entry))
+    if output == "json":
+        print_json(answer)
+        return
+    runs, notification = answer.pop("runs"), answer.pop("notification")
+    for name, value in answer.items():
+        if value is not None:
+            click.echo(f"{name:<14}{one_line(value)}")
+    for run in runs:
+        click.secho(f"\n{one_line(run['hook'])}: {run['state']}", bold=True, nl=False)
+        click.echo(f"   {one_line(run['implementation'])}")
+        for attempt in run["attempts"]:
+            seconds = "" if attempt["state"] == "running" else f" after {attempt['seconds']:.3f} s"
+            text = attempt["text"] and f": {one_line(attempt['text'])}"
+            click.echo(f"  {attempt['began_at']}  {attempt['state']}{seconds}{text}")
+        if run["due_at"]:
+            click.echo(f"  the next attempt is due at {run['due_at']}")
+    click.echo()
+    text = json.dumps(notification, ensure_ascii=False, indent=2)
+    click.echo("\n".join(map(one_line, text.split("\n"))))
+
+
+def _described_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "began_at": shown_time(attempt.began_at),
+        "state": attempt.state,
+        "text": attempt.text,
+        "seconds": attempt.seconds,
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    """The JSON value, with what a telling key stands before replaced by `…`."""
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: "…" if item and _SECRET.search(key) else _without_secrets(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+@click.command(short_help="Give an entry up.")
+@click.argument("entry_ids", metavar="ID...", type=int, nargs=-1, required=True)
+@output_option
+@common_options("config", "state_dir")
+def drop(entry_ids: tuple[int, ...], output: str, config: str | None, state_dir: str | None) -> None:
+    """Give entries up: nothing more is tried for them, and they no longer count as failed."""
+    journal, _ = opened_journal(config, state_dir)
+    for entry in [found(journal, entry_id) for entry_id in entry_ids]:
+        if entry.state not in DROPPABLE:
+            raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
+    for entry_id in entry_ids:
+        if not journal.drop(entry_id):
+            state = found(journal, entry_id).state
+            raise HooksError(f"entry {entry_id} is {state} by now, and not dropped")
+    print_entries([found(journal, entry_id) for entry_id in entry_ids], output)

@@ -1,0 +1,184 @@
+"""The verb replay: what was not done for an entry is done, by the hooks.conf of now.
+
+Owns the plan of a replay. It has it carried out by the listener that works in the state directory, or
+does so itself when there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import click
+import msgspec
+
+from listener import log, payload
+from listener.actions.registry import Actions
+from listener.cli.answers import common_options, output_option
+from listener.cli.entries import found, moment, opened_journal, print_entries
+from listener.dispatch import Dispatcher
+from listener.entry import Entry, Run
+from listener.errors import HooksError
+from listener.hooks import Hook
+from listener.hooks_file import config_path
+from listener.hooks_watch import HooksFile
+from listener.journal import Filters, Journal
+from listener.state_dir import InUse, is_locked, lock
+
+_TO_REPAIR = ("failed", "interrupted")
+_MANY = 10
+_LOOK_S = 0.2
+
+
+@click.command(short_help="Do what was not done.")
+@click.argument("entry_ids", metavar="ID...", type=int, nargs=-1)
+@click.option("--failed", is_flag=True, help="All that failed or was interrupted.")
+@click.option("--since", callback=moment, help="With --failed: 30m, 2h, 7d, or a time.")
+@click.option("--all-actions", is_flag=True, help="Also those that were done.")
+@click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
+@click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {_MANY}.")
+@output_option
+@common_options("config", "state_dir")
+def replay(
+    entry_ids: tuple[int, ...],
+    failed: bool,
+    since: float,
+    all_actions: bool,
+    no_wait: bool,
+    yes: bool,
+    output: str,
+    config: str | None,
+    state_dir: str | None,
+) -> None:
+    """Run the hooks of entries again that were not done, as hooks.conf has them now.
+
+    The listener runs them, within five seconds, if one works in the state directory; else they are run
+    here and now. Exits with 1 when a hook failed again.
+    """
+    if bool(entry_ids) == failed or (since and not failed):
+        raise click.UsageError("name entries, or take all that --failed [--since TIME]")
+    log.start()
+    journal, folder = opened_journal(config, state_dir)
+    if failed:
+        entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
+    else:
+        entries = [found(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
+    path = config_path(config, os.environ)
+    planned = _planned_again(entries, path, all_actions=all_actions)
+    click.echo(f"with {path} as it is now: {_count(planned)} to run", err=True)
+    if len(planned) > _MANY and not yes:
+        click.confirm("go on?", abort=True, err=True)
+    try:
+        held = None if is_locked(folder) else lock(folder)
+    except InUse:
+        held = None  # a listener has just started
+    for entry in planned:
+        if not journal.reopen(entry):
+            raise HooksError(f"entry {entry.id} is not settled yet; it will be run in any case")
+    if held is not None:
+        _run_here([entry.id for entry in planned], path, journal)
+    elif not no_wait:
+        _wait(journal, planned, folder)
+    ended = [found(journal, entry.id) for entry in planned]
+    print_entries(ended, output)
+    is_left_to_listener = no_wait and held is None
+    if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
+        raise SystemExit(1)
+
+
+def _count(planned: list[Entry]) -> str:
+    hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
+    return f"{hooks} hooks of {len(planned)} entries"
+
+
+def _wait(journal: Journal, planned: list[Entry], folder: str) -> None:
+    """Until the listener has tried everything once."""
+    waiting = {entry.id: _attempts(entry.runs) for entry in planned}
+    while waiting:
+        time.sleep(_LOOK_S)
+        for entry_id in list(waiting):
+            entry = found(journal, entry_id)
+            if entry.is_settled or (
+                entry.state == "pending" and _attempts(entry.runs) > waiting[entry_id]
+            ):
+                del waiting[entry_id]
+        if waiting and not is_locked(folder):
+            raise HooksError(
+                "the listener has ended; what was not run yet, it runs when it starts again"
+            )
+
+
+def _attempts(runs: Iterable[Run]) -> int:
+    return sum(len(run.attempts) for run in runs)
+
+
+def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) -> list[Entry]:
+    """The entries with a pending run for each matching hook that is not done; only those with one."""
+    table = HooksFile(path, os.environ).table
+    if table is None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    planned = []
+    for entry in entries:
+        if not entry.is_settled:
+            raise HooksError(f"entry {entry.id} is {entry.state}: it will be run in any case")
+        if entry.event_type is None:
+            raise HooksError(f"entry {entry.id} is {entry.state}: there is no notification to replay")
+        notification = payload.decode(entry.body)
+        hooks = table.match(notification.event_type, notification.hook_context())
+        runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
+        for run in left:
+            if run.state != "done":
+                click.echo(f"entry {entry.id}: hook {run.hook} is no longer in {path} for it", err=True)
+        again = entry.with_runs([*runs, *left])
+        if not again.is_settled:
+            planned.append(again)
+    return planned
+
+
+def _planned_runs(
+    runs: Iterable[Run], hooks: Sequence[Hook], *, all_actions: bool
+) -> tuple[list[Run], list[Run]]:
+    """The runs of the hooks of now, in their order; and those whose hooks are not there any more.
+
+    A hook is known again by its name; one without a name, which is called after its position, by its
+    inputs, else if it is the only one with that implementation.
+    """
+    left = list(runs)
+    known: dict[str, Run] = {}
+    rules: tuple[Callable[[Run, Hook], object], ...] = (
+        lambda run, hook: run.hook == hook.name and not run.mark and not hook.mark,
+        lambda run, hook: run.mark == hook.mark != 0 and run.implementation == hook.implementation,
+        lambda run, hook: run.mark and hook.mark and run.implementation == hook.implementation,
+        lambda run, hook: run.hook == hook.name,
+    )
+    for is_same in rules:
+        for hook in hooks:
+            run = next((run for run in left if hook.name not in known and is_same(run, hook)), None)
+            if run is not None:
+                left.remove(run)
+                known[hook.name] = run
+    planned = []
+    for hook in hooks:
+        run = known.get(hook.name, Run(hook.name, hook.implementation))
+        if run.state != "done" or all_actions:
+            run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0)
+        planned.append(
+            msgspec.structs.replace(
+                run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
+            )
+        )
+    return planned, left
+
+
+def _run_here(entry_ids: Iterable[int], path: str, journal: Journal) -> None:
+    """Go on with these entries in this process, which holds the state directory's lock."""
+    hooks_file = HooksFile(path, os.environ)
+    if hooks_file.table is None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    with Actions(hooks_file.table.listener) as actions:
+        dispatcher = Dispatcher(hooks_file, actions, journal)
+        for entry_id in entry_ids:
+            dispatcher.resume(entry_id)
+        while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
+            continue

@@ -1,0 +1,99 @@
+"""The verbs that stay: listen, traps, demo.
+
+Owns their options; what they do stands in app.py, snmp/receiver.py and cli/demo.py. Plain `listen`, as
+supervisord starts it, does not come through here (see __main__.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from listener.app import listen as serve
+from listener.cli.answers import common_options, output_option
+from listener.errors import HooksError
+from listener.hooks_file import config_path
+
+if TYPE_CHECKING:
+    from listener.snmp.receiver import Trap
+
+_INTERRUPT_S = 0.25
+
+
+@click.command(short_help="Serve supervisord's events.")
+@common_options("config", "state_dir")
+def listen(config: str | None, state_dir: str | None) -> None:
+    """Serve supervisord's events on standard input; this is what supervisord runs."""
+    sys.exit(serve(config_path(config, os.environ), state_dir))
+
+
+@click.command(short_help="Receive SNMP traps and print them.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where to receive.")
+@click.option(
+    "--port",
+    default=162,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="UDP port; 0 takes a free one.",
+)
+@click.option("--count", type=click.IntRange(1), help="Leave after that many traps.")
+@output_option
+@common_options()
+def traps(
+    address: str,
+    port: int,
+    count: int | None,
+    output: str,
+) -> None:
+    """Receive SNMP traps and print what is in them, until Ctrl-C."""
+    from listener.snmp.receiver import Trap, TrapReceiver  # pysnmp is slow to import
+
+    try:
+        receiver = TrapReceiver(address, port)
+    except OSError as error:
+        raise HooksError(
+            f"cannot receive at {address}:{port}: {error.strerror}; try another --address or --port"
+        ) from error
+    interrupts: list[int] = []  # an exception could get lost in a callback, and a wait begin behind it
+    signal.signal(signal.SIGINT, lambda signum, _frame: interrupts.append(signum))
+    shown = 0
+    with contextlib.closing(receiver):
+        click.echo("receiving traps at {}:{}".format(*receiver.address), err=True)
+        while not interrupts and (count is None or shown < count):
+            trap = receiver.receive(timeout_s=_INTERRUPT_S)
+            if isinstance(trap, Trap):
+                shown += 1
+                click.echo(_described(trap) if output == "table" else json.dumps(trap._asdict()))
+            elif trap:
+                click.echo(f"{trap.sender}: {trap.reason}", err=True)
+
+
+def _described(trap: Trap) -> str:
+    """The trap in lines; control characters in it, which anybody may have sent, are escaped."""
+    lines = [f"{trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s"]
+    lines += [f"  {name} = {value}" for name, value in trap.values.items()]
+    escaped = (re.sub(r"[^ -~\xa0-\U0010ffff]", lambda c: repr(c[0])[1:-1], line) for line in lines)
+    return "\n".join(escaped)
+
+
+@click.command(short_help="Show the whole way, on parts of its own.")
+@common_options()
+def demo() -> None:
+    """Show the whole way from a workflow to a trap, on this machine alone, within 30 seconds.
+
+    Starts a supervisord of its own with the shipped section and the shipped hooks.conf, and ends all
+    that it started. Exits with 0 only when every expected action was seen.
+    """
+    from listener.cli.demo import run  # pysnmp is slow to import
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, as for Ctrl-C
+    if not run():
+        sys.exit(1)
+    click.secho("every notification was acted on, and every trap arrived", fg="green")
