@@ -1,0 +1,128 @@
+"""The journal when it is small and when it is large: an event's cost, the history, the start.
+
+Owns the journals that are measured, filled here by the journal's own room, and their table. Events come
+by a pipe, one after another; what grows is the file alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from listener.entry import Attempt, Entry, Run
+from listener.journal import Journal
+from tests.benchmarks.interpreter import CHECKOUT
+from tests.benchmarks.listeners import environment, ours, write_hooks_conf
+from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, cpu_ns, on_core
+from tests.benchmarks.notifications import EVENT_TYPE, text, trap_hook
+from tests.benchmarks.piped import PipedListener
+from tests.benchmarks.sink import Sink
+from tests.benchmarks.tables import at_most, judged, median, ratio, show
+from tests.support import event
+
+_BATCH = 10_000
+_UNSETTLED = 10_000
+
+
+def run(python: str, quick: bool) -> None:
+    sizes = (1_000, 20_000) if quick else (1_000, 1_000_000)
+    events, repetitions = (200, 1) if quick else (3_000, 5)
+    with (
+        tempfile.TemporaryDirectory(prefix="ch-") as name,
+        Sink() as sink,
+        on_core(SUPERVISORD_CORE),
+    ):
+        folders = [Path(name) / str(size) for size in sizes]
+        subject = ours("a trap", trap_hook(sink.address[1]))
+        for folder, size in zip(folders, sizes, strict=True):
+            (folder / "state").mkdir(parents=True)
+            write_hooks_conf(subject, folder)
+            _fill(folder / "state", size)
+        us: list[list[float]] = [[] for _ in sizes]
+        history_ms: list[list[float]] = [[] for _ in sizes]
+        for _ in range(repetitions):
+            for place, folder in enumerate(folders):
+                us[place].append(_event_us(python, subject.name, folder, sink, events))
+                history_ms[place].append(_history_ms(python, folder))
+        ready = [_ready_ms(python, Path(name) / f"unsettled-{n}", n) for n in (0, _UNSETTLED)]
+    rows = [
+        (f"{size:,} entries", f"{median(us[place]):.0f}", f"{median(history_ms[place]):.0f}")
+        for place, size in enumerate(sizes)
+    ]
+    rows.append(("ratio", judged(ratio(us[1], us[0]), at_most(1.15)),
+                 judged(median(history_ms[1]), at_most(100)) + " ms"))  # fmt: skip
+    show("journal: µs from an event to its answer, ms of `history`", ("", "event", "history"), rows)
+    show(
+        f"journal: CPU ms to READY, and with {_UNSETTLED:,} unsettled entries",
+        ("", "READY"),
+        [("none", f"{ready[0]:.1f}"), (f"{_UNSETTLED:,}", f"{ready[1]:.1f}")],
+    )
+
+
+def _fill(state: Path, count: int, entry: Entry | None = None) -> None:
+    """Put entries into a journal: settled ones unless another is given."""
+    journal = Journal(str(state))
+    for begin in range(0, count, _BATCH):
+        journal.accept_all(_entries(begin, min(count, begin + _BATCH), entry or _SETTLED))
+    journal.file.close()
+
+
+def _entries(begin: int, end: int, entry: Entry) -> Iterator[Entry]:
+    for number in range(begin, end):
+        yield msgspec.structs.replace(entry, key=f"1.1/{number} 0123456789abcdef")
+
+
+_SETTLED = Entry(
+    0, time.time(), "supervisord", "done", text(400), event_type=EVENT_TYPE, execution_id="e-1",
+    runs=(Run("workflow_started-1", "cloudify.snmp.snmp_trap.send_snmp_trap", "done",
+              attempts=(Attempt(time.time(), "done", "sent to 127.0.0.1:162", 0.001),)),),
+)  # fmt: skip
+
+
+def _event_us(python: str, name: str, folder: Path, sink: Sink, events: int) -> float:
+    subject = ours(name, trap_hook(sink.address[1]))
+    with PipedListener(python, subject, environment(python, folder)) as listener:
+        listener.expect(b"READY\n")
+        frames = [event(text(300), serial=serial) for serial in range(events)]
+        spent = []
+        for frame in frames:
+            began = time.perf_counter_ns()
+            listener.send(frame)
+            listener.expect(b"RESULT 2\nOKREADY\n")
+            spent.append((time.perf_counter_ns() - began) / 1000)
+    return median(spent)
+
+
+def _history_ms(python: str, folder: Path) -> float:
+    env = environment(python, folder)
+    spent = []
+    for _ in range(5):
+        began = time.perf_counter()
+        with on_core(LISTENER_CORE):
+            subprocess.run(
+                [python, "-m", "listener", "history"], env=env, cwd=CHECKOUT, check=True,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        spent.append((time.perf_counter() - began) * 1000)
+    return median(spent)
+
+
+def _ready_ms(python: str, folder: Path, unsettled: int) -> float:
+    """CPU time to READY with so many entries that wait for a retry which is far away."""
+    (folder / "state").mkdir(parents=True)
+    subject = ours("", trap_hook(9))
+    write_hooks_conf(subject, folder)
+    run = Run("workflow_started-1", "x.y", due_at=time.time() + 86_400, attempts=(Attempt(1.0),))
+    pending = msgspec.structs.replace(_SETTLED, state="pending", runs=(run,))
+    _fill(folder / "state", unsettled, pending)
+    spent = []
+    for _ in range(9):
+        with PipedListener(python, subject, environment(python, folder)) as listener:
+            listener.expect(b"READY\n")
+            spent.append(cpu_ns(listener.pid) / 1e6)
+    return median(spent)

@@ -1,0 +1,46 @@
+"""The listener's memory after few events and after many, with a trap and a function for each.
+
+Owns the measurement and its table. Events come by a pipe, each one answered before the next is sent.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.listeners import environment, ours, write_hooks_conf
+from tests.benchmarks.machine import SUPERVISORD_CORE, on_core, rss_bytes
+from tests.benchmarks.notifications import text, trap_and_function_hooks
+from tests.benchmarks.piped import PipedListener
+from tests.benchmarks.sink import Sink
+from tests.benchmarks.tables import at_most, judged, show
+from tests.support import event
+
+
+def run(python: str, quick: bool) -> None:
+    few, many = (200, 2_000) if quick else (2_000, 100_000)
+    with (
+        tempfile.TemporaryDirectory(prefix="ch-") as folder,
+        Sink() as sink,
+        on_core(SUPERVISORD_CORE),
+    ):
+        subject = ours("a trap and a function", trap_and_function_hooks(sink.address[1]))
+        write_hooks_conf(subject, Path(folder))
+        with PipedListener(python, subject, environment(python, Path(folder))) as listener:
+            listener.expect(b"READY\n")
+            megabytes = []
+            serial = 0
+            for count in (few, many):
+                while serial < count:
+                    serial += 1
+                    listener.send(event(text(300), serial=serial))
+                    listener.expect(b"RESULT 2\nOKREADY\n")
+                megabytes.append(rss_bytes(listener.pid) / 1e6)
+        if sink.count() != many:
+            raise RuntimeError(f"{sink.count()} traps came, expected {many}")
+    before, after = megabytes
+    show(
+        "memory: resident MB of the listener",
+        ("listener", f"event {few:,}", f"event {many:,}", "difference"),
+        [(subject.name, f"{before:.1f}", f"{after:.1f}", judged(after - before, at_most(2)))],
+    )

@@ -1,0 +1,185 @@
+"""listen with options, traps, and the demo."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listener.cli import demo
+from listener.snmp.receiver import Trap
+from tests.support import event, wait_for
+
+COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the command; what still runs at the end of the test is ended."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen([*COMMAND, *arguments], env=env, **pipes))
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+def test_listen_takes_its_hooks_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "hooks.conf").write_text("hooks: []")
+    result = subprocess.run(
+        [*COMMAND, "listen", "--config", str(tmp_path / "hooks.conf")],
+        input=event("{}"),
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    assert result.stdout == b"READY\nRESULT 2\nOKREADY\n"
+    assert f"{tmp_path}/hooks.conf has no hooks".encode() in result.stderr
+
+
+def receiver_port(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    match = re.fullmatch(r"receiving traps at 127\.0\.0\.1:(\d+)\n", process.stderr.readline())
+    assert match
+    return int(match[1])
+
+
+def fire_to(port: int, tmp_path: Path) -> None:
+    (tmp_path / "hooks.conf").write_text(
+        f"""
+hooks:
+  - event_type: workflow_failed
+    implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+    inputs: {{destination_address: 127.0.0.1, destination_port: {port}, community_string: public}}
+"""
+    )
+    command = [*COMMAND, "fire", "workflow_failed", "--config", str(tmp_path / "hooks.conf")]
+    fields = ["--set", "error=échec", "--set", "execution_id=e-1"]
+    subprocess.run([*command, *fields], check=True, capture_output=True, timeout=30)
+
+
+def test_traps_prints_what_is_in_a_trap_and_leaves_after_the_count(
+    tmp_path: Path, start: Start
+) -> None:
+    process = start("traps", "--port", "0", "--count", "1")
+    fire_to(receiver_port(process), tmp_path)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert output.startswith("cloudifyWorkflowFailed from 127.0.0.1:")
+    assert "\n  cloudifyErrorDetails = échec\n" in output
+
+
+def test_traps_prints_one_json_object_a_line_and_names_what_it_cannot_read(
+    tmp_path: Path, start: Start
+) -> None:
+    process = start("traps", "--port", "0", "--count", "1", "--output", "json")
+    port = receiver_port(process)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"no snmp", ("127.0.0.1", port))
+    fire_to(port, tmp_path)
+    output, errors = process.communicate(timeout=30)
+    trap = json.loads(output)
+    assert trap["notification"] == "cloudifyWorkflowFailed"
+    assert trap["values"]["cloudifyExecutionID"] == "e-1"
+    assert "no SNMP message" in errors
+
+
+def test_ctrl_c_ends_traps_as_it_should(start: Start) -> None:
+    process = start("traps", "--port", "0")
+    receiver_port(process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_traps_on_a_taken_port_is_exit_2(start: Start) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        process = start("traps", "--port", str(taken.getsockname()[1]))
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "Address already in use; try another --address or --port" in errors
+
+
+def is_left(mark: str) -> list[str]:
+    """The processes that have inherited `mark` in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def test_the_demo_shows_five_notifications_and_leaves_nothing_running(start: Start) -> None:
+    mark = f"DEMO_MARK={uuid.uuid4()}"
+    process = start("demo", env={**os.environ, "DEMO_MARK": mark})
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    for event_type in ("queued", "started", "succeeded", "failed", "cancelled"):
+        assert f"workflow_{event_type}   " in output
+        assert f"cloudifyWorkflow{event_type.capitalize()} from 127.0.0.1:" in output
+    assert "cloudifyDeploymentID = 配置中心" in output
+    assert '{"message": "the parameters are left out: 623 bytes, at most 512 fit"}' in output
+    assert output.endswith("every notification was acted on, and every trap arrived\n")
+    wait_for("the demo's processes to end", lambda: not is_left(mark))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, start: Start) -> None:
+    mark = f"DEMO_MARK={uuid.uuid4()}"
+    process = start("demo", env={**os.environ, "DEMO_MARK": mark})
+    assert process.stdout is not None
+    assert "workflow_queued" in process.stdout.readline()
+    process.send_signal(signum)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    wait_for("the demo's processes to end", lambda: not is_left(mark))
+
+
+def test_a_demo_that_sees_too_little_says_what_was_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "TIME_LIMIT_S", 0.0)
+    assert demo.run() is False
+    errors = capsys.readouterr().err
+    assert "workflow_failed: no run and no trap" in errors
+    assert "the last that supervisord said:" in errors
+
+
+def test_the_demo_sees_every_difference_between_a_notification_and_its_trap() -> None:
+    [failed] = [n for n in demo.notifications() if n["event_type"] == "workflow_failed"]
+    values = {
+        "cloudifyDeploymentID": "nodecellar",
+        "cloudifyTenantName": "default_tenant",
+        "cloudifyWorkflowName": "heal",
+        "cloudifyErrorDetails": failed["message"]["arguments"]["error"],
+        "cloudifyWorkflowParameters": "{}",
+    }
+    done = "hook x: done in 0.001 s"
+    right = Trap("", "cloudifyWorkflowFailed", 0.0, values)
+    assert demo.differences(failed, done, right) == []
+    for name in values:
+        wrong = right._replace(values={**values, name: '"other"'})
+        assert len(demo.differences(failed, done, wrong)) == 1, name
+    assert demo.differences(failed, "hook x: failed after 1 s", right) != []
+    assert demo.differences(failed, done, right._replace(notification="other")) != []

@@ -1,0 +1,52 @@
+"""The listener killed with -9 at random, under a real supervisord without a recorder.
+
+Owns the moments. What supervisord still has in its buffer waits there; what the listener has accepted
+stands in its journal.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tests.faults import processes
+from tests.faults.hooks import Hooks, names
+from tests.faults.ledger import Setting, Verdict, judge
+from tests.faults.supervised import Supervised, supervised
+
+
+def first_second(setting: Setting) -> Verdict:
+    """Killed 0 to 1 s after its start, time and again, while 200 events wait."""
+    kills, seconds = (3, 0.003) if setting.short else (60, 0.04)
+    emitted = names(200)
+    with supervised(setting.folder, Hooks(seconds=seconds)) as supervisord:
+        supervisord.send(emitted)
+        for _ in range(kills):
+            _kill_after(supervisord, setting.random.uniform(0, 1))
+        return _judged(supervisord, emitted)
+
+
+def random_kills(setting: Setting) -> Verdict:
+    """Killed at any time while events come."""
+    kills, events = (15, 600) if setting.short else (200, 10_000)
+    emitted = names(events)
+    with supervised(setting.folder, Hooks(seconds=0.0005)) as supervisord:
+        for number in range(kills):
+            supervisord.send(emitted[number * events // kills : (number + 1) * events // kills])
+            _kill_after(supervisord, setting.random.uniform(0.1, 0.25))
+        return _judged(supervisord, emitted)
+
+
+def _kill_after(supervisord: Supervised, seconds: float) -> None:
+    """Kill the listener so long after its start; the moment is what is tried, nothing is awaited."""
+    pid = supervisord.wait_for_listener()
+    time.sleep(seconds)
+    processes.kill(pid)
+    supervisord.wait_for_listener(other_than=[pid])
+
+
+def _judged(supervisord: Supervised, emitted: list[str]) -> Verdict:
+    supervisord.send(["the-last"])
+    supervisord.wait_until_settled("the-last", 120)
+    verdict = judge(supervisord.folder, emitted)
+    killed = supervisord.supervisord_log().count("terminated by SIGKILL")
+    return verdict._replace(remark=f"killed {killed} times")

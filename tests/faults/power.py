@@ -1,0 +1,150 @@
+"""A loss of power, as far as one machine that keeps running can show it.
+
+Owns two faults: what the disk never got is cut off the journal, and the system calls of a listener with
+`durability: power` are read for what it does before the disk has it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from listener.journal import FILE
+from tests.faults import processes
+from tests.faults.double import CHECKOUT, LISTENER, PROGRAMS, doubled, listening
+from tests.faults.hooks import Hooks, environment_of_hooks, names
+from tests.faults.ledger import Setting, Verdict, judge, unless
+
+_POWER = "  durability: power"
+
+
+def loss(setting: Setting) -> Verdict:
+    """The last commits are not on the disk when the power goes: what is left goes on."""
+    wal = setting.folder / "state" / f"{FILE}-wal"
+    with listening(setting.folder, Hooks()) as double:
+        emitted = _emitted_durably(setting, 10 if setting.short else 300)
+        double.listen_with(autorestart=False)
+        double.signal(signal.SIGKILL)
+        double.wait_for_end(double.pid)
+        os.truncate(wal, int(wal.stat().st_size * setting.random.uniform(0.3, 0.9)))
+        double.listen_with()
+        double.start()
+        double.send(["the-last"])
+        double.wait_for_answers()
+        double.wait_until_settled("the-last")
+    verdict = judge(setting.folder, emitted, may_lose=True)
+    left = judge(setting.folder, emitted[: verdict.acted_on])
+    return verdict.and_also(
+        unless(verdict.lost, "nothing was lost"),
+        unless(not left.lost, "what is left is no prefix of all"),
+        remark="of what the disk had not got yet",
+    )
+
+
+def _emitted_durably(setting: Setting, count: int) -> list[str]:
+    """What a program has put into the journal, in order; nobody has begun with it yet."""
+    file = setting.folder / "emitted"
+    program = [sys.executable, str(PROGRAMS / "durable_emitter.py"), str(file), str(count)]
+    _run(setting, program)
+    return file.read_text().split()
+
+
+def _run(setting: Setting, command: Sequence[str]) -> None:
+    more = {"PYTHONPATH": str(CHECKOUT), **environment_of_hooks(setting.folder)}
+    subprocess.run(
+        command,
+        env=processes.environment(setting.folder, **more),
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+
+
+def safe(setting: Setting) -> Verdict:
+    """With `durability: power` nothing is answered, begun or emitted before the disk has it."""
+    if not _can_trace(setting.folder):
+        return Verdict(0, 0, remark="left out: no strace that works")
+    emitted = names(3)
+    problems = []
+    if not setting.short:
+        control = setting.folder / "control"
+        control.mkdir()
+        if not _listener_traced(control, Hooks(), emitted):
+            problems.append("without `durability: power` it is the same: nothing is shown")
+    hooks = Hooks(listener=_POWER)
+    problems += _listener_traced(setting.folder, hooks, emitted)
+    return judge(setting.folder, emitted).and_also(*problems)
+
+
+def safe_emission(setting: Setting) -> Verdict:
+    """With `durability: power` a durable emission is on the disk before it is sent."""
+    if not _can_trace(setting.folder):
+        return Verdict(0, 0, remark="left out: no strace that works")
+    hooks = Hooks(listener=_POWER)
+    with listening(setting.folder, hooks) as double:
+        trace = setting.folder / "trace"
+        emit = ("emit", "--durable", "workflow_started", "--set", "execution_id=e-0")
+        _run(setting, (*_tracing(trace), sys.executable, "-m", "listener", *emit))
+        double.tick()
+        double.wait_until_settled("e-0")
+        problems = _too_early(trace)
+    return judge(setting.folder, ["e-0"]).and_also(*problems)
+
+
+def _listener_traced(folder: Path, hooks: Hooks, emitted: Sequence[str]) -> list[str]:
+    """What a listener did too early."""
+    trace = folder / "trace"
+    with doubled(folder, hooks) as double:
+        double.listen_with((*_tracing(trace), *LISTENER))
+        double.start()
+        double.send(emitted)
+        double.wait_for_answers()
+        double.stop()
+    return _too_early(trace)
+
+
+def _tracing(trace: Path) -> tuple[str, ...]:
+    """Detached, so that the process is the listener's own and its parent is who has started it."""
+    calls = "trace=pwrite64,write,fdatasync,fsync"
+    return ("strace", "-D", "-f", "-y", "-qq", "-s", "64", "-e", calls, "-o", str(trace))
+
+
+def _can_trace(folder: Path) -> bool:
+    """Whether there is an strace that may do so here."""
+    if shutil.which("strace") is None:
+        return False
+    traced = [*_tracing(folder / "nothing"), "true"]
+    return subprocess.run(traced, capture_output=True, check=False).returncode == 0
+
+
+_CALL = re.compile(r"^\d+ +(pwrite64|write|fdatasync|fsync)\(\d+<([^>]*)>(?:, \"(.*))?")
+_SENT = {
+    "RESULT 2": "was answered",
+    r"\214\4call": "began",
+    "<!--XSUPERVISOR:BEGIN": "was emitted",
+}
+
+
+def _too_early(trace: Path) -> list[str]:
+    """What went out while the journal's log had bytes that were not synced."""
+    is_dirty = False
+    problems = []
+    for line in trace.read_text("utf-8", "replace").splitlines():
+        match = _CALL.match(line)
+        if match is None:
+            continue
+        call, file, data = match.groups()
+        if file.endswith("-wal"):
+            is_dirty = "write" in call
+        for mark, what in _SENT.items():
+            if is_dirty and call == "write" and mark in (data or ""):
+                problems.append(f"something {what} before the disk had what it depends on")
+    return problems

@@ -1,0 +1,376 @@
+"""The varbinds of a notification: the original's, byte for byte, without the original's defects.
+
+What a datagram holds is read with pysnmp, and the MIB file with snmptranslate.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pysnmp.proto.api import v2c
+
+from listener.snmp import ber, mib
+from tests.snmp.receivers import answer, decoded, varbinds_of, with_our_mib, write_base_mibs
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden-traps.json").read_text("utf-8"))
+CONTEXT = {
+    "timestamp": "2018-09-03T11:20:00.123Z",
+    "tenant_name": "default_tenant",
+    "deployment_id": "nodecellar",
+    "workflow_id": "install",
+    "execution_id": "0b1b5f3a-6c8e-4d6f-9a53-0f7d3f0f3b11",
+    "execution_parameters": {"a": 1},
+    "arguments": None,
+}
+RECEIVED_AT = 1_700_000_000.9
+NAMES = {
+    "tenant_name": "cloudifyTenantName",
+    "deployment_id": "cloudifyDeploymentID",
+    "workflow_id": "cloudifyWorkflowName",
+    "execution_id": "cloudifyExecutionID",
+}
+
+
+def datagram(
+    event_type: str,
+    hook_context: dict[str, Any],
+    text: Any = None,
+    *,
+    request_id: int = 1,
+    uptime_s: float = 0.0,
+    warnings: list[str] | None = None,
+) -> bytes:
+    said: list[str] = []
+    varbinds = mib.varbinds(
+        event_type,
+        hook_context,
+        text,
+        received_at=RECEIVED_AT,
+        uptime_s=uptime_s,
+        warn=said.append,
+    )
+    assert warnings is not None or not said
+    if warnings is not None:
+        warnings += said
+    return ber.trap_v2c(b"public", request_id, varbinds)
+
+
+def objects(sent: bytes) -> dict[str, int | bytes]:
+    """The MIB's objects in a datagram, as the numbers and octets that they are."""
+    by_oid = {oid: name for name, oid in mib.OBJECTS.items()}
+    return {
+        by_oid[oid]: int(value) if isinstance(value, v2c.Counter64) else bytes(value)
+        for oid, value in varbinds_of(sent)[2:]
+    }
+
+
+def failed(text: Any = None, **changes: Any) -> dict[str, int | bytes]:
+    """The objects of a failed workflow's trap, for CONTEXT with these changes."""
+    return objects(datagram("workflow_failed", CONTEXT | changes, text))
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden["name"])
+def test_a_datagram_is_the_originals_byte_for_byte(golden: dict[str, Any]) -> None:
+    original = bytes.fromhex(golden["datagram_hex"])
+    request_id = int(v2c.apiPDU.get_request_id(v2c.apiMessage.get_pdu(decoded(original))))
+    context = golden["hook_context"]
+    assert datagram(context["event_type"], context, request_id=request_id) == original
+
+
+def test_sys_up_time_is_in_hundredths_of_a_second() -> None:
+    first = varbinds_of(datagram("workflow_queued", CONTEXT, uptime_s=1234.567))[0]
+    assert first == (mib.SYS_UP_TIME_0, 123456)
+
+
+def test_an_event_type_that_the_mib_does_not_have_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="workflow_resumed"):
+        datagram("workflow_resumed", CONTEXT)
+
+
+def test_names_oids_and_sizes_are_those_of_the_mib_file(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    base_mibs = write_base_mibs(tmp_path_factory.mktemp("base_mibs"))
+    environment = with_our_mib(base_mibs, tmp_path_factory.mktemp("net_snmp"))
+    oids = {**mib.OBJECTS, **dict(mib.NOTIFICATIONS.values())}
+    names = [f"CLOUDIFY-MIB::{name}" for name in oids]
+    dotted = ["." + ".".join(map(str, oid)) for oid in oids.values()]
+    assert answer(environment, "snmptranslate", "-On", *names).split() == dotted
+    for name in mib.OBJECTS:
+        definition = answer(environment, "snmptranslate", "-Td", f"CLOUDIFY-MIB::{name}")
+        is_text = name in ("cloudifyWorkflowParameters", "cloudifyErrorDetails")
+        syntax = f"OCTET STRING (0..{mib.MAX_TEXT if is_text else mib.MAX_NAME})"
+        assert f"SYNTAX\t{'Counter64' if name == 'cloudifyTimeStamp' else syntax}" in definition
+
+
+def test_every_notification_is_named_after_its_event_type() -> None:
+    for event_type, (name, _) in mib.NOTIFICATIONS.items():
+        assert name == "cloudify" + event_type.title().replace("_", "")
+
+
+@pytest.mark.parametrize("field", NAMES)
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        pytest.param("配置", "配置", id="chinese"),
+        pytest.param("größe", "größe", id="umlauts"),
+        pytest.param(None, "", id="null"),
+        pytest.param("", "", id="empty"),
+        pytest.param("x" * 255, "x" * 255, id="just_fits"),
+        pytest.param("x" * 256, "x" * 255, id="one_over"),
+        pytest.param("x" * 70_000, "x" * 255, id="70000_bytes"),
+        pytest.param("é" * 128, "é" * 127, id="2_byte_characters"),
+        pytest.param("置" * 90, "置" * 85, id="3_byte_characters"),
+        pytest.param("a" + "置" * 90, "a" + "置" * 84, id="3_byte_characters_after_1"),
+        pytest.param("😀" * 64, "😀" * 63, id="4_byte_characters"),
+        pytest.param("caf\udce9", "caf?", id="lone_surrogate"),
+        pytest.param(17, "17", id="number"),
+        pytest.param({"a": [None, True]}, '{"a": [null, true]}', id="object"),
+    ],
+)
+def test_a_name_is_sent_in_utf_8_and_cut_between_two_characters(
+    field: str, value: Any, sent: str
+) -> None:
+    assert failed(**{field: value})[NAMES[field]] == sent.encode()
+
+
+@pytest.mark.parametrize("field", CONTEXT)
+def test_a_missing_field_changes_nothing_but_its_own_object(field: str) -> None:
+    rest = {key: value for key, value in CONTEXT.items() if key != field}
+    warnings: list[str] = []
+    sent = objects(datagram("workflow_failed", rest, warnings=warnings))
+    name, stand_in = {
+        **{field: (name, b"") for field, name in NAMES.items()},
+        "timestamp": ("cloudifyTimeStamp", int(RECEIVED_AT)),
+        "execution_parameters": ("cloudifyWorkflowParameters", b"{}"),
+        "arguments": ("cloudifyErrorDetails", b""),
+    }[field]
+    assert sent == {**failed(), name: stand_in}
+    assert len(warnings) == (field == "timestamp")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        pytest.param(None, "{}", id="null"),
+        pytest.param({}, "{}", id="none"),
+        pytest.param({"größe": "失敗"}, '{"gr\\u00f6\\u00dfe": "\\u5931\\u6557"}', id="ascii_as_ever"),
+        pytest.param({"a": "x" * 503}, '{"a": "%s"}' % ("x" * 503), id="just_fits"),
+        pytest.param(
+            {"a": "x" * 504},
+            '{"message": "the parameters are left out: 513 bytes, at most 512 fit"}',
+            id="one_over",
+        ),
+        pytest.param(
+            {"a": "失" * 86},
+            '{"message": "the parameters are left out: 525 bytes, at most 512 fit"}',
+            id="counted_as_sent",
+        ),
+    ],
+)
+def test_parameters_are_json_and_left_out_as_a_whole_when_too_long(parameters: Any, sent: str) -> None:
+    assert failed(execution_parameters=parameters)["cloudifyWorkflowParameters"] == sent.encode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "sent"),
+    [
+        pytest.param(None, "it failed", "it failed", id="arguments_null"),
+        pytest.param({}, "it failed", "it failed", id="no_error"),
+        pytest.param({"error": None}, "it failed", "it failed", id="error_null"),
+        pytest.param(["error"], "it failed", "it failed", id="arguments_no_object"),
+        pytest.param({"error": "boom"}, "it failed", "boom", id="error"),
+        pytest.param({"error": {"a": 1}}, "it failed", '{"a": 1}', id="error_no_text"),
+        pytest.param(None, None, "", id="nothing_said"),
+        pytest.param(None, {"a": 1}, '{"a": 1}', id="text_no_text"),
+        pytest.param({"error": "x" * 512}, None, "x" * 512, id="just_fits"),
+        pytest.param({"error": "x" * 513}, None, "x" * 512, id="one_over"),
+        pytest.param({"error": "é" * 257}, None, "é" * 256, id="2_byte_characters"),
+        pytest.param({"error": "x" + "é" * 256}, None, "x" + "é" * 255, id="2_byte_characters_after_1"),
+        pytest.param({"error": "x" * 70_000}, None, "x" * 512, id="70000_bytes"),
+    ],
+)
+def test_the_error_is_what_was_said_most_directly_and_cut_between_two_characters(
+    arguments: Any, text: Any, sent: str
+) -> None:
+    assert failed(text, arguments=arguments)["cloudifyErrorDetails"] == sent.encode()
+
+
+def test_only_a_failed_workflow_has_an_error() -> None:
+    for event_type in mib.NOTIFICATIONS:
+        sent = objects(datagram(event_type, CONTEXT | {"arguments": {"error": "boom"}}))
+        assert ("cloudifyErrorDetails" in sent) == (event_type == "workflow_failed")
+
+
+TRACEBACK = "Traceback (most recent call last):\n"
+FRAME = '  File "tasks.py", line 7, in run\n    work()\n    ^^^^^^\n'
+LONG = TRACEBACK + FRAME * 20
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        pytest.param(
+            TRACEBACK + FRAME + "ValueError: no", TRACEBACK + FRAME + "ValueError: no", id="short"
+        ),
+        pytest.param(LONG + "ValueError: no disk", "ValueError: no disk", id="long"),
+        pytest.param(LONG + "KeyError: 'a'\n\n  \n", "KeyError: 'a'", id="blank_lines_behind"),
+        pytest.param("Task failed:\n" + LONG + "ValueError: no", "ValueError: no", id="text_before"),
+        pytest.param(
+            LONG + "KeyError: 'a'\n\nDuring handling of the above exception:\n\n" + LONG + "OSError: b",
+            "OSError: b",
+            id="chained",
+        ),
+        pytest.param(
+            LONG + "ValueError: " + "é" * 512, "ValueError: " + "é" * 250, id="long_last_line"
+        ),
+        pytest.param(
+            LONG + "RuntimeError: the disk is full:\n/dev/vda1\n  100 %\nclean up",
+            "RuntimeError: the disk is full:\n/dev/vda1\n  100 %\nclean up",
+            id="message_of_several_lines",
+        ),
+        pytest.param("x" * 600 + "\nlast", "x" * 512, id="no_traceback"),
+        pytest.param("  " + "x" * 600 + "\nlast", "  " + "x" * 510, id="no_traceback_but_indented"),
+        pytest.param(LONG, LONG[:512], id="without_its_end"),
+    ],
+)
+def test_of_a_traceback_that_is_too_long_the_exception_is_sent(error: str, sent: str) -> None:
+    assert failed(arguments={"error": error})["cloudifyErrorDetails"] == sent.encode()
+
+
+NOON = 1_535_976_000  # 2018-09-03T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "seconds"),
+    [
+        ("2018-09-03T12:00:00.123Z", NOON),
+        ("2018-09-03T12:00:00Z", NOON),
+        ("2018-09-03T12:00:00.999999999Z", NOON),
+        ("2018-09-03T12:00:00,5Z", NOON),
+        ("2018-09-03T12:00:00", NOON),
+        ("2018-09-03 12:00:00.123456", NOON),
+        ("2018-09-03T12:00Z", NOON),
+        ("2018-09-03t12:00:00z", NOON),
+        ("2018-09-03T14:30:00+02:30", NOON),
+        ("2018-09-03T14:30:00.5+0230", NOON),
+        ("2018-09-03T14:00:00+02", NOON),
+        ("2018-09-03 04:00:00 -08:00", NOON),
+        ("2018-09-03T12:00:00-00:00", NOON),
+        ("2016-12-31T23:59:60Z", 1_483_228_799),  # a leap second
+        ("1970-01-01T00:00:00Z", 0),
+        ("1969-12-31T23:59:59.5Z", 0),
+        ("1970-01-01T00:30:00+01:00", 0),
+        ("0001-01-01T00:00:00Z", 0),
+        ("2038-01-19T03:14:08Z", 2**31),
+        ("0001-01-01T00:00:00+01:00", 0),
+        ("9999-12-31T23:59:59Z", 253_402_300_799),
+        ("9999-12-31T23:59:59-01:00", 253_402_304_399),
+    ],
+)
+def test_every_shape_of_timestamp_is_sent_as_unix_time_and_0_before_1970(
+    timestamp: str, seconds: int
+) -> None:
+    assert failed(timestamp=timestamp)["cloudifyTimeStamp"] == seconds
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        None,
+        "",
+        "soon",
+        "2018-09-03",
+        "2018-09-03T12:00:00Zoo",
+        "2018-09-03T12:00:00Z\n",
+        "2018-13-03T12:00:00Z",
+        "2018-02-29T12:00:00Z",
+        "2018-09-03T24:00:00Z",
+        "2018-09-03T12:60:00Z",
+        "2018-09-03T12:00:99Z",
+        "2018-09-03T12:00:00+24:00",
+        "2018-09-03T12:00:00+00:60",
+        "0000-01-01T00:00:00Z",
+        "２０１８-09-03T12:00:00Z",
+        "2018-09-03T12:00:00Z" * 1000,
+        NOON,
+        1.5,
+        True,
+        {"iso": "2018-09-03T12:00:00Z"},
+    ],
+    ids=lambda timestamp: repr(timestamp)[:40],
+)
+def test_a_timestamp_that_cannot_be_read_becomes_the_time_of_receipt_with_a_warning(
+    timestamp: Any,
+) -> None:
+    warnings: list[str] = []
+    sent = datagram("workflow_queued", CONTEXT | {"timestamp": timestamp}, warnings=warnings)
+    assert objects(sent)["cloudifyTimeStamp"] == int(RECEIVED_AT)
+    shown = repr(timestamp)[:60]
+    assert warnings == [f"the timestamp {shown} cannot be read; the time of receipt is sent instead"]
+
+
+@given(
+    moment=st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1)),
+    offset=st.none() | st.integers(-24 * 60 + 1, 24 * 60 - 1),
+    timespec=st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
+    separator=st.sampled_from("T "),
+)
+def test_what_python_prints_as_iso_time_is_understood(
+    moment: datetime, offset: int | None, timespec: str, separator: str
+) -> None:
+    zone = timezone.utc if offset is None else timezone(timedelta(minutes=offset))
+    printed = moment.replace(tzinfo=zone if offset is not None else None).isoformat(separator, timespec)
+    kept = moment.replace(second=0) if timespec == "minutes" else moment
+    expected = kept.replace(tzinfo=zone, microsecond=0).timestamp()
+    assert mib.unix_seconds(printed) == expected
+
+
+TEXTS = st.text(st.characters(), max_size=20)  # lone surrogates too
+LONG_TEXTS = st.builds(lambda text, times: text * times, TEXTS, st.integers(0, 400))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | LONG_TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+CONTEXTS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(CONTEXT, JSON) | {"arguments": st.fixed_dictionaries({"error": JSON})},
+)
+
+
+@settings(deadline=None)
+@given(event_type=st.sampled_from(list(mib.NOTIFICATIONS)), context=CONTEXTS, text=JSON)
+def test_any_json_gives_a_datagram_that_others_can_read(
+    event_type: str, context: dict[str, Any], text: Any
+) -> None:
+    sent = datagram(event_type, context, text, warnings=[])
+    values = objects(sent)
+    error = ["cloudifyErrorDetails"] if event_type == "workflow_failed" else []
+    assert list(values) == [
+        *("cloudifyExecutionID", "cloudifyWorkflowName", "cloudifyTenantName", "cloudifyDeploymentID"),
+        *("cloudifyTimeStamp", "cloudifyWorkflowParameters", *error),
+    ]
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            assert len(value) <= (255 if name in NAMES.values() else 512)
+            value.decode()  # no half character
+    json.loads(bytes(values["cloudifyWorkflowParameters"]))
+    assert varbinds_of(sent)[1][1] == mib.NOTIFICATIONS[event_type][1]
+    assert len(sent) < 3000
+
+
+@pytest.mark.parametrize("value", ["\ud800", "x" * 600 + "\ud800"], ids=["short", "long"])
+def test_parameters_that_utf8_cannot_hold_are_sent_as_json_escapes_them(value: str) -> None:
+    text = mib._parameters({"a": value})
+    expected = json.dumps({"a": value})
+    if len(value) < 512:
+        assert text == expected
+    else:
+        assert f"{len(expected)} bytes" in text

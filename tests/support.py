@@ -1,0 +1,64 @@
+"""What several test modules need: programs that may be missing, events as frames, waiting."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import pytest
+
+REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
+
+_T = TypeVar("_T")
+
+
+def require_program(name: str) -> str:
+    """The path of a program; without it the test is skipped, or fails where all must be there."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        do_without(f"{name} is not installed")
+    return found
+
+
+def do_without(missing: str) -> NoReturn:
+    """Skip the test for what this machine lacks, or fail it where everything must be there."""
+    if os.environ.get(REQUIRE_ALL):
+        pytest.fail(f"{missing}, and {REQUIRE_ALL} is set")
+    pytest.skip(missing)
+
+
+def uncounted_env() -> dict[str, str]:
+    """The environment for a process whose coverage is not counted: it may write no file, for one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
+def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 15.0) -> _T:
+    """The first true value of `condition`; the test fails when there is none within the limit."""
+    deadline = time.monotonic() + limit_s
+    pause = 0.002
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {limit_s:g} s in vain for {what}")
+        time.sleep(pause)  # between looks at the condition, never instead of one
+        pause = min(0.05, pause * 2)
+    return value
+
+
+def event(
+    payload: str,
+    *,
+    serial: int = 1,
+    eventname: str = "PROCESS_COMMUNICATION_STDOUT",
+    server: str = "supervisor",
+) -> bytes:
+    """One event as supervisord writes it. A communication event's payload gets its first line."""
+    if eventname.startswith("PROCESS_COMMUNICATION"):
+        payload = f"processname:workflows groupname:workflows pid:4711\n{payload}"
+    header = (
+        f"ver:3.0 server:{server} serial:{serial} pool:conductor-hooks poolserial:{serial}"
+        f" eventname:{eventname} len:{len(payload)}\n"
+    )
+    return (header + payload).encode("utf-8", "surrogateescape")

@@ -1,0 +1,126 @@
+"""The rules of the house, as tests: style, types, one direction of imports, small rooms."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+ROOMS = sorted((TOP / "listener").rglob("*.py"))
+
+LEVELS = {
+    0: ["entry", "errors", "losses", "notification", "outcome", "processes"],
+    1: ["located", "log", "payload", "readers", "recording", "shipped", "worker"],
+    2: [
+        "agenda",
+        "delivery",
+        "frames",
+        "hooks",
+        "hooks_conf",
+        "hooks_file",
+        "journal",
+        "journal_file",
+        "snmp",
+        "state_dir",
+    ],
+    3: ["actions", "attempt", "emitter", "hold", "hooks_watch", "runner", "supervisord"],
+    4: ["check", "dispatch", "sources"],
+    5: ["app", "events", "serving"],
+    6: ["cli", "__main__"],
+}
+"""A room may import rooms of its own level and below; the package itself offers `emit` alone."""
+
+
+def level(module: str) -> int:
+    """The level of `listener.<room>[…]`, by the room's name."""
+    room = module.split(".")[1]
+    [found] = [number for number, rooms in LEVELS.items() if room in rooms]
+    return found
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The modules of ours that a file imports, at its top or inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.startswith("listener."))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "listener":
+            names = [f"{node.module}.{name.name}" for name in node.names]
+            yield from names if node.module == "listener" else [str(node.module)]
+
+
+@pytest.mark.parametrize("file", ROOMS, ids=module_name)
+def test_imports_run_one_way_down(file: Path) -> None:
+    name = module_name(file)
+    if name == "listener":
+        return
+    for imported in imports(ast.parse(file.read_text("utf-8"))):
+        if imported != "listener.emit":
+            assert level(imported) <= level(name), f"{name} imports {imported}"
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    known = {module_name(file): set(imports(ast.parse(file.read_text("utf-8")))) for file in ROOMS}
+    while leaves := {
+        name for name, imported in known.items() if not imported & (known.keys() - {name})
+    }:
+        known = {name: imported for name, imported in known.items() if name not in leaves}
+    assert known == {}
+
+
+@pytest.mark.parametrize("file", ROOMS, ids=module_name)
+def test_rooms_and_functions_are_small_and_say_what_they_are_for(file: Path) -> None:
+    text = file.read_text("utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), f"{file} does not say what it owns"
+    assert text.count("\n") <= 310
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno:
+            assert node.end_lineno - node.lineno < 55, f"{file}: {node.name} is too long"
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
+)
+def test_the_tools_find_nothing(command: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", *command], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_listeners_own_path_stays_bare() -> None:
+    """What `listen` has imported when it says READY; each of these costs milliseconds there."""
+    program = (
+        "import sys; from listener.sources.supervisor import SupervisorSource\n"
+        "def stop(self):\n"
+        "    print(*sys.modules, file=sys.stderr); sys.exit(0)\n"
+        "SupervisorSource.say_ready = stop\n"
+        "from listener.app import listen; listen('hooks.conf')"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=TOP, env=env, capture_output=True, text=True, check=True
+    )
+    heavy = {
+        "asyncio",
+        "click",
+        "dataclasses",
+        "json",
+        "logging",
+        "msgspec",
+        "pysnmp",
+        "rich",
+        "subprocess",
+    }
+    assert "yaml" in result.stderr.split()
+    assert heavy.isdisjoint(result.stderr.split())

@@ -1,0 +1,65 @@
+"""The log: what a line looks like, and when it is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from listener import log
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)\n")
+
+
+@pytest.fixture
+def ours_alone() -> Iterator[None]:
+    """The log as the listener starts it: no handler of pytest's beside it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    log.start()
+    yield
+    log.flush()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("ours_alone")
+@pytest.mark.parametrize("make", [logging.getLogger, log.logger])
+def test_a_line_waits_for_a_pause_and_a_warning_does_not(
+    make: type[logging.Logger], capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = make(f"listener.test.{make.__module__}.{make.__qualname__}")
+    logger.info("a hook, %s: %d", "done", 3)
+    assert capfd.readouterr().err == ""
+    assert 0 < (log.settle() or 0) <= log.PAUSE_S
+    assert capfd.readouterr().err == ""
+    logger.warning("two\nlines with %s", "ctok-secret-1")
+    first, second, third = capfd.readouterr().err.splitlines(keepends=True)
+    assert [LINE.fullmatch(line).groups() for line in (first, second)] == [  # type: ignore[union-attr]
+        ("INFO", "a hook, done: 3"),
+        ("WARNING", "two"),
+    ]
+    assert third == "    lines with ctok-…\n"
+    assert log.settle() is None
+
+
+@pytest.mark.usefixtures("ours_alone")
+def test_a_full_memory_of_lines_does_not_wait(capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(40):
+        log.logger("listener.test.many").info("%s", "x" * 1000)
+    assert log.settle() is None
+    assert capfd.readouterr().err.count("\n") == 40
+
+
+def test_a_handler_of_somebody_else_gets_every_record(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "listener"):
+        log.logger("listener.test.else").info("%s", os.name)
+    assert caplog.messages == [os.name]
+
+
+def test_loggers_of_others_stay_what_they_were() -> None:
+    log.logger("listener.test.own")
+    assert type(logging.getLogger("somebody")) is logging.Logger
