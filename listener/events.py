@@ -82,8 +82,8 @@ class Events:
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
 
-        Only what has to end the listener is raised: Unanswered, NewerSchema, InUse. Any other error would
-        come again with its event, and end the next listener.
+        Only what has to end the listener is raised: Unanswered, NewerSchema, InUse. Any other error
+        would come again with its event, and end the next listener.
         """
         try:
             self._handle(frame)
