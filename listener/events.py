@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,13 +23,15 @@ from listener.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.hooks import ListenerSettings
 from listener.journal import Journal, NoJournal
 from listener.journal_file import NewerSchema
-from listener.losses import LossDetector, Serials
+from listener.losses import Gap, LossDetector, Serials
 from listener.recording import FOLDER, RECORDED_IN, Recorded, RecordingReader
 from listener.state_dir import InUse
 
 _log = logging.getLogger(__name__)
 
 _SERIALS = "serials"
+_GAPS = "gaps"
+_GAPS_AT_ONCE = 1000
 _TAKEN_IN = "taken in from the recorder"
 _DAY_S = 86_400.0
 
@@ -77,7 +79,8 @@ class Events:
         self._recording.settle()
         if self._run is not None:
             texts = (self._journal.last_serials(), self._journal.noted(_SERIALS))
-            self._losses = LossDetector(self._run, filter(None, map(Serials.read, filter(None, texts))))
+            known = filter(None, map(Serials.read, filter(None, texts)))
+            self._losses = LossDetector(self._run, known, self._journal.noted(_GAPS) or "")
 
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
@@ -149,20 +152,29 @@ class Events:
         return _read(frame, "supervisord", serials)
 
     def _look_for_losses(self, frame: Frame) -> None:
-        if self._losses is None:
+        """Tell of a gap at the next TICK_5: an event that only came late has come before that."""
+        if self._losses is None or self._run is None:
             return
-        missing = self._losses.missing_before(frame.serial, frame.poolserial)
-        if missing:
-            serials = Serials(self._run or "", frame.serial, frame.poolserial)
-            problem = (
-                f"supervisord discarded {missing} events before serial {frame.serial}, because more"
-                " waited than fit: raise buffer_size in the [eventlistener:…] section"
-                f"{'; the recorder has kept them' if RECORDED_IN in os.environ else ''}"
-            )
-            _log.error("%s", problem)
-            self._dispatcher.keep(
-                Entry(0, time.time(), "supervisord", "dropped", "", f"gap {serials}", error=problem)
-            )
+        is_changed = self._losses.see(Serials(self._run, frame.serial, frame.poolserial))
+        gaps = self._losses.gaps
+        if gaps and (frame.eventname == TICK or len(gaps) >= _GAPS_AT_ONCE):
+            self._tell_of_losses(self._losses.settle())
+            is_changed = True
+        if is_changed:
+            self._dispatcher.note(_GAPS, str(self._losses))
+
+    def _tell_of_losses(self, gaps: Sequence[Gap]) -> None:
+        event = gaps[-1].event
+        problem = (
+            f"supervisord discarded {sum(gap.size for gap in gaps)} events before serial"
+            f" {event.serial}, because more waited than fit: raise buffer_size in the"
+            " [eventlistener:…] section"
+            f"{'; the recorder has kept them' if RECORDED_IN in os.environ else ''}"
+        )
+        _log.error("%s", problem)
+        self._dispatcher.keep(
+            Entry(0, time.time(), "supervisord", "dropped", "", f"gap {event}", error=problem)
+        )
 
     def _note(self, frame: Frame) -> None:
         """Keep the numbers of an event that has no entry of its own."""

@@ -190,12 +190,15 @@ def test_a_gap_is_told_of_and_can_be_seen_in_the_history(
     house.handle(7, 0)
 
     house.handle(20, 4)
+    assert lines(caplog, "ERROR") == []
+    house.handle(21, 5, "TICK_5")
+    house.handle(22, 6, "TICK_5")
 
     [error] = lines(caplog, "ERROR")
     assert error.startswith("supervisord discarded 3 events before serial 20, because more")
     assert "raise buffer_size in the [eventlistener:" in error
-    assert house.states() == ["done", "dropped", "done"]
-    dropped = house.entries[1]
+    assert house.states() == ["done", "done", "dropped"]
+    dropped = house.entries[2]
     assert (dropped.error, dropped.source, dropped.body) == (error, "supervisord", "")
     assert dropped.received_at == pytest.approx(time.time(), abs=60)
     assert house.actions.served == ["x7", "x20"]
@@ -208,8 +211,80 @@ def test_any_event_shows_a_gap(
     house.handle(7)
 
     house.handle(9, eventname=eventname)
+    house.handle(10, eventname="TICK_5")
 
     assert "supervisord discarded 1 events before serial 9" in caplog.text
+
+
+def test_all_gaps_since_the_last_tick_are_told_of_in_one_line(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    for serial in (7, 9, 12):
+        house.handle(serial)
+    house.handle(14, eventname="TICK_5")
+    house.handle(16, eventname="TICK_5")
+
+    told = [line.split(", ")[0] for line in lines(caplog, "ERROR")]
+    assert told == [
+        "supervisord discarded 4 events before serial 14",
+        "supervisord discarded 1 events before serial 16",
+    ]
+
+
+def test_so_many_gaps_do_not_wait_for_a_tick(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hooks()
+    for serial in range(0, 2400, 2):
+        house.handle(serial)
+
+    [error] = lines(caplog, "ERROR")
+    assert error.startswith("supervisord discarded 1000 events before serial 2000, ")
+
+
+def test_what_a_neighbours_refusal_put_first_makes_no_gap(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.handle(7)
+    for serial in (10, 9, 8, 9, 10, 11):
+        house.handle(serial)
+    house.handle(12, eventname="TICK_5")
+
+    assert lines(caplog, "ERROR") == []
+    assert house.actions.served == ["x7", "x10", "x9", "x8", "x11"]
+
+
+def test_what_comes_late_after_a_restart_is_no_loss_and_what_does_not_come_is(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.handle(7)
+    house.handle(12)
+    house.handle(10)
+    house.restart()
+    house.handle(9)
+    house.restart()
+    house.handle(12)
+
+    house.handle(13, eventname="TICK_5")
+
+    [error] = lines(caplog, "ERROR")
+    assert error.startswith("supervisord discarded 2 events before serial 12, ")
+    house.restart()
+    house.handle(14, eventname="TICK_5")
+    assert lines(caplog, "ERROR") == [error]
+
+
+def test_a_gap_that_an_earlier_supervisord_left_is_told_of(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.handle(7)
+    house.handle(10)
+    house.restart(run="4712.2")
+
+    house.handle(0, eventname="TICK_5")
+
+    [error] = lines(caplog, "ERROR")
+    assert error.startswith("supervisord discarded 2 events before serial 10, ")
 
 
 def test_with_no_gap_nothing_is_told(house: Supervised, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,6 +301,7 @@ def test_a_gap_at_a_restart_is_seen(house: Supervised, caplog: pytest.LogCapture
     house.restart()
 
     house.handle(10)
+    house.handle(11, eventname="TICK_5")
 
     assert "supervisord discarded 2 events before serial 10" in caplog.text
 
@@ -246,6 +322,7 @@ def test_events_without_an_entry_of_their_own_make_no_gap_at_a_restart(
     house.restart()
 
     house.handle(13)
+    house.handle(14, eventname="TICK_5")
 
     assert house.actions.served == ["x7", "x10", "x13"]
     assert lines(caplog, "ERROR") == []
@@ -259,6 +336,7 @@ def test_other_events_make_no_gap_at_a_restart(
     house.restart()
 
     house.handle(9)
+    house.handle(10, eventname="TICK_5")
 
     assert lines(caplog, "ERROR") == []
 
@@ -275,6 +353,7 @@ def test_an_event_that_could_not_be_accepted_is_no_gap_when_it_comes_again(
     house.restart()
 
     house.handle(8)
+    house.handle(9, eventname="TICK_5")
 
     assert lines(caplog, "ERROR") == []
     assert house.actions.served == ["x7", "x8"]
@@ -285,21 +364,25 @@ def test_a_gap_before_an_event_that_comes_again_is_told_of_once(
 ) -> None:
     house.handle(7)
     house.on_pause = lambda number: True
-    journal = house.opened(Unwritable(house.folder, "accept", spared=1))
+    journal = house.opened(Unwritable(house.folder, "accept"))
     house.restart(journal)
     with pytest.raises(Unanswered):
         house.handle(10)
     house.restart()
 
     house.handle(10)
+    house.handle(11, eventname="TICK_5")
 
-    assert house.states() == ["done", "dropped", "done"]
+    assert house.states() == ["done", "done", "dropped"]
+    [error] = [line for line in lines(caplog, "ERROR") if "discarded" in line]
+    assert error.startswith("supervisord discarded 2 events before serial 10, ")
 
 
 def test_what_came_before_the_first_start_is_not_missed(
     house: Supervised, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.handle(50)
+    house.handle(51, eventname="TICK_5")
 
     assert lines(caplog, "ERROR") == []
 
@@ -308,10 +391,12 @@ def test_a_new_supervisord_counts_from_0(house: Supervised, caplog: pytest.LogCa
     house.handle(7)
     house.restart(run="4711.1")
     house.handle(12, 0)
+    house.handle(13, 1, "TICK_5")
     assert lines(caplog, "ERROR") == []
 
     house.restart(run="4712.2")
     house.handle(12, 5)
+    house.handle(13, 6, "TICK_5")
 
     assert "supervisord discarded 5 events before serial 12" in caplog.text
     assert house.actions.served == ["x7", "x12", "x12"]
@@ -332,7 +417,7 @@ def test_a_new_pool_counts_from_0(
         house.restart()
 
     house.handle(8, first)
-    house.handle(9, first + 1)
+    house.handle(9, first + 1, "TICK_5")
 
     told = [line.split(" before")[0] for line in lines(caplog, "ERROR")]
     assert told == [f"supervisord discarded {missing} events"] * bool(missing)
@@ -670,6 +755,7 @@ def test_what_supervisord_discarded_is_run_when_it_was_recorded(
     write(recorded, 2, 3, 4)
 
     house.handle(4)
+    house.handle(5, eventname="TICK_5")
 
     assert house.actions.served == ["x1", "x2", "x3", "x4"]
     assert "supervisord discarded 2 events before serial 4" in caplog.text
@@ -712,6 +798,7 @@ def test_events_that_were_recorded_first_make_no_gap_at_a_restart(
     house.restart()
 
     house.handle(3)
+    house.handle(4, eventname="TICK_5")
 
     assert lines(caplog, "ERROR") == []
 

@@ -18,22 +18,7 @@ from tests.support import do_without
 TOP = Path(__file__).parents[2]
 SEED = 4711
 
-BROKEN = {
-    "neighbour": "events that come in another order are taken for a loss",
-}
-"""Promises that are not kept yet, and why."""
-
-
-def faults() -> list[object]:
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=BROKEN[name]))
-        if name in BROKEN
-        else name
-        for name in tool.FAULTS
-    ]
-
-
-@pytest.mark.parametrize("name", faults())
+@pytest.mark.parametrize("name", tool.FAULTS)
 def test_no_promise_is_broken(name: str) -> None:
     verdict, _ = tool.run(name, short=True, seed=SEED)
     if not verdict.emitted:

@@ -192,7 +192,13 @@ def is_settled(folder: Path, name: str) -> bool:
     return bool(_asked(folder, query, name))
 
 
-def _asked(folder: Path, query: str, *values: str) -> list[tuple[int, ...]]:
+def last_without_entry(folder: Path) -> str:
+    """The numbers of the last event that made no entry: a TICK_5, when nothing else is sent."""
+    [(serials,)] = _asked(folder, "SELECT value FROM notes WHERE name = 'serials'") or [("",)]
+    return str(serials)
+
+
+def _asked(folder: Path, query: str, *values: str) -> list[tuple[object, ...]]:
     """Read beside the listener, without making or mending anything."""
     try:
         connection = sqlite3.connect(f"file:{folder}/state/{FILE}?mode=ro", uri=True, timeout=0.1)

@@ -27,7 +27,7 @@ from tests.end_to_end.real_supervisord import RealSupervisord
 from tests.faults import processes
 from tests.faults.double import CHECKOUT
 from tests.faults.hooks import Hooks, all_printed, environment_of_hooks
-from tests.faults.ledger import is_settled
+from tests.faults.ledger import is_settled, last_without_entry
 from tests.support import wait_for
 
 _CONF = """\
@@ -239,6 +239,11 @@ class Supervised(RealSupervisord):
     def wait_until_settled(self, last: str, limit_s: float = 40.0) -> None:
         """Until the journal has this notification, and nothing that is still to be done."""
         wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), limit_s)
+
+    def wait_for_tick(self) -> None:
+        """Until the listener has answered its next TICK_5, which it tells losses at."""
+        before = last_without_entry(self.folder)
+        wait_for("a TICK_5", lambda: last_without_entry(self.folder) != before)
 
     def close(self) -> None:
         self._close_frames()
