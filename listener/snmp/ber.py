@@ -1,12 +1,13 @@
-"""The Basic Encoding Rules (X.690), as far as an SNMPv2c notification needs them.
+"""The Basic Encoding Rules (X.690), as far as an SNMPv2c notification and its answer need them.
 
 Values in, bytes out; definite lengths in their shortest form, as RFC 3417 section 8 demands. It knows
-no MIB, and nothing that receives may use it: a receiver must not share the sender's mistakes.
+no MIB, and no receiver of traps may use it: a receiver must not share the sender's mistakes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 Oid = tuple[int, ...]
 
@@ -16,22 +17,27 @@ _OBJECT_IDENTIFIER = 0x06
 _SEQUENCE = 0x30
 _TIME_TICKS = 0x43
 _COUNTER64 = 0x46
-_SNMPV2_TRAP = 0xA7
+_RESPONSE = 0xA2
 
-_VERSION_2C = 1
+TRAP = 0xA7
+"""The tag of an SNMPv2-Trap-PDU (RFC 3416, section 3)."""
+INFORM = 0xA6
+"""The tag of an InformRequest-PDU."""
 
-_SHORT_HEADS = {
-    tag: [bytes((tag, size)) for size in range(0x80)]
-    for tag in (
-        _INTEGER, _OCTET_STRING, _OBJECT_IDENTIFIER, _SEQUENCE, _TIME_TICKS, _COUNTER64, _SNMPV2_TRAP
-    )
-}  # fmt: skip
-"""The tag and the length of every value below 128 bytes, which almost all are."""
+
+def _heads(tag: int) -> list[bytes]:
+    """The tag and the length of every value below 128 bytes, which almost all are."""
+    return [bytes((tag, size)) for size in range(0x80)]
+
+
+_SEQUENCE_HEADS = _heads(_SEQUENCE)
+_OCTET_STRING_HEADS = _heads(_OCTET_STRING)
 
 
 def octet_string(data: bytes) -> bytes:
     """An OCTET STRING; the caller keeps it within what its object allows."""
-    return _tlv(_OCTET_STRING, data)
+    size = len(data)
+    return _OCTET_STRING_HEADS[size] + data if size < 0x80 else _tlv(_OCTET_STRING, data)
 
 
 def integer(value: int) -> bytes:
@@ -59,22 +65,63 @@ def object_identifier(oid: Oid) -> bytes:
 
 def varbind(name: bytes, value: bytes) -> bytes:
     """One variable binding of an encoded OBJECT IDENTIFIER and an encoded value."""
-    return _tlv(_SEQUENCE, name + value)
+    content = name + value
+    size = len(content)
+    return _SEQUENCE_HEADS[size] + content if size < 0x80 else _tlv(_SEQUENCE, content)
 
 
-def trap_v2c(community: bytes, request_id: int, varbinds: Iterable[bytes]) -> bytes:
-    """A whole SNMPv2c trap message (RFC 3416, 4.2.6) of encoded varbinds."""
-    pdu = _tlv(
-        _SNMPV2_TRAP,
-        integer(request_id) + _NO_ERROR + _tlv(_SEQUENCE, b"".join(varbinds)),
-    )
-    return _tlv(_SEQUENCE, integer(_VERSION_2C) + octet_string(community) + pdu)
+def pdu(kind: int, request_id: int, varbinds: Iterable[bytes]) -> bytes:
+    """A TRAP or an INFORM (RFC 3416, 4.2.6 and 4.2.7) of encoded varbinds."""
+    return _tlv(kind, integer(request_id) + _NO_ERROR + _tlv(_SEQUENCE, b"".join(varbinds)))
+
+
+def message_v2c(community: bytes, pdu: bytes) -> bytes:
+    """A whole SNMPv2c message (RFC 1901) with an encoded PDU."""
+    return _tlv(_SEQUENCE, _VERSION_2C + octet_string(community) + pdu)
+
+
+class Response(NamedTuple):
+    """The answer to an INFORM. `error_status` is 0 when it was taken (RFC 3416, section 3)."""
+
+    request_id: int
+    error_status: int
+
+
+def read_response(datagram: bytes) -> Response | None:
+    """The answer in an SNMPv2c message; None when that is anything else, or broken."""
+    try:
+        tag, message, _ = _read_tlv(datagram)
+        version_tag, version, rest = _read_tlv(message)
+        community_tag, _, rest = _read_tlv(rest)
+        pdu_tag, fields, _ = _read_tlv(rest)
+        request_id_tag, request_id, rest = _read_tlv(fields)
+        error_tag, error_status, _ = _read_tlv(rest)
+    except (IndexError, ValueError):
+        return None
+    tags = (tag, version_tag, community_tag, pdu_tag, request_id_tag, error_tag)
+    if tags != (_SEQUENCE, _INTEGER, _OCTET_STRING, _RESPONSE, _INTEGER, _INTEGER):
+        return None
+    if not request_id or not error_status or version != _VERSION_2C[2:]:
+        return None
+    return Response(*(int.from_bytes(each, "big", signed=True) for each in (request_id, error_status)))
+
+
+def _read_tlv(data: bytes) -> tuple[int, bytes, bytes]:
+    """The tag, the content, and what follows. Raises IndexError or ValueError where there is none."""
+    tag, size, begin = data[0], data[1], 2
+    if size >= 0x80:
+        begin += size & 0x7F
+        size = int.from_bytes(data[2:begin], "big") or len(data)  # no length is none
+    end = begin + size
+    if end > len(data):
+        raise ValueError("it is cut off")
+    return tag, data[begin:end], data[end:]
 
 
 def _tlv(tag: int, content: bytes) -> bytes:
     size = len(content)
     if size < 0x80:
-        return _SHORT_HEADS[tag][size] + content
+        return bytes((tag, size)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
 
@@ -93,5 +140,6 @@ def _base128(arc: int) -> bytes:
     return bytes(reversed(octets))
 
 
+_VERSION_2C = integer(1)
 _NO_ERROR = integer(0) + integer(0)
 """error-status and error-index."""

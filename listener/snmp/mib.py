@@ -1,8 +1,8 @@
 """The Studio Conductor MIB: its OIDs, and the varbinds of one workflow notification.
 
-Owns the layout that the original puts on the wire (tests/data/golden-traps.json) and what becomes of
-values that the MIB has no room for. The text of the MIB stands in CLOUDIFY-MIB.txt; a test holds the
-two together. It sends nothing.
+Owns the layout that the original puts on the wire (tests/data/golden-traps.json), the MIB's own, and
+what becomes of values that the MIB has no room for. The text of the MIB stands in CLOUDIFY-MIB.txt; a
+test holds the two together. It sends nothing.
 """
 
 from __future__ import annotations
@@ -57,48 +57,76 @@ MAX_NAME = 255
 MAX_TEXT = 512
 """Bytes in the parameters and in the error details, as the MIB says."""
 
-_name = {oid: ber.object_identifier(oid) for oid in (SYS_UP_TIME_0, SNMP_TRAP_OID_0, *OBJECTS.values())}
+LAYOUTS = ("conductor", "mib")
+"""What the original sends: its order, the objects' own OIDs. Or the MIB's order, and instances (.0)."""
+
+_ORDER = {
+    "conductor": (
+        EXECUTION_ID, WORKFLOW_NAME, TENANT_NAME, DEPLOYMENT_ID, TIME_STAMP, WORKFLOW_PARAMETERS
+    ),
+    "mib": (
+        TIME_STAMP, TENANT_NAME, DEPLOYMENT_ID, WORKFLOW_NAME, EXECUTION_ID, WORKFLOW_PARAMETERS
+    ),
+}  # fmt: skip
+_name = {
+    "conductor": {oid: ber.object_identifier(oid) for oid in OBJECTS.values()},
+    "mib": {oid: ber.object_identifier((*oid, 0)) for oid in OBJECTS.values()},
+}
+_SYS_UP_TIME = ber.object_identifier(SYS_UP_TIME_0)
 _trap_oid = {
-    event_type: ber.varbind(_name[SNMP_TRAP_OID_0], ber.object_identifier(oid))
+    event_type: ber.varbind(ber.object_identifier(SNMP_TRAP_OID_0), ber.object_identifier(oid))
     for event_type, (_, oid) in NOTIFICATIONS.items()
 }
 
 
-def varbinds(
+def values(
     event_type: str,
     hook_context: Mapping[str, Any],
     text: Any,
     *,
     received_at: float,
-    uptime_s: float,
     warn: Callable[[str], None],
-) -> list[bytes]:
-    """The encoded varbinds of one notification, in the original's order and without instances.
+) -> dict[Oid, bytes]:
+    """The encoded value of each object that the notification has.
 
     `text` is the notification's own sentence, the error of a workflow that failed without saying
     why. `received_at` (Unix time) stands in for a timestamp that cannot be read, with a `warn`ing.
+    """
+    context = hook_context.get
+    found = {
+        EXECUTION_ID: _text_value(context("execution_id"), MAX_NAME),
+        WORKFLOW_NAME: _text_value(context("workflow_id"), MAX_NAME),
+        TENANT_NAME: _text_value(context("tenant_name"), MAX_NAME),
+        DEPLOYMENT_ID: _text_value(context("deployment_id"), MAX_NAME),
+        TIME_STAMP: _timestamp_value(context("timestamp"), received_at, warn),
+        WORKFLOW_PARAMETERS: _text_value(_parameters(context("execution_parameters")), MAX_TEXT),
+    }
+    if event_type == "workflow_failed":
+        found[ERROR_DETAILS] = _text_value(_error_details(context("arguments"), text), MAX_TEXT)
+    return found
+
+
+def varbinds(
+    event_type: str, values: Mapping[Oid, bytes], layout: str, *, uptime_s: float
+) -> list[bytes]:
+    """The encoded varbinds of one notification, in one of the LAYOUTS.
+
     Raises KeyError for an event type that the MIB has no notification for.
     """
+    name = _name[layout]
     bindings = [
-        ber.varbind(_name[SYS_UP_TIME_0], ber.time_ticks(int(uptime_s * 100))),
+        ber.varbind(_SYS_UP_TIME, ber.time_ticks(int(uptime_s * 100))),
         _trap_oid[event_type],
-        _text_varbind(EXECUTION_ID, hook_context.get("execution_id"), MAX_NAME),
-        _text_varbind(WORKFLOW_NAME, hook_context.get("workflow_id"), MAX_NAME),
-        _text_varbind(TENANT_NAME, hook_context.get("tenant_name"), MAX_NAME),
-        _text_varbind(DEPLOYMENT_ID, hook_context.get("deployment_id"), MAX_NAME),
-        _timestamp_varbind(hook_context.get("timestamp"), received_at, warn),
-        _text_varbind(
-            WORKFLOW_PARAMETERS, _parameters(hook_context.get("execution_parameters")), MAX_TEXT
-        ),
+        *[ber.varbind(name[oid], values[oid]) for oid in _ORDER[layout]],
     ]
-    if event_type == "workflow_failed":
-        error = _error_details(hook_context.get("arguments"), text)
-        bindings.append(_text_varbind(ERROR_DETAILS, error, MAX_TEXT))
+    if ERROR_DETAILS in values:
+        bindings.append(ber.varbind(name[ERROR_DETAILS], values[ERROR_DETAILS]))
     return bindings
 
 
-def _text_varbind(oid: Oid, value: Any, most: int) -> bytes:
-    return ber.varbind(_name[oid], ber.octet_string(cut(_text(value), most)))
+def _text_value(value: Any, most: int) -> bytes:
+    data = _text(value).encode("utf-8", "replace")
+    return ber.octet_string(data if len(data) <= most else cut(data, most))
 
 
 def _text(value: Any) -> str:
@@ -108,18 +136,17 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def cut(text: str, most: int) -> bytes:
-    """The text in UTF-8, at most `most` bytes of it and no half character."""
-    data = text.encode("utf-8", "replace")
-    return data if len(data) <= most else data[:most].decode("utf-8", "ignore").encode()
+def cut(data: bytes, most: int) -> bytes:
+    """The first `most` bytes of a text in UTF-8, without half a character at their end."""
+    return data[:most].decode("utf-8", "ignore").encode()
 
 
-def _timestamp_varbind(timestamp: Any, received_at: float, warn: Callable[[str], None]) -> bytes:
+def _timestamp_value(timestamp: Any, received_at: float, warn: Callable[[str], None]) -> bytes:
     seconds = unix_seconds(timestamp)
     if seconds is None:
         warn(f"the timestamp {timestamp!r:.60} cannot be read; the time of receipt is sent instead")
         seconds = int(received_at)
-    return ber.varbind(_name[TIME_STAMP], ber.counter64(max(0, seconds)))
+    return ber.counter64(max(0, seconds))
 
 
 _TIMESTAMP = re.compile(

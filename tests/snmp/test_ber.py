@@ -1,7 +1,8 @@
-"""Our encoder against pyasn1's, byte for byte."""
+"""Our encoder against pyasn1's, byte for byte; and what we read of answers that pysnmp builds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
 from pyasn1.type import univ
-from pysnmp.proto.api import v2c
+from pysnmp.proto.api import v1, v2c
+from pysnmp.proto.mpmod import rfc3412
 
 from listener.snmp import ber
 
@@ -21,6 +23,8 @@ OIDS = st.one_of(
 OCTETS = st.binary(max_size=300) | st.builds(
     lambda data, times: data * times, st.binary(min_size=1, max_size=50), st.integers(0, 2000)
 )
+# RFC 2578, 7.1.2: an object's octets are at most 65535; pysnmp refuses more.
+VALUES = OCTETS.map(lambda data: data[:65535])
 # Where a length takes one more octet.
 EDGES = [0, 1, 127, 128, 129, 255, 256, 257, 65535, 65536, 70_000]
 
@@ -89,7 +93,7 @@ def test_object_identifiers_are_what_pyasn1_makes_of_them(oid: ber.Oid) -> None:
 
 
 PAIRS = st.one_of(
-    st.tuples(st.just(ber.octet_string), st.just(v2c.OctetString), OCTETS),
+    st.tuples(st.just(ber.octet_string), st.just(v2c.OctetString), VALUES),
     st.tuples(st.just(ber.integer), st.just(v2c.Integer32), INT32),
     st.tuples(st.just(ber.counter64), st.just(v2c.Counter64), UINT64),
     st.tuples(st.just(ber.time_ticks), st.just(v2c.TimeTicks), st.integers(0, 2**32 - 1)),
@@ -98,26 +102,195 @@ PAIRS = st.one_of(
 """How we encode a value, pysnmp's type for it, and the value."""
 
 
-@settings(deadline=None)
-@given(
-    community=OCTETS,
-    request_id=INT32,
-    varbinds=st.lists(st.tuples(OIDS, PAIRS), max_size=5),
-)
-def test_a_trap_message_is_the_one_that_pysnmp_builds(
-    community: bytes, request_id: int, varbinds: list[tuple[ber.Oid, Any]]
-) -> None:
-    pdu = v2c.SNMPv2TrapPDU()
+def message(pdu: Any, community: bytes, api: Any = v2c) -> bytes:
+    """What pysnmp builds around a PDU; `api` is that of the version."""
+    made = api.Message()
+    api.apiMessage.set_defaults(made)
+    api.apiMessage.set_community(made, community)
+    api.apiMessage.set_pdu(made, pdu)
+    return bytes(encoder.encode(made))
+
+
+def filled(pdu: Any, request_id: int = 1, varbinds: Iterable[tuple[ber.Oid, Any]] = ()) -> Any:
+    """A PDU of pysnmp with this in it."""
     v2c.apiPDU.set_defaults(pdu)
     v2c.apiPDU.set_request_id(pdu, request_id)
-    v2c.apiPDU.set_varbinds(pdu, [(oid, theirs(value)) for oid, (_, theirs, value) in varbinds])
-    message = v2c.Message()
-    v2c.apiMessage.set_defaults(message)
-    v2c.apiMessage.set_community(message, community)
-    v2c.apiMessage.set_pdu(message, pdu)
+    v2c.apiPDU.set_varbinds(pdu, list(varbinds))
+    return pdu
+
+
+VARBINDS = st.lists(st.tuples(OIDS, PAIRS), max_size=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "theirs"),
+    [
+        pytest.param(ber.TRAP, v2c.SNMPv2TrapPDU, id="trap"),
+        pytest.param(ber.INFORM, v2c.InformRequestPDU, id="inform"),
+    ],
+)
+@settings(deadline=None)
+@given(community=OCTETS, request_id=INT32, varbinds=VARBINDS)
+def test_a_message_is_the_one_that_pysnmp_builds(
+    kind: int,
+    theirs: Callable[[], Any],
+    community: bytes,
+    request_id: int,
+    varbinds: list[tuple[ber.Oid, Any]],
+) -> None:
+    expected = message(
+        filled(theirs(), request_id, [(oid, make(value)) for oid, (_, make, value) in varbinds]),
+        community,
+    )
 
     ours = [
         ber.varbind(ber.object_identifier(oid), encode(value)) for oid, (encode, _, value) in varbinds
     ]
 
-    assert ber.trap_v2c(community, request_id, ours) == encoder.encode(message)
+    assert ber.message_v2c(community, ber.pdu(kind, request_id, ours)) == expected
+
+
+def response(
+    community: bytes = b"public", request_id: int = 1, error_status: int = 0, extra: bytes = b""
+) -> bytes:
+    """What pysnmp builds as an answer; it brings the varbinds back, here one with `extra` in it."""
+    pdu = filled(v2c.ResponsePDU(), request_id, [((1, 3, 6), v2c.OctetString(extra))])
+    v2c.apiPDU.set_error_status(pdu, error_status)
+    return message(pdu, community)
+
+
+EVERY_INT32 = st.integers(-(2**31), 2**31 - 1)
+ANSWERS = {
+    "community": OCTETS,
+    "request_id": EVERY_INT32,
+    "error_status": st.integers(0, 18) | EVERY_INT32,
+    "extra": VALUES,
+}
+
+
+@settings(deadline=None)
+@given(**ANSWERS)
+def test_an_answer_that_pysnmp_builds_is_read(
+    community: bytes, request_id: int, error_status: int, extra: bytes
+) -> None:
+    built = response(community, request_id, error_status, extra)
+    assert ber.read_response(built) == ber.Response(request_id, error_status)
+
+
+@pytest.mark.parametrize("request_id", [-(2**31), -32769, -128, -1, 0, 127, 128, 255, 256, 2**31 - 1])
+@pytest.mark.parametrize("size", EDGES)
+def test_an_answer_is_read_at_the_edge_of_a_length_and_of_a_number(size: int, request_id: int) -> None:
+    for built in (
+        response(b"x" * size, request_id, 5),
+        response(b"public", request_id, 5, extra=b"x" * min(size, 65535)),
+    ):
+        assert ber.read_response(built) == ber.Response(request_id, 5)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400) | st.binary(max_size=100).map(lambda rest: b"\x30" + rest))
+def test_of_arbitrary_bytes_an_answer_is_none_or_numbers_and_never_raises(datagram: bytes) -> None:
+    read = ber.read_response(datagram)
+    assert read is None or all(isinstance(number, int) for number in read)
+
+
+@pytest.mark.parametrize("size", [0, 200, 70_000], ids=["short", "two_octets", "three_octets"])
+def test_an_answer_that_is_cut_off_anywhere_is_none(size: int) -> None:
+    built = response(b"x" * size, 2**31 - 1, 5)
+    for end in {*range(min(len(built), 300)), *range(len(built) - 60, len(built))}:
+        assert ber.read_response(built[:end]) is None
+
+
+def test_an_answer_that_ends_within_any_of_its_parts_is_none() -> None:
+    """The lengths around it are put right, so that only the part itself is cut off."""
+    community = ber.octet_string(b"public")
+    numbers = ber.integer(4711) + ber.integer(0) + ber.integer(0)
+    fields = numbers + bytes.fromhex("3000")
+    for end in range(len(numbers) - 3):
+        pdu = bytes((0xA2, end)) + fields[:end]
+        assert ber.read_response(sequence(ber.integer(1) + community + pdu)) is None
+    parts = ber.integer(1) + community + bytes((0xA2, len(fields))) + fields
+    for end in range(len(parts)):
+        assert ber.read_response(sequence(parts[:end])) is None
+    assert ber.read_response(sequence(parts)) == ber.Response(4711, 0)
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE of less than 128 bytes."""
+    return bytes((0x30, len(content))) + content
+
+
+def test_an_answer_with_any_one_byte_changed_never_raises() -> None:
+    built = response(b"c" * 130, 4711, 5)
+    for place in range(len(built)):
+        for octet in range(256):
+            changed = built[:place] + bytes((octet,)) + built[place + 1 :]
+            assert isinstance(ber.read_response(changed), (ber.Response, type(None)))
+
+
+@settings(deadline=None)
+@given(
+    built=st.builds(response, **ANSWERS),
+    changes=st.lists(
+        st.tuples(st.integers(0, 400), st.integers(0, 20), st.binary(max_size=20)), min_size=1
+    ),
+)
+def test_an_answer_with_pieces_taken_out_and_put_in_never_raises(
+    built: bytes, changes: list[tuple[int, int, bytes]]
+) -> None:
+    for begin, size, piece in changes:
+        built = built[:begin] + piece + built[begin + size :]
+    assert isinstance(ber.read_response(built), (ber.Response, type(None)))
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        v2c.SNMPv2TrapPDU,
+        v2c.InformRequestPDU,
+        v2c.GetRequestPDU,
+        v2c.GetNextRequestPDU,
+        v2c.SetRequestPDU,
+        v2c.ReportPDU,
+    ],
+)
+def test_what_is_no_answer_is_not_read_as_one(pdu: Callable[[], Any]) -> None:
+    assert ber.read_response(message(filled(pdu()), b"public")) is None
+
+
+def test_a_message_of_version_1_is_not_read_as_an_answer() -> None:
+    answer, trap = v1.GetResponsePDU(), v1.TrapPDU()
+    v1.apiPDU.set_defaults(answer)
+    v1.apiTrapPDU.set_defaults(trap)
+    for pdu in (answer, trap):
+        assert ber.read_response(message(pdu, b"public", v1)) is None
+
+
+def test_a_message_of_version_3_is_not_read_as_an_answer() -> None:
+    made = rfc3412.SNMPv3Message()
+    made["msgVersion"] = 3
+    for field, value in {
+        "msgID": 1,
+        "msgMaxSize": 65507,
+        "msgFlags": b"\x00",
+        "msgSecurityModel": 3,
+    }.items():
+        made["msgGlobalData"][field] = value
+    made["msgSecurityParameters"] = b""
+    scoped = made["msgData"]["plaintext"]
+    scoped["contextEngineId"] = scoped["contextName"] = b""
+    scoped["data"]["response"] = filled(v2c.ResponsePDU())
+    assert ber.read_response(bytes(encoder.encode(made))) is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param("020101 0400 A209 0200 020100 020100 3000", id="request_id_without_octets"),
+        pytest.param("020101 0400 A20A 020105 0200 020100 3000", id="error_status_without_octets"),
+        pytest.param("020101 0480 A20B 020105 020100 020100 3000", id="community_of_no_length"),
+        pytest.param("020101 0500 A20B 020105 020100 020100 3000", id="community_of_another_type"),
+    ],
+)
+def test_an_answer_that_breaks_the_rules_is_none(parts: str) -> None:
+    assert ber.read_response(sequence(bytes.fromhex(parts))) is None

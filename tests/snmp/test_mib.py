@@ -1,11 +1,13 @@
 """The varbinds of a notification: the original's, byte for byte, without the original's defects.
 
-What a datagram holds is read with pysnmp, and the MIB file with snmptranslate.
+And in the layout of the MIB, whose order is read from its file. What a datagram holds is read with
+pysnmp, and the MIB file with snmptranslate.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyasn1.codec.ber import decoder
 from pysnmp.proto.api import v2c
 
 from listener.snmp import ber, mib
-from tests.snmp.receivers import answer, decoded, varbinds_of, with_our_mib, write_base_mibs
+from tests.snmp.receivers import (
+    MIB,
+    answer,
+    decoded,
+    varbinds_of,
+    with_our_mib,
+    write_base_mibs,
+)
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden-traps.json").read_text("utf-8"))
 CONTEXT = {
@@ -45,25 +55,21 @@ def datagram(
     request_id: int = 1,
     uptime_s: float = 0.0,
     warnings: list[str] | None = None,
+    layout: str = "conductor",
 ) -> bytes:
     said: list[str] = []
-    varbinds = mib.varbinds(
-        event_type,
-        hook_context,
-        text,
-        received_at=RECEIVED_AT,
-        uptime_s=uptime_s,
-        warn=said.append,
-    )
+    values = mib.values(event_type, hook_context, text, received_at=RECEIVED_AT, warn=said.append)
     assert warnings is not None or not said
     if warnings is not None:
         warnings += said
-    return ber.trap_v2c(b"public", request_id, varbinds)
+    varbinds = mib.varbinds(event_type, values, layout, uptime_s=uptime_s)
+    return ber.message_v2c(b"public", ber.pdu(ber.TRAP, request_id, varbinds))
 
 
-def objects(sent: bytes) -> dict[str, int | bytes]:
+def objects(sent: bytes, layout: str = "conductor") -> dict[str, int | bytes]:
     """The MIB's objects in a datagram, as the numbers and octets that they are."""
-    by_oid = {oid: name for name, oid in mib.OBJECTS.items()}
+    instance = {"conductor": (), "mib": (0,)}[layout]
+    by_oid = {(*oid, *instance): name for name, oid in mib.OBJECTS.items()}
     return {
         by_oid[oid]: int(value) if isinstance(value, v2c.Counter64) else bytes(value)
         for oid, value in varbinds_of(sent)[2:]
@@ -83,14 +89,75 @@ def test_a_datagram_is_the_originals_byte_for_byte(golden: dict[str, Any]) -> No
     assert datagram(context["event_type"], context, request_id=request_id) == original
 
 
-def test_sys_up_time_is_in_hundredths_of_a_second() -> None:
-    first = varbinds_of(datagram("workflow_queued", CONTEXT, uptime_s=1234.567))[0]
+@pytest.fixture(scope="module")
+def objects_clauses() -> dict[str, list[str]]:
+    """The objects of each notification, in the order that the MIB file gives them."""
+    clauses = re.findall(
+        r"^(\w+) NOTIFICATION-TYPE\s+OBJECTS \{([^}]*)\}", MIB.read_text("utf-8"), re.MULTILINE
+    )
+    return {name: [entry.strip() for entry in listed.split(",")] for name, listed in clauses}
+
+
+@pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
+def test_the_layout_mib_has_the_order_of_the_mib_file_and_an_instance_of_each_object(
+    objects_clauses: dict[str, list[str]], event_type: str
+) -> None:
+    name, notification = mib.NOTIFICATIONS[event_type]
+    sent = varbinds_of(datagram(event_type, CONTEXT, layout="mib"))
+    assert [oid for oid, _ in sent] == [
+        mib.SYS_UP_TIME_0,
+        mib.SNMP_TRAP_OID_0,
+        *[(*mib.OBJECTS[listed], 0) for listed in objects_clauses[name]],
+    ]
+    assert sent[1][1] == notification
+
+
+def test_the_mib_file_lists_objects_for_every_notification_that_is_sent(
+    objects_clauses: dict[str, list[str]],
+) -> None:
+    assert list(objects_clauses) == [name for name, _ in mib.NOTIFICATIONS.values()]
+
+
+@pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
+def test_the_layouts_differ_in_order_and_instances_alone(event_type: str) -> None:
+    context = CONTEXT | {"arguments": {"error": "boom"}, "tenant_name": "配置"}
+    conductor, ours = (
+        datagram(event_type, context, uptime_s=12.34, layout=layout) for layout in ("conductor", "mib")
+    )
+    assert objects(conductor) == objects(ours, "mib")
+    assert list(objects(conductor)) != list(objects(ours, "mib"))
+    assert varbinds_of(conductor)[:2] == varbinds_of(ours)[:2]
+
+
+def test_there_are_these_layouts_and_no_other() -> None:
+    assert mib.LAYOUTS == ("conductor", "mib")  # the first is the default
+    values = mib.values("workflow_queued", CONTEXT, None, received_at=RECEIVED_AT, warn=pytest.fail)
+    with pytest.raises(KeyError, match="original"):
+        mib.varbinds("workflow_queued", values, "original", uptime_s=0)
+
+
+def test_values_are_encoded_and_the_varbinds_of_every_layout_take_them_as_they_are() -> None:
+    values = mib.values("workflow_failed", CONTEXT, "boom", received_at=RECEIVED_AT, warn=pytest.fail)
+    assert values.keys() == set(mib.OBJECTS.values())
+    assert decoder.decode(values[mib.TIME_STAMP], asn1Spec=v2c.Counter64())[0] == 1_535_973_600
+    assert decoder.decode(values[mib.ERROR_DETAILS])[0] == b"boom"
+    before = dict(values)
+    for layout in mib.LAYOUTS:
+        joined = b"".join(mib.varbinds("workflow_failed", values, layout, uptime_s=0))
+        assert all(value in joined for value in values.values())
+    assert values == before
+
+
+@pytest.mark.parametrize("layout", mib.LAYOUTS)
+def test_sys_up_time_is_in_hundredths_of_a_second(layout: str) -> None:
+    first = varbinds_of(datagram("workflow_queued", CONTEXT, uptime_s=1234.567, layout=layout))[0]
     assert first == (mib.SYS_UP_TIME_0, 123456)
 
 
-def test_an_event_type_that_the_mib_does_not_have_is_a_key_error() -> None:
+@pytest.mark.parametrize("layout", mib.LAYOUTS)
+def test_an_event_type_that_the_mib_does_not_have_is_a_key_error(layout: str) -> None:
     with pytest.raises(KeyError, match="workflow_resumed"):
-        datagram("workflow_resumed", CONTEXT)
+        datagram("workflow_resumed", CONTEXT, layout=layout)
 
 
 def test_names_oids_and_sizes_are_those_of_the_mib_file(
@@ -346,17 +413,28 @@ CONTEXTS = st.fixed_dictionaries(
 
 
 @settings(deadline=None)
-@given(event_type=st.sampled_from(list(mib.NOTIFICATIONS)), context=CONTEXTS, text=JSON)
+@given(
+    event_type=st.sampled_from(list(mib.NOTIFICATIONS)),
+    context=CONTEXTS,
+    text=JSON,
+    layout=st.sampled_from(mib.LAYOUTS),
+)
 def test_any_json_gives_a_datagram_that_others_can_read(
-    event_type: str, context: dict[str, Any], text: Any
+    objects_clauses: dict[str, list[str]],
+    event_type: str,
+    context: dict[str, Any],
+    text: Any,
+    layout: str,
 ) -> None:
-    sent = datagram(event_type, context, text, warnings=[])
-    values = objects(sent)
+    sent = datagram(event_type, context, text, warnings=[], layout=layout)
+    values = objects(sent, layout)
     error = ["cloudifyErrorDetails"] if event_type == "workflow_failed" else []
-    assert list(values) == [
+    original = [
         *("cloudifyExecutionID", "cloudifyWorkflowName", "cloudifyTenantName", "cloudifyDeploymentID"),
         *("cloudifyTimeStamp", "cloudifyWorkflowParameters", *error),
     ]
+    own = objects_clauses[mib.NOTIFICATIONS[event_type][0]]
+    assert list(values) == {"conductor": original, "mib": own}[layout]
     for name, value in values.items():
         if isinstance(value, bytes):
             assert len(value) <= (255 if name in NAMES.values() else 512)
