@@ -27,7 +27,7 @@ setup(
         "supervisor>=4.2.5,<5",
         # Reads hooks.conf, with line numbers.
         "PyYAML>=6.0,<7",
-        # Decodes received traps, independently of our own encoder.
+        # Makes and understands SNMPv3; decodes received traps, independently of our own encoder.
         "pysnmp>=7.1.30,<8",
         # Without it pysnmp can neither authenticate nor encrypt SNMPv3.
         "cryptography>=42,<51",

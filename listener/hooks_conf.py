@@ -115,9 +115,20 @@ def _read_listener(source: Source, node: yaml.Node) -> ListenerSettings:
 
 
 def _lines(inputs: yaml.Node | None) -> dict[str, int]:
-    if not isinstance(inputs, yaml.MappingNode):
-        return {}
-    return {key.value: line_of(key) for key, _ in inputs.value if isinstance(key.value, str)}
+    """The line of each input; of `name`, `name.0` and `name.0.key` where one is a list of mappings."""
+    lines = {}
+    for name, line, value in _keys(inputs):
+        lines[name] = line
+        for position, item in enumerate(value.value if isinstance(value, yaml.SequenceNode) else ()):
+            lines[f"{name}.{position}"] = line_of(item)
+            for key, key_line, _ in _keys(item):
+                lines[f"{name}.{position}.{key}"] = key_line
+    return lines
+
+
+def _keys(node: yaml.Node | None) -> list[tuple[str, int, yaml.Node]]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return [(key.value, line_of(key), value) for key, value in pairs if isinstance(key.value, str)]
 
 
 def _event_types(source: Source, node: yaml.Node, what: str) -> tuple[str, ...]:

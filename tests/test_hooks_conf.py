@@ -17,6 +17,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from listener.actions.registry import Actions
+from listener.check import look_over
 from listener.hooks import Hook, HookTable, ListenerSettings
 from listener.hooks_conf import read
 from listener.notification import EVENT_TYPES
@@ -739,6 +741,189 @@ def test_what_is_doubtful_is_warned_about_and_still_in_force(text: str, warnings
     assert table is not None
     assert all(mistake.is_warning for mistake in mistakes)
     assert told(text) == [f"hooks.conf, {warning}" for warning in warnings]
+
+
+# The lines of inputs that stand inside others
+
+
+TRAP = (
+    "hooks:\n- event_type: workflow_failed\n  implementation: cloudify.snmp.snmp_trap.send_snmp_trap\n"
+)
+
+
+def looked_over(text: str, **env: str) -> list[str]:
+    """What `check` tells of the inputs of the hooks, as a person reads it."""
+    table = table_of(text, **env)
+    with Actions(table.listener) as actions:
+        mistakes = sorted(look_over(table, actions, may_import=False))
+    return [mistake.told("hooks.conf") for mistake in mistakes]
+
+
+NESTED = """\
+  inputs:
+    community_string: public
+    destination_port: 162
+    destinations:
+      - 10.0.0.1
+      - destination_address: 10.0.0.2
+        user: ops
+      - destination_address: 10.0.0.3
+        destination_port:
+          0
+      -
+        destination_address: 10.0.0.4
+        notify: inform
+        timeout: 3600
+      - {destination_address: 10.0.0.5, prot: 1, layout: none}
+      - [10.0.0.6]
+      - destination_address: 10.0.0.1
+"""
+
+
+def test_a_mistake_in_a_list_of_inputs_is_told_in_the_line_of_the_key() -> None:
+    [hook] = table_of(TRAP + NESTED).hooks
+    assert hook.input_lines == {
+        "community_string": 5,
+        "destination_port": 6,
+        "destinations": 7,
+        "destinations.0": 8,
+        "destinations.1": 9,
+        "destinations.1.destination_address": 9,
+        "destinations.1.user": 10,
+        "destinations.2": 11,
+        "destinations.2.destination_address": 11,
+        "destinations.2.destination_port": 12,
+        "destinations.3": 15,
+        "destinations.3.destination_address": 15,
+        "destinations.3.notify": 16,
+        "destinations.3.timeout": 17,
+        "destinations.4": 18,
+        "destinations.4.destination_address": 18,
+        "destinations.4.prot": 18,
+        "destinations.4.layout": 18,
+        "destinations.5": 19,
+        "destinations.6": 20,
+        "destinations.6.destination_address": 20,
+    }
+    found = [line.split(": ", 2) for line in looked_over(TRAP + NESTED)]
+    assert [(place, reason.split(": ")[0]) for place, _, reason in found] == [
+        ("hooks.conf, line 10", "destination 2"),
+        ("hooks.conf, line 12", "destination 3"),
+        ("hooks.conf, line 17", "destination 4"),
+        ("hooks.conf, line 18", "destination 5"),
+        ("hooks.conf, line 18", "destination 5"),
+        ("hooks.conf, line 19", "destination 6 must be an address, or a mapping of inputs"),
+        ("hooks.conf, line 20", "the destination 10.0.0.1:162 stands here twice"),
+    ]
+    assert all(name == "hook 'workflow_failed-1'" for _, name, _ in found)
+
+
+def test_a_mistake_in_a_hook_on_one_line_is_told_in_that_line() -> None:
+    inputs = "{destination_port: 1, community_string: c, destinations: [a, {destination_address: 5}]}"
+    text = (
+        "hooks: [{event_type: '*', implementation: a.b}, {event_type: '*',\n"
+        f" implementation: cloudify.snmp.snmp_trap.send_snmp_trap,\n inputs: {inputs}}}]\n"
+    )
+    assert [line for line in looked_over(text) if "address" in line] == [
+        "hooks.conf, line 3: hook 'any-2': destination 2: 'destination_address' must be a name or an"
+        " address, and no port, found 5"
+    ]
+
+
+def test_what_is_missing_is_told_in_the_line_where_the_destination_begins() -> None:
+    text = TRAP + "  inputs:\n    community_string: c\n    destinations:\n    - a\n    - version: 3\n"
+    assert [line.partition(": hook")[0] for line in looked_over(text)] == [
+        "hooks.conf, line 7",  # the port of the first
+        "hooks.conf, line 8",  # the port, the address and the user of the second
+        "hooks.conf, line 8",
+        "hooks.conf, line 8",
+    ]
+
+
+def test_a_wrong_default_is_told_once_in_its_own_line() -> None:
+    inputs = "  inputs:\n    destination_port: 0\n    community_string: c\n    destinations: [a, b]\n"
+    assert looked_over(TRAP + inputs) == [
+        "hooks.conf, line 5: hook 'workflow_failed-1': 'destination_port' must be from 1 to 65535,"
+        " found 0"
+    ]
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1", "\n      destination_address: a", "[]", "{}", ""])
+def test_destinations_that_are_no_list_are_told_in_the_line_of_their_name(value: str) -> None:
+    text = f"{TRAP}  inputs:\n    destinations: {value}\n"
+    [mistake] = looked_over(text)
+    assert mistake.startswith(
+        "hooks.conf, line 5: hook 'workflow_failed-1': 'destinations' must be a list of addresses, "
+    )
+
+
+def test_behind_an_alias_the_line_is_that_of_what_it_stands_for() -> None:
+    text = """\
+hooks:
+- event_type: '*'
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs: &all
+    destination_port: 162
+    community_string: public
+    destinations:
+    - &first
+      destination_address: 10.0.0.1
+      layout: none
+    - <<: *first
+      destination_address: 10.0.0.2
+    - <<: *first
+      destination_address: 10.0.0.3
+      layout: neither
+- event_type: '*'
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs:
+    <<: *all
+    destinations:
+    - *first
+- event_type: '*'
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs: *all
+"""
+    found = [tuple(line.split(": ")[:3]) for line in looked_over(text)]
+    expected = [
+        ("hooks.conf, line 10", "hook 'any-1'", "destination 1"),
+        ("hooks.conf, line 10", "hook 'any-1'", "destination 2"),
+        ("hooks.conf, line 10", "hook 'any-2'", "destination 1"),
+        ("hooks.conf, line 10", "hook 'any-3'", "destination 1"),
+        ("hooks.conf, line 10", "hook 'any-3'", "destination 2"),
+        ("hooks.conf, line 15", "hook 'any-1'", "destination 3"),
+        ("hooks.conf, line 15", "hook 'any-3'", "destination 3"),
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "destinations: !env LIST",
+        "destinations: [[[a]], {? [a] : b}]",
+        "destinations: &d [*d]",
+        "destinations: [&d {x: *d}]",
+        "? {a: b}\n    : [c]",
+        "5: [{6: 7}]",
+    ],
+)
+def test_lines_are_found_for_whatever_stands_there(inputs: str) -> None:
+    assert read(f"{TRAP}  inputs:\n    {inputs}\n", env={}, folder=Path("/nowhere"))
+
+
+def test_inputs_of_functions_have_lines_too() -> None:
+    hook = hook_of("inputs:", "  teams:", "  - {name: core}", "  - - a", "  where: {x: [1]}")
+    assert hook.input_lines == {
+        "teams": 5, "teams.0": 6, "teams.0.name": 6, "teams.1": 7, "where": 8
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["true", "~", "0x10", "1_0"])
+def test_an_input_whose_name_is_no_text_is_told_in_the_line_of_its_destination(key: str) -> None:
+    text = TRAP + f"  inputs:\n    destinations:\n    - destination_address: a\n      {key}: 1\n"
+    [mistake] = [line for line in looked_over(text) if "the name of an input" in line]
+    assert mistake.startswith("hooks.conf, line 6: ")
 
 
 # Any text at all

@@ -14,12 +14,16 @@ from listener.notification import Notification
 
 
 class Call(NamedTuple):
-    """One attempt at a hook: what to work with. `received_at` is Unix time in seconds."""
+    """One attempt at a hook: what to work with. `received_at` is Unix time in seconds.
+
+    `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
+    """
 
     hook: Hook
     notification: Notification
     hook_context: Mapping[str, Any]
     received_at: float
+    reached: tuple[str, ...] = ()
 
 
 class Fault(NamedTuple):

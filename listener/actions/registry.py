@@ -16,15 +16,19 @@ from listener.actions import Action, snmp_trap
 from listener.actions.function import FunctionAction
 from listener.actions.snmp_trap import SnmpTrapAction
 from listener.hooks import Hook, ListenerSettings
+from listener.outcome import Tally
 
 
 class Actions:
-    """A context manager; leaving it ends the child interpreters and closes the sockets."""
+    """A context manager; leaving it ends the child interpreters and closes the sockets.
 
-    def __init__(self, settings: ListenerSettings) -> None:
+    `state_dir` keeps what actions have to know for longer; None where there is none.
+    """
+
+    def __init__(self, settings: ListenerSettings, state_dir: str | None = None) -> None:
         request_ids = itertools.count(int.from_bytes(os.urandom(4), "big"))
         self._function = FunctionAction(settings)
-        self._snmp_trap = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31)
+        self._snmp_trap = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31, state_dir)
         self._builtins: Mapping[str, Action] = {snmp_trap.NAME: self._snmp_trap}
 
     def of(self, hook: Hook) -> Action:
@@ -38,6 +42,10 @@ class Actions:
     def drain(self) -> None:
         """Log what programs that functions left behind have printed since."""
         self._function.drain()
+
+    def take_tallies(self) -> dict[str, Tally]:
+        """What was counted for each destination since this was last asked."""
+        return self._snmp_trap.take_tallies()
 
     def __enter__(self) -> Actions:
         return self

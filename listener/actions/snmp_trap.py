@@ -1,22 +1,30 @@
-"""The built-in `cloudify.snmp.snmp_trap.send_snmp_trap`: one SNMPv2c trap for a notification.
+"""The built-in `cloudify.snmp.snmp_trap.send_snmp_trap`: a notification goes to SNMP receivers.
 
-Owns the inputs that a hook gives it. The varbinds are made in snmp/mib.py, the message in
-snmp/ber.py, and snmp/sender.py sends it; nothing here waits for a receiver.
+Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count.
+trap_inputs.py reads the hook's inputs; the messages and the sockets belong to the rooms in snmp/.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from listener.actions import Call, Fault
-from listener.errors import ActionFailed
+from listener.actions.trap_inputs import read_targets
+from listener.errors import ActionFailed, StateError
 from listener.hooks import ANY_EVENT, Hook
-from listener.located import nearest
+from listener.outcome import Tally
 from listener.snmp import ber, mib
-from listener.snmp.sender import TrapSender, shown
+from listener.snmp.identity import EngineFile
+from listener.snmp.names import Names
+from listener.snmp.sender import Conversation, Peer, TrapSender
+from listener.snmp.target import Target
+from listener.snmp.v2c import V2cInform
+
+if TYPE_CHECKING:
+    from listener.snmp.v3 import V3Messages
 
 NAME = "cloudify.snmp.snmp_trap.send_snmp_trap"
 
@@ -24,15 +32,23 @@ _log = logging.getLogger(__name__)
 
 
 class SnmpTrapAction:
-    """Sends traps. `started_at` is the monotonic moment that sysUpTime counts from.
+    """Sends traps and informs. `started_at` is the monotonic moment that sysUpTime counts from.
 
-    `request_id` gives a new number from 0 to 2**31 - 1 for each message.
+    `request_id` gives a new number from 0 to 2**31 - 1 for each message. `state_dir` is where the
+    SNMPv3 engine has its identity; without one nothing is sent in version 3.
     """
 
-    def __init__(self, started_at: float, request_id: Callable[[], int]) -> None:
+    def __init__(
+        self, started_at: float, request_id: Callable[[], int], state_dir: str | None = None
+    ) -> None:
         self._started_at = started_at
         self._request_id = request_id
+        self._names = Names()
         self._sender = TrapSender()
+        self._engine_file = EngineFile(state_dir) if state_dir else None
+        self._v3: V3Messages | None = None
+        self._inputs_read: dict[int, tuple[Hook, tuple[Target, ...], tuple[Fault, ...]]] = {}
+        self._tallies: dict[str, list[int]] = {}
 
     def run(self, call: Call) -> str:
         event_type = call.notification.event_type
@@ -40,23 +56,30 @@ class SnmpTrapAction:
             raise ActionFailed(
                 f"the MIB has no trap for {event_type!r:.60}; it has: {', '.join(mib.NOTIFICATIONS)}"
             )
-        target, faults = _read_inputs(call.hook.inputs)
-        if target is None:
+        targets, faults = self._read(call.hook)
+        if faults:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
-        varbinds = mib.varbinds(
-            event_type,
-            call.hook_context,
-            call.notification.text,
-            received_at=call.received_at,
-            uptime_s=time.monotonic() - self._started_at,
-            warn=lambda text: _log.warning("hook %s: %s", call.hook.name, text),
+        left = [target for target in targets if target.name not in call.reached]
+        problems = self._send(call, left, time.monotonic())
+        reached = [target for target in left if target.name not in problems]
+        for target in left:
+            tally = self._tallies.setdefault(target.name, [0, 0, 0])
+            tally[_FAILED if target.name in problems else _SENT] += 1
+            tally[_ACKNOWLEDGED] += target.is_inform and target.name not in problems
+        told = _told(reached)
+        if not problems:
+            return told or "every destination has got it before"
+        is_plain = len(targets) == 1
+        reasons = [
+            why if is_plain or name in why else f"{name}: {why}" for name, why in problems.items()
+        ]
+        raise ActionFailed(
+            "; ".join((*reasons, told) if told else reasons),
+            reached=tuple(target.name for target in reached),
         )
-        message = ber.trap_v2c(target.community, self._request_id(), varbinds)
-        self._sender.send(message, target.host, target.port)
-        return f"sent to {shown(target.host, target.port)}"
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        faults = _read_inputs(hook.inputs)[1]
+        faults = list(self._read(hook)[1])
         faults += [
             Fault(None, f"the MIB has no trap for the event type {event_type!r}", is_certain=False)
             for event_type in hook.event_types
@@ -64,53 +87,95 @@ class SnmpTrapAction:
         ]
         return faults
 
+    def take_tallies(self) -> dict[str, Tally]:
+        """What was counted for each destination since this was last asked."""
+        tallies, self._tallies = self._tallies, {}
+        return {name: Tally(*tally) for name, tally in tallies.items()}
+
     def close(self) -> None:
-        """Close the sockets. Safe to call twice."""
+        """Close the sockets, and let go of the engine's identity. Safe to call twice."""
         self._sender.close()
+        if self._engine_file is not None:
+            self._engine_file.close()
+
+    def _read(self, hook: Hook) -> tuple[tuple[Target, ...], tuple[Fault, ...]]:
+        """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
+        known = self._inputs_read.get(hook.line)
+        if known is None or known[0] is not hook:
+            known = (hook, *read_targets(hook.inputs, hook.timeout_s))
+            self._inputs_read[hook.line] = known
+        return known[1], known[2]
+
+    def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
+        """Send to all of these; why it failed, by destination, for those that could not be reached."""
+        event_type = call.notification.event_type
+        values = mib.values(
+            event_type,
+            call.hook_context,
+            call.notification.text,
+            received_at=call.received_at,
+            warn=lambda text: _log.warning("hook %s: %s", call.hook.name, text),
+        )
+        uptime_s = now - self._started_at
+        deadline, half_way = now + call.hook.timeout_s, now + call.hook.timeout_s / 2
+        problems: dict[str, str] = {}
+        self._names.look_up(target.host for target in targets)
+        known = [target for target in targets if self._names.is_known(target.host)]
+        others = [target for target in targets if target not in known]
+        for group in (known, others):
+            informs: dict[str, Conversation] = {}
+            for target in group:
+                varbinds = mib.varbinds(event_type, values, target.layout, uptime_s=uptime_s)
+                try:
+                    address = self._names.address(target.host, half_way)
+                    peer = Peer(address, target.port, target.name)
+                    if target.is_inform:
+                        informs[target.name] = self._inform(target, peer, varbinds)
+                    else:
+                        self._sender.send(self._trap(target, peer, varbinds), peer)
+                except (ActionFailed, StateError) as error:
+                    problems[target.name] = str(error)
+            if informs:
+                until = half_way if others and group is known else deadline
+                problems |= self._sender.converse(informs, until)
+        for target in targets:
+            if target.name in problems:
+                self._names.doubt(target.host)
+        return problems
+
+    def _trap(self, target: Target, peer: Peer, varbinds: list[bytes]) -> bytes:
+        pdu = ber.pdu(ber.TRAP, self._request_id(), varbinds)
+        if target.version == "3":
+            return self._version_3().trap(target, peer, pdu)
+        return ber.message_v2c(target.community, pdu)
+
+    def _inform(self, target: Target, peer: Peer, varbinds: list[bytes]) -> Conversation:
+        request_id = self._request_id()
+        pdu = ber.pdu(ber.INFORM, request_id, varbinds)
+        if target.version == "3":
+            return self._version_3().inform(target, peer, pdu)
+        return V2cInform(target, peer, request_id, pdu)
+
+    def _version_3(self) -> V3Messages:
+        """Raises ActionFailed where there is no state directory."""
+        if self._engine_file is None:
+            raise ActionFailed(
+                "version 3 needs a state directory, for the engine ID and its boots: name one with"
+                " 'listener: state_dir'"
+            )
+        if self._v3 is None:
+            from listener.snmp.v3 import V3Messages  # pysnmp is slow to import
+
+            self._v3 = V3Messages(self._engine_file.open)
+        return self._v3
 
 
-class _Target(NamedTuple):
-    host: str
-    port: int
-    community: bytes
+_SENT, _ACKNOWLEDGED, _FAILED = range(3)
 
 
-_INPUTS = ("destination_address", "destination_port", "community_string")
-
-
-def _read_inputs(inputs: Mapping[str, Any]) -> tuple[_Target | None, list[Fault]]:
-    """Where to send, or every reason why that cannot be told."""
-    faults = [
-        Fault(name, f"unknown input {name!r}; {nearest(name, _INPUTS)}")
-        for name in inputs
-        if name not in _INPUTS
-    ]
-    faults += [
-        Fault(None, f"the input {name!r} is missing; add it") for name in _INPUTS if name not in inputs
-    ]
-    host: Any = inputs.get("destination_address")
-    port: Any = inputs.get("destination_port")
-    community: Any = inputs.get("community_string")
-    if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6:
-        port = int(port)
-    if not isinstance(host, str) or not host:
-        faults += _wrong(inputs, "destination_address", "a name or an address")
-    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-        faults += _wrong(inputs, "destination_port", "from 1 to 65535")
-    if not isinstance(community, str):
-        hint = "a text; write it in quotes, or take it from a !file, which always gives text"
-        faults += _wrong(inputs, "community_string", hint, is_secret=True)
-    if faults:
-        return None, faults
-    # The environment hands on bytes that are not UTF-8 as lone surrogates.
-    return _Target(host, port, community.encode("utf-8", "surrogateescape")), []
-
-
-def _wrong(
-    inputs: Mapping[str, Any], name: str, expected: str, *, is_secret: bool = False
-) -> list[Fault]:
-    """The fault of an input that is there; one that is missing has been told of already."""
-    if name not in inputs:
-        return []
-    found = "" if is_secret else f", found {inputs[name]!r:.60}"
-    return [Fault(name, f"{name!r} must be {expected}{found}")]
+def _told(targets: Iterable[Target]) -> str:
+    """What was done, by destination."""
+    sent = ", ".join([target.name for target in targets if not target.is_inform])
+    acknowledged = ", ".join([target.name for target in targets if target.is_inform])
+    told = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")
+    return "; ".join(filter(None, told))

@@ -8,6 +8,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +22,8 @@ from listener.actions.snmp_trap import NAME, SnmpTrapAction
 from listener.errors import ActionFailed
 from listener.hooks import ANY_EVENT, Hook
 from listener.notification import EVENT_TYPES, Notification
+from listener.outcome import Tally
+from listener.snmp.names import Address, Names
 from tests.snmp.receivers import closed_port, decoded, udp_socket, varbinds_of
 
 COMMUNITY = "xyzzy-community"
@@ -47,9 +52,19 @@ def hook(inputs: dict[str, Any], *event_types: str) -> Hook:
     return Hook("trap-it", event_types or (EVENT_TYPES[0],), NAME, inputs, line=1, input_lines={})
 
 
-def call(inputs: dict[str, Any], event_type: str = EVENT_TYPES[0], **fields: Any) -> Call:
+def call(
+    inputs: dict[str, Any],
+    event_type: str = EVENT_TYPES[0],
+    *,
+    timeout_s: float = 60.0,
+    reached: tuple[str, ...] = (),
+    **fields: Any,
+) -> Call:
     notification = Notification(event_type, {}, timestamp="2018-09-03T11:20:00Z")._replace(**fields)
-    return Call(hook(inputs), notification, notification.hook_context(), received_at=1_700_000_000.0)
+    context = notification.hook_context()
+    return Call(
+        hook(inputs)._replace(timeout_s=timeout_s), notification, context, 1_700_000_000.0, reached
+    )
 
 
 def to(receiver: socket.socket, **changes: Any) -> dict[str, Any]:
@@ -133,7 +148,7 @@ def test_inputs_of_the_document_are_without_fault(action: SnmpTrapAction) -> Non
 
 MISSING = "the input '{}' is missing; add it".format
 NO_PORT = "'destination_port' must be from 1 to 65535, found {}".format
-NO_HOST = "'destination_address' must be a name or an address, found {}".format
+NO_HOST = "'destination_address' must be a name or an address, and no port, found {}".format
 NO_TEXT = (
     "'community_string' must be a text; write it in quotes, or take it from a !file,"
     " which always gives text"
@@ -159,7 +174,7 @@ NO_TEXT = (
                 (162.0, "162.0"),
                 (True, "True"),
                 (None, "None"),
-                ([162], "[162]"),
+                ([162], "a list"),
             ]
         ],
         *[
@@ -168,7 +183,7 @@ NO_TEXT = (
                 {"destination_address": NO_HOST(shown)},
                 id=f"host {host}",
             )
-            for host, shown in [("", "''"), (None, "None"), (10, "10"), (["a"], "['a']")]
+            for host, shown in [("", "''"), (None, "None"), (10, "10"), (["a"], "a list")]
         ],
         *[
             pytest.param({"community_string": text}, {"community_string": NO_TEXT}, id=f"text {text!r}")
@@ -183,7 +198,8 @@ NO_TEXT = (
             {"x": 1},
             {
                 "x": "unknown input 'x'; known are: destination_address, destination_port,"
-                " community_string"
+                " community_string, version, notify, layout, timeout, retries, user, auth_protocol,"
+                " auth_key, priv_protocol, priv_key, context_name, engine_id, destinations"
             },
             id="unknown, like none",
         ),
@@ -283,9 +299,167 @@ def test_the_community_is_in_no_message(
     assert COMMUNITY not in repr(said) + caplog.text
 
 
-def test_closing_twice_is_safe(action: SnmpTrapAction, receiver: socket.socket) -> None:
+# Several destinations
+
+
+NO_ADDRESS = {name: value for name, value in DOCUMENTED.items() if name != "destination_address"}
+
+
+def at(receiver: socket.socket, **more: Any) -> dict[str, Any]:
+    """A destination of a list."""
+    host, port, *_ = receiver.getsockname()
+    return {"destination_address": host, "destination_port": port, **more}
+
+
+def listed(*destinations: str | dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**NO_ADDRESS, "destinations": list(destinations), **more}
+
+
+def is_silent(receiver: socket.socket) -> bool:
+    """Whether nothing has come that was not read."""
+    receiver.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        receiver.recv(65535)
+    return True
+
+
+def test_one_wrong_destination_keeps_every_hook_from_being_half_sent(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    """It is told at the start and by `check`; a hook with a mistake is not run at all."""
+    reason = failure_of(action, call(listed(at(receiver), {"destination_port": 0})))
+    assert reason.startswith("destination 2: ")
+    assert is_silent(receiver)
+
+
+def test_a_failure_names_the_destination_when_there_are_several(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    port = closed_port("127.0.0.1")
+    closed = {"destination_address": "127.0.0.1", "destination_port": port}
+    own = f"127.0.0.1:{receiver.getsockname()[1]}"
+    with pytest.raises(ActionFailed) as failure:
+        action.run(call(listed(closed, at(receiver))))
+    assert str(failure.value) == (
+        f"nothing listens for traps at 127.0.0.1:{port} (connection refused); start the receiver;"
+        f" sent to {own}"
+    )
+    assert failure.value.reached == (own,)
+    assert receiver.recv(65535)
+
+
+def test_what_was_reached_before_is_left_out_and_not_counted_again(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    with udp_socket("127.0.0.1") as other:
+        names = [f"127.0.0.1:{each.getsockname()[1]}" for each in (receiver, other)]
+        inputs = listed(at(receiver), at(other))
+        assert action.run(call(inputs, reached=(names[0], "10.9.9.9:162"))) == f"sent to {names[1]}"
+        assert other.recv(65535)
+    assert is_silent(receiver)
+    assert action.take_tallies() == {names[1]: Tally(1, 0, 0)}
+    everything = call(inputs, reached=tuple(names))
+    assert action.run(everything) == "every destination has got it before"
+    assert action.take_tallies() == {}
+
+
+def test_a_destination_without_an_address_does_not_stop_the_others(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    nowhere = {"destination_address": "no-such-host.invalid", "destination_port": 162}
+    reason = failure_of(action, call(listed(nowhere, at(receiver))))
+    assert "the name 'no-such-host.invalid' cannot be resolved" in reason
+    assert receiver.recv(65535)
+
+
+def test_hooks_on_one_line_of_the_file_are_told_apart(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    wrong, right = call(to(receiver, destination_port=0)), call(to(receiver))
+    for _ in range(2):
+        assert failure_of(action, wrong) == NO_PORT("0")
+        action.run(right)
+        assert receiver.recv(65535)
+
+
+QUICK = {"notify": "inform", "timeout": 0.1, "retries": 0}
+
+
+def test_an_inform_that_nobody_has_acknowledged_is_not_said_to_be(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    """Two names of one address: as localhost and 127.0.0.1, or two aliases of a receiver."""
+    alias = at(receiver) | {"destination_address": "127.1"}
+    with pytest.raises(ActionFailed) as failure:
+        action.run(call(listed(at(receiver), alias, **QUICK)))
+    assert failure.value.reached == ()
+    assert str(failure.value).count("no acknowledgement from") == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"auth_key": "пароль-длинный"},
+        {"priv_key": "пароль-длинный"},
+        {"user": "café"},
+        {"context_name": "café"},
+    ],
+    ids=["auth_key", "priv_key", "user", "context_name"],
+)
+def test_letters_beyond_latin_1_stop_no_destination(
+    tmp_path: Path, receiver: socket.socket, changes: dict[str, Any]
+) -> None:
+    user = {
+        "version": 3,
+        "user": "ops",
+        "auth_protocol": "SHA",
+        "auth_key": "correct horse",
+        "priv_protocol": "AES",
+        "priv_key": "battery staple",
+    }
+    action = SnmpTrapAction(time.monotonic(), lambda: 1, str(tmp_path))
+    with closing(action), udp_socket("127.0.0.1") as other:
+        action.run(call(listed(at(other, **{**user, **changes}), at(receiver))))
+        assert receiver.recv(65535)
+        assert other.recv(65535)
+
+
+def test_a_resolver_that_hangs_takes_no_time_from_other_destinations(
+    action: SnmpTrapAction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = Event()
+    arrived_at: list[float] = []
+
+    def ask(host: str) -> Address:
+        assert is_over.wait(20)
+        raise OSError("too late")
+
+    def acknowledge(receiver: socket.socket) -> None:
+        inform, sender = receiver.recvfrom(65535)
+        arrived_at.append(time.monotonic())
+        tag = inform.index(b"\xa6")
+        receiver.sendto(inform[:tag] + b"\xa2" + inform[tag + 1 :], sender)
+
+    monkeypatch.setattr(action, "_names", Names(ask))
+    with udp_socket("127.0.0.1") as receiver:
+        slow = {"destination_address": "hangs", "destination_port": 162}
+        thread = Thread(target=acknowledge, args=(receiver,))
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(ActionFailed) as failure:
+            action.run(call(listed(slow, at(receiver), **QUICK), timeout_s=0.5))
+        thread.join()
+        is_over.set()
+        assert arrived_at[0] - began < 0.5
+        assert failure.value.reached == (f"127.0.0.1:{receiver.getsockname()[1]}",)
+
+
+def test_closing_twice_is_safe_and_leaves_no_socket(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
     action.run(call(to(receiver)))
-    kept = list(action._sender._sockets.values())
+    assert len(os.listdir("/proc/self/fd")) > before
     action.close()
     action.close()
-    assert [made.fileno() for made in kept] == [-1]
+    assert len(os.listdir("/proc/self/fd")) == before

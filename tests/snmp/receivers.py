@@ -129,7 +129,7 @@ def varbinds_of(datagram: bytes) -> list[tuple[tuple[int, ...], Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Snmptrapd:
-    """A running snmptrapd that listens at `port` of 127.0.0.1."""
+    """A running snmptrapd that listens at `port` of 127.0.0.1, or of another host."""
 
     port: int
     stdout: IO[bytes]
@@ -150,13 +150,21 @@ class Snmptrapd:
 
 
 @contextmanager
-def snmptrapd(environment: dict[str, str], directory: Path) -> Iterator[Snmptrapd]:
-    settings = directory / "snmptrapd-test.conf"
-    settings.write_text("disableAuthorization yes\n")
-    port = closed_port("127.0.0.1")
-    command = [require_program("snmptrapd"), "-f", "-Lo", "-n", "-C", "-c", str(settings)]
+def snmptrapd(
+    environment: dict[str, str],
+    directory: Path,
+    *settings: str,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+) -> Iterator[Snmptrapd]:
+    """Without `settings` it prints whatever comes; they are lines of its configuration."""
+    file = directory / "snmptrapd-test.conf"
+    file.write_text("\n".join(settings or ("disableAuthorization yes",)) + "\n")
+    port = port or closed_port(host)
+    command = [require_program("snmptrapd"), "-f", "-Lo", "-n", "-C", "-c", str(file)]
+    transport = f"udp6:[{host}]:{port}" if ":" in host else f"udp:{host}:{port}"
     with subprocess.Popen(
-        [*command, f"udp:127.0.0.1:{port}"],
+        [*command, transport],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

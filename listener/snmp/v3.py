@@ -1,0 +1,224 @@
+"""SNMPv3 notifications (RFC 3414), made and understood by pysnmp.
+
+Owns the engines, one for each user and kept for the life of the process, and what a receiver's reports
+mean to a person. It does no I/O: messages come out as bytes, answers go in as bytes, and sender.py
+carries both. pysnmp takes a tenth of a second to import, so this room is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pyasn1.codec.ber import decoder
+from pysnmp.carrier.base import AbstractTransportDispatcher
+from pysnmp.entity import config
+from pysnmp.entity.engine import SnmpEngine
+from pysnmp.proto import errind, error
+from pysnmp.proto.api import v2c
+
+from listener.errors import ActionFailed
+from listener.snmp.identity import EngineIdentity, clock
+from listener.snmp.sender import Peer
+from listener.snmp.target import Target, User
+
+_log = logging.getLogger(__name__)
+
+_AUTH = {
+    "": config.USM_AUTH_NONE,
+    "MD5": config.USM_AUTH_HMAC96_MD5,
+    "SHA": config.USM_AUTH_HMAC96_SHA,
+    "SHA-224": config.USM_AUTH_HMAC128_SHA224,
+    "SHA-256": config.USM_AUTH_HMAC192_SHA256,
+    "SHA-384": config.USM_AUTH_HMAC256_SHA384,
+    "SHA-512": config.USM_AUTH_HMAC384_SHA512,
+}
+_PRIV = {
+    "": config.USM_PRIV_NONE,
+    "DES": config.USM_PRIV_CBC56_DES,
+    "AES": config.USM_PRIV_CFB128_AES,
+    "AES-192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
+    "AES-256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
+}
+_UDP = (1, 3, 6, 1, 6, 1, 1)
+_VERSION_3 = 3
+_USM = 3
+_ASKED_AGAIN = (errind.UnknownEngineID, errind.NotInTimeWindow)
+_MAX_REPORTS = 4
+"""An engine ID and a time are asked for once each; a receiver that goes on asking is at fault."""
+
+
+class V3Messages:
+    """Messages of this host's engine. `identity` raises StateError when it cannot be had."""
+
+    def __init__(self, identity: Callable[[], EngineIdentity]) -> None:
+        self._identity = identity
+        self._engines: dict[tuple[bytes, User], _Engine] = {}
+
+    def trap(self, target: Target, peer: Peer, pdu: bytes) -> bytes:
+        """The whole message of a trap. Raises ActionFailed, StateError."""
+        trap = decoder.decode(pdu, asn1Spec=v2c.SNMPv2TrapPDU())[0]
+        return self._engine(target).message(target, peer, trap, None)
+
+    def inform(self, target: Target, peer: Peer, pdu: bytes) -> V3Inform:
+        """The conversation of an inform. Raises StateError."""
+        inform = decoder.decode(pdu, asn1Spec=v2c.InformRequestPDU())[0]
+        return V3Inform(self._engine(target), target, peer, inform)
+
+    def _engine(self, target: Target) -> _Engine:
+        identity = self._identity()
+        engine_id = target.engine_id or identity.engine_id
+        engine = self._engines.get((engine_id, target.user))
+        if engine is None:
+            engine = _Engine(engine_id, identity, target.user)
+            _log.info("SNMPv3 user %s: engine ID 0x%s, boots %d",
+                      target.user.name, engine_id.hex(), identity.boots)  # fmt: skip
+            self._engines[engine_id, target.user] = engine
+        return engine
+
+
+class V3Inform:
+    """A Conversation; the first message to a receiver only asks for its engine ID and its time."""
+
+    def __init__(self, engine: _Engine, target: Target, peer: Peer, pdu: Any) -> None:
+        self.peer = peer
+        self.timeout_s = target.timeout_s
+        self.retries = target.retries
+        self._engine = engine
+        self._target = target
+        self._pdu = pdu
+        self._answers: list[tuple[Any, Any]] = []
+        self._reports = 0
+
+    def message(self) -> bytes:
+        return self._engine.message(self._target, self.peer, self._pdu, self._take)
+
+    def is_answered(self, datagram: bytes) -> bool | None:
+        self._answers.clear()
+        self._engine.hear(self.peer, datagram)
+        for problem, pdu in self._answers:
+            if problem is None:
+                return self._is_taken(pdu)
+            if not isinstance(problem, _ASKED_AGAIN) or self._reports == _MAX_REPORTS:
+                meaning = _meant(problem, self._target.user)
+                raise ActionFailed(f"{self.peer.name} refused the inform: {meaning}")
+        if not self._answers:  # it is of another engine than the one that was there before
+            self._engine.forget(self.peer)
+        self._reports += 1
+        return None if self._reports <= _MAX_REPORTS else False
+
+    def _is_taken(self, pdu: Any) -> bool:
+        status = int(v2c.apiPDU.get_error_status(pdu))
+        if status:
+            name = pdu["error-status"].prettyPrint()
+            raise ActionFailed(f"{self.peer.name} refused the inform with {name} ({status})")
+        return True
+
+    def unanswered(self) -> str:
+        return (
+            "is the receiver running, does its host let SNMP through, and are the priv_protocol and the"
+            " priv_key those of the user there?"
+        )
+
+    def _take(self, status: Any, pdu: Any) -> None:
+        problem = status and status["errorIndication"]
+        if not isinstance(problem, errind.RequestTimedOut):
+            self._answers.append((problem, pdu))
+
+
+class _Engine:
+    """A pysnmp engine with one user, and no transport."""
+
+    def __init__(self, engine_id: bytes, identity: EngineIdentity, user: User) -> None:
+        self._identity = identity
+        self._wire = _Wire()
+        self._forgotten: dict[Peer, int] = {}
+        self._engine = SnmpEngine()
+        self._engine.register_transport_dispatcher(self._wire)
+        own_id, boots, self._time = self._engine.get_mib_builder().import_symbols(
+            "__SNMP-FRAMEWORK-MIB", "snmpEngineID", "snmpEngineBoots", "snmpEngineTime"
+        )
+        # Given to its constructor, pysnmp would keep boots of its own in a temporary directory.
+        own_id.syntax = own_id.syntax.clone(engine_id)
+        boots.syntax = boots.syntax.clone(identity.boots)
+        self._engine.snmpEngineID = own_id.syntax
+        config.add_v3_user(
+            self._engine,
+            user.name,
+            _AUTH[user.auth_protocol],
+            user.auth_key.encode() or None,
+            _PRIV[user.priv_protocol],
+            user.priv_key.encode() or None,
+        )
+        self._security_name = v2c.OctetString(user.name.encode())
+        self._level = 1 + bool(user.auth_protocol) + bool(user.priv_protocol)
+
+    def message(
+        self, target: Target, peer: Peer, pdu: Any, take: Callable[[Any, Any], None] | None
+    ) -> bytes:
+        """The next message with this PDU; `take` gets the answer's status and PDU, for an inform."""
+        now = clock()
+        self._time.syntax = self._time.syntax.clone(self._identity.engine_time(now))
+        self._wire.handle_timer_tick(now)  # what was never answered is forgotten
+        try:
+            self._engine.message_dispatcher.send_pdu(
+                self._engine, _UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
+                self._level, None, target.context_name.encode(), 1, pdu, take is not None,
+                target.timeout_s / self._wire.get_timer_resolution(), _answered, take,
+            )  # fmt: skip
+        except error.StatusInformation as status:
+            problem = status["errorIndication"]
+            raise ActionFailed(f"no message for {peer.name} could be made: {problem}") from status
+        return self._wire.taken()
+
+    def hear(self, peer: Peer, datagram: bytes) -> None:
+        """Take in what a receiver has answered; whoever waits for it is told."""
+        address = self._address(peer)
+        try:
+            self._engine.message_dispatcher.receive_message(self._engine, _UDP, address, datagram)
+        except Exception as error:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
+            _log.debug("%s answered %d bytes that are broken: %r", peer.name, len(datagram), error)
+
+    def forget(self, peer: Peer) -> None:
+        """Ask this receiver for its engine ID again: another one has been started there."""
+        self._forgotten[peer] = self._forgotten.get(peer, 0) + 1
+
+    def _address(self, peer: Peer) -> tuple[str, int]:
+        """What pysnmp remembers the receiver's engine ID by."""
+        return peer.name, self._forgotten.get(peer, 0)
+
+
+def _answered(*values: Any) -> None:
+    """pysnmp's callback, with twelve arguments of which four are of use."""
+    *_, pdu, status, _, take = values
+    take(status, pdu)
+
+
+class _Wire(AbstractTransportDispatcher):  # type: ignore[misc]  # pysnmp has no types
+    """Keeps what pysnmp wants to send, for sender.py to send it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._message = b""
+
+    def send_message(self, outgoingMessage: Any, transportDomain: Any, transportAddress: Any) -> None:
+        self._message = bytes(outgoingMessage)
+
+    def taken(self) -> bytes:
+        message, self._message = self._message, b""
+        return message
+
+
+def _meant(problem: object, user: User) -> str:
+    """What a receiver's report means to a person."""
+    name = f"user {user.name!r}"
+    if isinstance(problem, (errind.UnknownUserName, errind.UnknownSecurityName)):
+        return f"it does not know the {name}; create it there, or correct 'user' ({problem})"
+    if isinstance(problem, (errind.WrongDigest, errind.AuthenticationFailure)):
+        return f"the auth_protocol or the auth_key of {name} is not the one there ({problem})"
+    if isinstance(problem, errind.UnsupportedSecurityLevel):
+        return f"{name} needs other protocols there, such as a priv_protocol ({problem})"
+    if isinstance(problem, errind.DecryptionError):
+        return f"the priv_protocol or the priv_key of {name} is not the one there ({problem})"
+    return str(problem)
