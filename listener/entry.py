@@ -44,7 +44,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one hook has to do for one entry. `due_at` (Unix time) tells when a pending one goes on.
 
     `failures` counts since the run was planned or replayed; the hook's `retries` are compared with it.
-    `mark` is that of the Hook.
+    `mark` is that of the Hook. `reached` are the destinations that need no further attempt.
     """
 
     hook: str
@@ -54,6 +54,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     failures: int = 0
     attempts: tuple[Attempt, ...] = ()
     mark: int = 0
+    reached: tuple[str, ...] = ()
 
     def begun(self, now: float) -> Run:
         """The run with another attempt, which begins now."""
@@ -73,7 +74,10 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         if outcome.is_done:
             return msgspec.structs.replace(self, state="done", attempts=attempts)
         failures = self.failures + 1
-        ended = msgspec.structs.replace(self, failures=failures, attempts=attempts, state="failed")
+        reached = (*self.reached, *outcome.reached)
+        ended = msgspec.structs.replace(
+            self, failures=failures, attempts=attempts, state="failed", reached=reached
+        )
         if failures > retries:
             return ended
         pause_s = jitter * min(MAX_BACKOFF_S, 2.0 ** (failures - 1))

@@ -35,12 +35,14 @@ class Unanswered(HooksError):
 class ActionFailed(HooksError):
     """An action could not do its work.
 
-    `details` is what a person wants below the one-line reason: a traceback, usually.
+    `details` is what a person wants below the one-line reason: a traceback, usually. `reached` are
+    the destinations that another attempt is to leave out.
     """
 
-    def __init__(self, reason: str, details: str = "") -> None:
+    def __init__(self, reason: str, details: str = "", *, reached: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
         self.details = details
+        self.reached = reached
 
 
 class ActionTimedOut(HooksError):

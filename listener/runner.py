@@ -159,7 +159,7 @@ class Runner:
                 outcome = Outcome("failed", reason, 0.0)
                 _log.error("hook %s: failed: %s (%s)", run.hook, reason, about)
             else:
-                call = Call(hook, notification, hook_context, entry.received_at)
+                call = Call(hook, notification, hook_context, entry.received_at, run.reached)
                 outcome = attempt(self._actions, call, about)
             now = self._now()
             retries = hook.retries if hook is not None and self._journal.keeps else 0

@@ -66,7 +66,7 @@ def replay(
         entries = [found(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
     path = config_path(config, os.environ)
     planned = _planned_again(entries, path, all_actions=all_actions)
-    click.echo(f"with {path} as it is now: {_count(planned)} to run", err=True)
+    click.echo(f"with {path} as it is now: {_described(planned)}", err=True)
     if len(planned) > _MANY and not yes:
         click.confirm("go on?", abort=True, err=True)
     try:
@@ -77,8 +77,9 @@ def replay(
         if not journal.reopen(entry):
             raise HooksError(f"entry {entry.id} is not settled yet; it will be run in any case")
     if held is not None:
-        _run_here([entry.id for entry in planned], path, journal)
-    elif not no_wait:
+        _run_here([entry.id for entry in planned], path, journal, folder)
+    elif planned and not no_wait:
+        click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
     ended = [found(journal, entry.id) for entry in planned]
     print_entries(ended, output)
@@ -87,9 +88,12 @@ def replay(
         raise SystemExit(1)
 
 
-def _count(planned: list[Entry]) -> str:
+def _described(planned: list[Entry]) -> str:
+    if not planned:
+        return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
-    return f"{hooks} hooks of {len(planned)} entries"
+    entries = "1 entry" if len(planned) == 1 else f"{len(planned)} entries"
+    return f"to run are {hooks} hook{'' if hooks == 1 else 's'} of {entries}"
 
 
 def _wait(journal: Journal, planned: list[Entry], folder: str) -> None:
@@ -162,7 +166,8 @@ def _planned_runs(
     for hook in hooks:
         run = known.get(hook.name, Run(hook.name, hook.implementation))
         if run.state != "done" or all_actions:
-            run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0)
+            reached = () if all_actions else run.reached
+            run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0, reached=reached)
         planned.append(
             msgspec.structs.replace(
                 run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
@@ -171,14 +176,15 @@ def _planned_runs(
     return planned, left
 
 
-def _run_here(entry_ids: Iterable[int], path: str, journal: Journal) -> None:
+def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str) -> None:
     """Go on with these entries in this process, which holds the state directory's lock."""
     hooks_file = HooksFile(path, os.environ)
     if hooks_file.table is None:
         raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    with Actions(hooks_file.table.listener) as actions:
+    with Actions(hooks_file.table.listener, folder) as actions:
         dispatcher = Dispatcher(hooks_file, actions, journal)
         for entry_id in entry_ids:
             dispatcher.resume(entry_id)
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
+        dispatcher.count(actions.take_tallies())

@@ -174,7 +174,7 @@ def test_what_was_not_done_is_done_and_nothing_else(place: Place) -> None:
     assert place.states(entry_id) == [("trap", "done", 1), ("mail", "done", 2), ("call", "done", 2)]
     assert (shown["id"], shown["state"]) == (entry_id, "done")
     assert [ran["state"] for ran in shown["runs"]] == ["done"] * 3
-    assert f"with {place.config} as it is now: 2 hooks of 1 entries to run" in result.stderr
+    assert f"with {place.config} as it is now: to run are 2 hooks of 1 entry" in result.stderr
     assert "the hook implementation is: `test_functions.note`" in result.stderr
     assert state_of(place.journal, other) == "failed"
 
@@ -186,7 +186,7 @@ def test_what_was_done_is_done_again_only_if_that_is_asked_for(place: Place) -> 
 
     nothing = run("replay", str(entry_id))
     assert (nothing.returncode, place.notes()) == (0, [])
-    assert "0 hooks of 0 entries to run" in nothing.stderr
+    assert "there is nothing to run" in nothing.stderr
 
     everything = run("replay", str(entry_id), "--all-actions")
     assert (everything.returncode, place.notes()) == (0, ["trapped e-1", "noted e-1"])
@@ -250,7 +250,7 @@ def test_a_hook_that_was_removed_since_is_not_run(place: Place) -> None:
     entry_id = store(place.journal, "failed", runs=(was("failed"), was("failed", "trap")))
     alone = store(place.journal, "failed", runs=(was("failed"),))
     result = run("replay", str(entry_id), str(alone), "--all-actions")
-    assert "hooks of 2 entries to run" in result.stderr
+    assert "hooks of 2 entries" in result.stderr
     assert place.notes() == ["trapped e-1"] * 2
     assert sorted(place.states(entry_id)) == [("page", "failed", 1), ("trap", "done", 2)]
 
@@ -381,7 +381,7 @@ def test_nothing_changes_before_the_answer_is_yes(
     place.hooks(PAGE)
     entry_ids = [store(place.journal, "failed", runs=(was("failed"),)) for _ in range(12)]
     result = run("replay", "--failed", *arguments, stdin=said)
-    assert "12 hooks of 12 entries to run" in result.stderr
+    assert "to run are 12 hooks of 12 entries" in result.stderr
     assert (result.returncode == 0) is is_done
     assert len(place.notes()) == (12 if is_done else 0)
     assert {state_of(place.journal, i) for i in entry_ids} == {"done" if is_done else "failed"}
