@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ from listener.hold import Hold
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal, NoJournal
 from listener.journal_file import NewerSchema
+from listener.outcome import Tally
 from listener.runner import LATER_S, Runner, about_of, item
 
 _log = log.logger(__name__)
@@ -108,6 +109,11 @@ class Dispatcher:
     def note(self, name: str, value: str) -> None:
         """Keep a small text in the journal, under a name."""
         self._hold(lambda: self._journal.note(name, value))
+
+    def count(self, tallies: Mapping[str, Tally]) -> None:
+        """Add to what the journal has counted for each destination."""
+        if tallies:
+            self._hold(lambda: self._journal.count(tallies))
 
     def prune(self, after: int, *, older_than: float, keep: int) -> int:
         """A step of the journal's pruning; see there."""

@@ -82,6 +82,10 @@ class Events:
             known = filter(None, map(Serials.read, filter(None, texts)))
             self._losses = LossDetector(self._run, known, self._journal.noted(_GAPS) or "")
 
+    def end(self) -> None:
+        """Keep what would be kept at the next TICK_5. Raises Unanswered where that cannot be now."""
+        self._dispatcher.count(self._actions.take_tallies())
+
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
 
@@ -186,6 +190,7 @@ class Events:
         """Every five seconds: what nobody waits for."""
         self._keep_lock()
         self._actions.drain()
+        self._dispatcher.count(self._actions.take_tallies())
         self._dispatcher.recall()
         self._take_in_recorded()
         if self._recording is not None:

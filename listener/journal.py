@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from listener.entry import UNSETTLED, Entry, Run
-from listener.journal_file import JournalFile
+from listener.journal_file import COUNT, JournalFile
+from listener.outcome import Tally
 
 FILE = "journal.db"
 DURABILITY = "durability"
@@ -193,6 +194,17 @@ class Journal:
             )
             return row and str(row[0])
 
+    def count(self, tallies: Mapping[str, Tally]) -> None:
+        """Add to what was counted for each destination. An error does not prove that it has not."""
+        with self.file.guard(), self.file.transaction() as connection:
+            connection.executemany(COUNT, [(name, *each) for name, each in tallies.items()])
+
+    def tallies(self) -> dict[str, Tally]:
+        """What was ever counted, by destination."""
+        with self.file.guard():
+            rows = self.file.opened().execute("SELECT * FROM destinations ORDER BY name")
+            return {name: Tally(*numbers) for name, *numbers in rows}
+
     def prune(self, after: int, *, older_than: float, keep: int) -> int:
         """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
 
@@ -244,6 +256,9 @@ class NoJournal:
         return []
 
     def note(self, name: str, value: str) -> None:
+        return None
+
+    def count(self, tallies: Mapping[str, Tally]) -> None:
         return None
 
     def prune(self, after: int, *, older_than: float, keep: int) -> int:

@@ -50,10 +50,26 @@ _SCHEMAS = (
     CREATE INDEX entries_failed ON entries (id) WHERE state IN ('failed', 'interrupted', 'unreadable');
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE destinations (
+        name TEXT PRIMARY KEY,
+        sent INTEGER NOT NULL,
+        acknowledged INTEGER NOT NULL,
+        failed INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """What each version of the schema adds to the one before; PRAGMA user_version counts them.
 
 The indexes are partial, since one on every state makes pruning a million entries slow."""
+
+
+COUNT = (
+    "INSERT INTO destinations VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+    " sent = sent + excluded.sent, acknowledged = acknowledged + excluded.acknowledged,"
+    " failed = failed + excluded.failed"
+)
+"""Adds to the numbers of a destination."""
 
 
 class JournalFile:
@@ -198,6 +214,7 @@ def _copy(removed: sqlite3.Connection, connection: sqlite3.Connection) -> None:
     connection.executemany(f"INSERT OR IGNORE INTO entries VALUES ({marks})", rows)  # noqa: S608
     notes = removed.execute("SELECT * FROM notes")
     connection.executemany("INSERT OR IGNORE INTO notes VALUES (?, ?)", notes)
+    connection.executemany(COUNT, removed.execute("SELECT * FROM destinations"))
 
 
 def _turn_on_wal(connection: sqlite3.Connection) -> None:

@@ -1,6 +1,7 @@
 """How one attempt at a hook ended.
 
-Owns the four words that everything else uses for it: done, failed, timed out, interrupted.
+Owns the four words that everything else uses for it: done, failed, timed out, interrupted; and the
+Tally of a destination.
 Knows nothing of how actions run; the dispatcher makes Outcomes, logs and answers show them.
 """
 
@@ -15,14 +16,28 @@ class Outcome(NamedTuple):
     """The end of one attempt.
 
     `text` is what the action had to say: a function's return value, where a trap went, or the
-    reason why it failed. `details` is a traceback or ''. `seconds` is wall-clock time.
+    reason why it failed. `details` is a traceback or ''. `seconds` is wall-clock time. `reached` are
+    the destinations for which it was done although it failed for others.
     """
 
     state: State
     text: str
     seconds: float
     details: str = ""
+    reached: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
         return self.state == "done"
+
+
+class Tally(NamedTuple):
+    """How many notifications were sent to a destination, acknowledged there, or failed to get there."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(*map(sum, zip(self, other, strict=True)))

@@ -46,7 +46,7 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
     hooks_file = HooksFile(config, os.environ, first)
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     try:
-        with Actions(settings) as actions:
+        with Actions(settings, None if state.problem else state.folder) as actions:
             _tell_start(source, hooks_file, actions, state)
             ownership = _Ownership(state)
             hold = Hold(source.pause)
@@ -61,6 +61,7 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
             )
             events.begin()
             source.serve(events.handle, events.between)
+            events.end()
     except Unanswered as error:
         _log.warning("%s", error)
     except (InUse, NewerSchema) as error:

@@ -33,7 +33,7 @@ from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal, NoJournal
 from listener.journal_file import JournalFile, NewerSchema
-from listener.outcome import Outcome
+from listener.outcome import Outcome, Tally
 from tests.support import do_without
 from tests.test_state_dir import (
     NOBODY,
@@ -448,6 +448,59 @@ def test_a_note_is_kept_until_another_of_its_name_replaces_it(journal: Journal, 
         assert reader.noted("other") == "other"
 
 
+# What was sent where
+
+
+def test_what_was_counted_adds_up_by_destination_in_the_order_of_their_names(
+    journal: Journal, make: Make
+) -> None:
+    assert journal.tallies() == {}
+    journal.count({"b:162": Tally(1, 0, 0), "[::1]:162": Tally(2, 2, 1)})
+    make().count({"b:162": Tally(10, 0, 3), "a:162": Tally(0, 0, 1)})
+    for reader in (journal, make()):
+        tallies = reader.tallies()
+        assert list(tallies) == ["[::1]:162", "a:162", "b:162"]
+        assert tallies == {
+            "[::1]:162": Tally(2, 2, 1), "a:162": Tally(0, 0, 1), "b:162": Tally(11, 0, 3)
+        }  # fmt: skip
+
+
+def test_to_count_nothing_changes_nothing(journal: Journal) -> None:
+    journal.count({"a:162": Tally(1, 1, 0)})
+    journal.count({})
+    journal.count({"a:162": Tally()})
+    assert journal.tallies() == {"a:162": Tally(1, 1, 0)}
+
+
+def test_of_what_was_counted_together_nothing_is_kept_when_one_cannot_be(journal: Journal) -> None:
+    with pytest.raises(StateError):
+        journal.count({"a:162": Tally(1, 1, 0), "b:162": Tally(2**64, 0, 0)})
+    assert journal.tallies() == {}
+
+
+def test_two_processes_may_count_at_the_same_moment(journal: Journal, tmp_path: Path) -> None:
+    program = """
+import sys
+from listener.journal import Journal
+from listener.outcome import Tally
+journal = Journal(sys.argv[1])
+for _ in range(100):
+    journal.count({"a:162": Tally(1, 1, 0)})
+print("done")
+"""
+    journal.open()
+    with child(program, str(tmp_path)) as one, child(program, str(tmp_path)) as other:
+        assert [said(one), said(other)] == ["done", "done"]
+    assert journal.tallies() == {"a:162": Tally(200, 200, 0)}
+
+
+def test_pruning_leaves_what_was_counted(journal: Journal) -> None:
+    journal.accept_all([entry(state="done"), entry(state="done")])
+    journal.count({"a:162": Tally(1, 0, 0)})
+    prune(journal, older_than=1e10, keep=1)
+    assert journal.tallies() == {"a:162": Tally(1, 0, 0)}
+
+
 # Pruning
 
 
@@ -744,6 +797,83 @@ def test_an_upgrade_keeps_what_is_unsettled_and_cannot_be_taken_back(
         assert str(caught.value).startswith(
             f"{file} has schema {known + 1}, and this conductor-hooks knows {known}: "
         )
+
+
+def first_version(file: Path) -> None:
+    """Make a journal as the first version did, with entries, a run of each kind and a note."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(journal_file._SCHEMAS[0])
+        connection.execute("PRAGMA user_version = 1")
+        runs = '[{"hook":"page","implementation":"my.page"}]'
+        ended = (
+            '[{"hook":"page","implementation":"my.page","state":"failed","failures":1,"attempts":'
+            '[{"began_at":1.0,"state":"failed","text":"no route","seconds":0.25}]}]'
+        )
+        rows = [
+            (1, 1000.5, "supervisord", "pending", "{}", "k 1", None, None, None, TOKEN, runs, ""),
+            (7, 1000.5, "recorder", "failed", "{}", "k 7", "1/2/3", "x", "e", None, ended, ""),
+        ]
+        connection.executemany(f"INSERT INTO entries VALUES ({', '.join('?' * 12)})", rows)
+        connection.execute("INSERT INTO notes VALUES ('serials', '1.2/3/4')")
+
+
+def test_a_journal_of_the_first_version_is_gone_on_with(make: Make, file: Path) -> None:
+    first_version(file)
+    journal = make()
+    assert journal.tallies() == {}
+    [pending] = journal.unsettled()
+    assert pending == entry(id=1, body="{}", key="k 1", rest_token=TOKEN)
+    failed = journal.get(7)
+    assert failed is not None
+    assert (failed.state, failed.serials, failed.runs[0].attempts[0].text) == (
+        "failed", "1/2/3", "no route"
+    )  # fmt: skip
+    assert failed.runs[0].reached == ()
+    assert journal.noted("serials") == "1.2/3/4"
+    journal.count({"a:162": Tally(1, 0, 0)})
+    assert journal.save(changed(pending, state="done")) == []
+    assert journal.accept(entry(key="k 7")) is None
+    assert journal.accept(entry(key="new")) == 8
+    assert make().tallies() == {"a:162": Tally(1, 0, 0)}
+    version = journal.file.opened().execute("PRAGMA user_version").fetchone()
+    assert version == (len(journal_file._SCHEMAS),)
+
+
+def test_a_journal_of_the_first_version_can_be_brought_up_by_two_at_once(
+    tmp_path: Path, file: Path, make: Make
+) -> None:
+    program = """
+import sys
+from listener.journal import Journal
+from listener.outcome import Tally
+journal = Journal(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+journal.count({"a:162": Tally(1, 0, 0)})
+print(len(journal.unsettled()))
+"""
+    first_version(file)
+    with child(program, str(tmp_path)) as one, child(program, str(tmp_path)) as other:
+        for each in (one, other):
+            assert each.stdin is not None
+            assert said(each) == "ready"
+        for each in (one, other):
+            assert each.stdin is not None
+            each.stdin.write("\n")
+            each.stdin.flush()
+        assert [said(one), said(other)] == ["1", "1"]
+    assert make().tallies() == {"a:162": Tally(2, 0, 0)}
+
+
+def test_a_journal_that_was_brought_up_is_not_for_the_first_version_any_more(
+    make: Make, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_version(file)
+    make().open()
+    monkeypatch.setattr(journal_file, "_SCHEMAS", journal_file._SCHEMAS[:1])
+    with pytest.raises(NewerSchema):
+        make().open()
 
 
 def test_an_upgrade_that_fails_changes_nothing(
@@ -1211,6 +1341,46 @@ print([journal.accept(Entry(0, 1.0, "child", "pending", "new", key)) for key in 
     assert journal.noted("only old") == "value"
 
 
+@pytest.mark.parametrize(
+    "removal", [remove(FILE), move_away, replace_by_an_empty_one], ids=["gone", "away", "replaced"]
+)
+def test_what_was_counted_is_in_the_new_file_after_mending(
+    journal: Journal, make: Make, tmp_path: Path, removal: Callable[[Path], object]
+) -> None:
+    journal.accept(entry())
+    journal.count({"a:162": Tally(1, 1, 0)})
+    removal(tmp_path)
+    journal.count({"a:162": Tally(1, 0, 0), "b:162": Tally(0, 0, 1)})
+    assert journal.mend()
+    journal.count({"a:162": Tally(1, 0, 0)})
+    expected = {"a:162": Tally(3, 1, 0), "b:162": Tally(0, 0, 1)}
+    assert journal.tallies() == expected
+    assert make().tallies() == expected
+
+
+def test_mending_keeps_what_another_process_has_counted_into_a_new_file(
+    journal: Journal, make: Make, tmp_path: Path
+) -> None:
+    journal.count({"old:162": Tally(1, 0, 0)})
+    for file in tmp_path.iterdir():
+        file.unlink()
+    other = make()
+    other.count({"new:162": Tally(0, 0, 1)})
+    assert journal.mend()
+    assert journal.tallies() == {"new:162": Tally(0, 0, 1), "old:162": Tally(1, 0, 0)}
+
+
+def test_what_both_have_counted_for_a_destination_is_added_up_at_mending(
+    journal: Journal, make: Make, tmp_path: Path
+) -> None:
+    journal.count({"a:162": Tally(1000, 900, 7)})
+    for file in tmp_path.iterdir():
+        file.unlink()
+    make().count({"a:162": Tally(1, 0, 0)})  # as `fire` does it
+    assert journal.mend()
+    assert journal.tallies() == {"a:162": Tally(1001, 900, 7)}
+
+
 def test_mending_that_fails_half_way_is_done_once_when_it_can_be(
     journal: Journal, make: Make, tmp_path: Path, file: Path
 ) -> None:
@@ -1240,6 +1410,7 @@ def test_no_journal_accepts_everything_and_keeps_nothing() -> None:
     assert journal.save(entry()) == []
     assert journal.save(entry(), [entry(), entry()]) == [None, None]
     journal.note("name", "value")
+    journal.count({"a:162": Tally(1, 0, 0)})
     assert journal.find("k 1") is None
     assert journal.get(0) is None
     assert not journal.has_other("k", 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from listener.hooks_watch import HooksFile
 from listener.journal import Journal, NoJournal
 from listener.located import Mistake, nearest
 from listener.notification import EVENT_TYPES
+from listener.outcome import Tally
 from listener.state_dir import path_of
 
 
@@ -171,14 +173,15 @@ def fire(
     hooks_file = HooksFile(config_path(config, os.environ), os.environ)
     if hooks_file.table is None:
         raise HooksError(f"{hooks_file.path} does not exist; name a hooks.conf with --config")
-    with Actions(hooks_file.table.listener) as actions:
+    folder = _folder(state_dir, hooks_file.table)
+    with Actions(hooks_file.table.listener, folder) as actions:
         if dry_run:
             hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
             runs = [_planned(hook, actions) for hook in hooks]
         else:
             fired = Dispatcher(hooks_file, actions, NoJournal()).deliver(delivery)
             runs = [described_run(run) for run in fired.runs] if fired else []
-            _record(fired, _folder(state_dir, hooks_file.table))
+            _record(fired, actions.take_tallies(), folder)
     log.flush()
     context = notification.hook_context()
     if output == "json":
@@ -213,13 +216,15 @@ def _folder(state_dir: str | None, table: HookTable) -> str:
     return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
 
 
-def _record(entry: Entry | None, folder: str) -> None:
+def _record(entry: Entry | None, tallies: Mapping[str, Tally], folder: str) -> None:
     """Let the history show what was fired, where there is a history."""
     if entry is None or not os.path.isdir(folder):
         return
     try:
         # The same file can be fired twice.
-        Journal(folder).accept(msgspec.structs.replace(entry, key=None))
+        journal = Journal(folder)
+        journal.accept(msgspec.structs.replace(entry, key=None))
+        journal.count(tallies)
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
 

@@ -11,12 +11,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
 
-from listener.cli.answers import common_options, one_line, output_option, print_json
+from listener.cli.answers import common_options, one_line, output_option, print_json, print_table
 from listener.cli.entries import (
     described,
     found,
@@ -30,6 +30,7 @@ from listener.cli.entries import (
 from listener.entry import Attempt, Entry
 from listener.errors import HooksError
 from listener.journal import DROPPABLE, Filters, Journal
+from listener.outcome import Tally
 
 _STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
 _LOOK_S = 0.2
@@ -45,6 +46,7 @@ _SECRET = re.compile(
 @click.option("--since", callback=moment, help="30m, 2h, 7d, or an ISO 8601 time.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, oldest first, until Ctrl-C.")
+@click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
 @output_option
 @common_options("config", "state_dir")
 def history(
@@ -54,12 +56,18 @@ def history(
     since: float,
     limit: int,
     follow: bool,
+    destinations: bool,
     output: str,
     config: str | None,
     state_dir: str | None,
 ) -> None:
     """The entries of the journal, newest first. With --output json and --follow, one a line."""
+    if destinations and (states or event_type or execution or since or follow):
+        raise click.UsageError("--destinations tells of all that was ever sent, and takes no filters")
     journal, _ = opened_journal(config, state_dir)
+    if destinations:
+        _print_tallies(journal.tallies(), output)
+        return
     filters = Filters(states, event_type, execution, since)
     before = journal.newest(Filters(), 1)
     unsettled = journal.unsettled() if follow else []
@@ -76,6 +84,16 @@ def history(
             else:
                 click.echo("  ".join(map(one_line, row(entry).values())))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # if nobody reads any more, Python need not say so
+
+
+def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
+    rows = [{"destination": name, **tally._asdict()} for name, tally in tallies.items()]
+    if output == "json":
+        print_json(rows)
+    elif rows:
+        print_table(("destination", *Tally._fields), rows)
+    else:
+        click.echo("nothing was sent yet")
 
 
 def _coming(journal: Journal, filters: Filters, seen: Iterable[Entry], after: int) -> Iterator[Entry]:
@@ -112,7 +130,9 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         shown["attempts"] = list(map(_described_attempt, run.attempts))
         if run.state == "running":
             shown["attempts"][-1]["state"] = "running"
-    answer["notification"] = _without_secrets(notification_of(entry))
+    is_notification = entry.event_type is not None
+    answer["notification"] = _without_secrets(notification_of(entry)) if is_notification else None
+    answer["payload"] = None if is_notification else entry.body
     if output == "json":
         print_json(answer)
         return
@@ -129,9 +149,10 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
             click.echo(f"  {attempt['began_at']}  {attempt['state']}{seconds}{text}")
         if run["due_at"]:
             click.echo(f"  the next attempt is due at {run['due_at']}")
-    click.echo()
-    text = json.dumps(notification, ensure_ascii=False, indent=2)
-    click.echo("\n".join(map(one_line, text.split("\n"))))
+    if notification is not None:
+        click.echo()
+        text = json.dumps(notification, ensure_ascii=False, indent=2)
+        click.echo("\n".join(map(one_line, text.split("\n"))))
 
 
 def _described_attempt(attempt: Attempt) -> dict[str, Any]:

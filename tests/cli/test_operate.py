@@ -23,9 +23,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from listener import journal_file
 from listener.cli import command
 from listener.entry import Attempt, Entry, Run
 from listener.journal import Filters, Journal
+from listener.outcome import Tally
+from tests.snmp.receivers import closed_port, udp_socket
 from tests.support import do_without, event, uncounted_env, wait_for
 
 COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
@@ -424,6 +427,122 @@ def test_secrets_in_hooks_conf_do_not_stop_whoever_names_the_directory(
     for arguments in (["history"], ["show", str(entry_id)], ["drop", str(entry_id)]):
         result = run(*arguments, "--config", str(config))
         assert result.returncode == 0, result.stderr
+
+
+# history --destinations
+
+
+def test_what_was_sent_where_is_a_table_for_people(journal: Journal) -> None:
+    journal.count({"b.example:162": Tally(12, 10, 2), "[2001:db8::1]:1162": Tally(0, 0, 7)})
+    head, *rows = (line.split() for line in lines(run("history", "--destinations")))
+    assert head == ["destination", "sent", "acknowledged", "failed"]
+    assert rows == [["[2001:db8::1]:1162", "0", "0", "7"], ["b.example:162", "12", "10", "2"]]
+
+
+def test_what_was_sent_where_is_a_list_for_programs(journal: Journal) -> None:
+    journal.count({"b:162": Tally(12, 10, 2), "a:162": Tally(1, 0, 0)})
+    assert answer(run("history", "--destinations", "--output", "json")) == [
+        {"destination": "a:162", "sent": 1, "acknowledged": 0, "failed": 0},
+        {"destination": "b:162", "sent": 12, "acknowledged": 10, "failed": 2},
+    ]
+
+
+def test_where_nothing_was_sent_it_says_so(journal: Journal) -> None:
+    store(journal)
+    assert answer(run("history", "--destinations", "--output", "json")) == []
+    assert lines(run("history", "--destinations")) == ["nothing was sent yet"]
+
+
+def test_a_long_destination_stays_on_one_line_to_be_copied(journal: Journal) -> None:
+    name = f"{'x' * 60}.example:162"
+    journal.count({name: Tally(10**15, 10**15, 10**15)})
+    assert name in run_at_terminal("history", "--destinations", columns=160)
+
+
+def test_a_destination_shows_control_characters_and_does_not_obey_them(journal: Journal) -> None:
+    journal.count({"\x1b[2Ja[red]b:162": Tally(1, 0, 0)})
+    result = run("history", "--destinations")
+    assert "\x1b" not in result.stdout
+    assert r"\x1b[2Ja[red]b:162" in result.stdout
+    [found] = answer(run("history", "--destinations", "--output", "json"))
+    assert found["destination"] == "\x1b[2Ja[red]b:162"
+
+
+def test_without_a_journal_nothing_was_counted_and_it_says_what_to_do(tmp_path: Path) -> None:
+    result = run("history", "--destinations")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: there is no journal in {tmp_path}/state: ")
+
+
+def test_a_journal_of_the_first_version_is_shown_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(0o700)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "journal.db")) as connection:
+        connection.executescript(journal_file._SCHEMAS[0])
+        connection.execute("PRAGMA user_version = 1")
+    assert answer(run("history", "--destinations", "--output", "json")) == []
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--since", "1h"],
+        ["--state", "failed"],
+        ["--event-type", "workflow_failed"],
+        ["--execution", "e"],
+        ["--follow"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_what_is_not_counted_apart_cannot_be_asked_for(journal: Journal, options: list[str]) -> None:
+    """Numbers of all times, under `--since 1h`, mislead whoever looks for what has just happened."""
+    assert run("history", "--destinations", *options).returncode == 2
+
+
+TRAP_HOOKS = """
+hooks:
+- event_type: workflow_failed
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs:
+    community_string: hush-hush
+    destinations:
+    - {{destination_address: 127.0.0.1, destination_port: {good}}}
+    - {{destination_address: 127.0.0.1, destination_port: {closed}}}
+"""
+
+
+def fire(tmp_path: Path, *options: str) -> tuple[str, str]:
+    """Fire one notification; the destinations, of which the second cannot be reached."""
+    with udp_socket("127.0.0.1") as receiver:
+        good, closed = receiver.getsockname()[1], closed_port("127.0.0.1")
+        (tmp_path / "hooks.conf").write_text(TRAP_HOOKS.format(good=good, closed=closed))
+        result = run("fire", "workflow_failed", "--config", str(tmp_path / "hooks.conf"), *options)
+        assert result.returncode == 1, result.stderr
+    assert "hush" not in result.stdout + result.stderr
+    return f"127.0.0.1:{good}", f"127.0.0.1:{closed}"
+
+
+def test_what_is_fired_counts_too(tmp_path: Path, journal: Journal) -> None:
+    journal.count({"a:162": Tally(1, 0, 0)})
+    good, closed = fire(tmp_path)
+    assert journal.tallies() == {
+        "a:162": Tally(1, 0, 0), good: Tally(1, 0, 0), closed: Tally(0, 0, 1)
+    }  # fmt: skip
+    shown = answer(run("history", "--destinations", "--output", "json"))
+    assert {row["destination"]: row["failed"] for row in shown} == {"a:162": 0, good: 0, closed: 1}
+    assert len(ids()) == 1
+
+
+def test_a_dry_run_counts_nothing(tmp_path: Path, journal: Journal) -> None:
+    (tmp_path / "hooks.conf").write_text(TRAP_HOOKS.format(good=1, closed=2))
+    result = run("fire", "workflow_failed", "--dry-run", "--config", str(tmp_path / "hooks.conf"))
+    assert result.returncode == 0, result.stderr
+    assert journal.tallies() == {}
+
+
+def test_what_is_fired_where_there_is_no_state_directory_is_counted_nowhere(tmp_path: Path) -> None:
+    fire(tmp_path)
+    assert not (tmp_path / "state").exists()
 
 
 # history --follow
@@ -944,6 +1063,13 @@ def test_show_of_an_unreadable_entry_says_why_it_is_one(journal: Journal) -> Non
     assert "the payload is not JSON: raise the limit" in run("show", "1").stdout
     entry = answer(run("show", "1", "--output", "json"))
     assert (entry["error"], entry["runs"]) == ("the payload is not JSON: raise the limit", [])
+
+
+def test_show_shows_the_payload_of_what_is_no_notification(journal: Journal) -> None:
+    store(journal, "unreadable", event_type=None, body='ck_type": "workflow\x1b[2J')
+    assert r'payload       ck_type": "workflow\x1b[2J' in lines(run("show", "1"))
+    entry = answer(run("show", "1", "--output", "json"))
+    assert (entry["payload"], entry["notification"]) == ('ck_type": "workflow\x1b[2J', None)
 
 
 def test_an_unknown_id_is_exit_2_and_says_where_ids_are(journal: Journal) -> None:
