@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from listener.actions import snmp_trap
+from listener.actions.trap_inputs import read_targets
 from listener.app import listen as serve
 from listener.cli.answers import common_options, output_option
 from listener.errors import HooksError
-from listener.hooks_file import config_path
+from listener.hooks_file import config_path, read_file
 
 if TYPE_CHECKING:
     from listener.snmp.receiver import Trap
+    from listener.snmp.target import User
 
 _INTERRUPT_S = 0.25
 
@@ -34,7 +37,7 @@ def listen(config: str | None, state_dir: str | None) -> None:
     sys.exit(serve(config_path(config, os.environ), state_dir))
 
 
-@click.command(short_help="Receive SNMP traps and print them.")
+@click.command(short_help="Receive SNMP traps and informs and print them.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to receive.")
 @click.option(
     "--port",
@@ -45,18 +48,24 @@ def listen(config: str | None, state_dir: str | None) -> None:
 )
 @click.option("--count", type=click.IntRange(1), help="Leave after that many traps.")
 @output_option
-@common_options()
+@common_options("config")
 def traps(
     address: str,
     port: int,
     count: int | None,
     output: str,
+    config: str | None,
 ) -> None:
-    """Receive SNMP traps and print what is in them, until Ctrl-C."""
+    """Receive SNMP traps and informs and print what is in them, until Ctrl-C.
+
+    Informs are acknowledged. What cannot be read is named on stderr, with the reason. The users of
+    version 3 are those of the hooks in hooks.conf.
+    """
     from listener.snmp.receiver import Trap, TrapReceiver  # pysnmp is slow to import
 
+    users = _users(config_path(config, os.environ), is_named=config is not None)
     try:
-        receiver = TrapReceiver(address, port)
+        receiver = TrapReceiver(address, port, users)
     except OSError as error:
         raise HooksError(
             f"cannot receive at {address}:{port}: {error.strerror}; try another --address or --port"
@@ -75,9 +84,30 @@ def traps(
                 click.echo(f"{trap.sender}: {trap.reason}", err=True)
 
 
+def _users(path: str, *, is_named: bool) -> list[User]:
+    """The users that the hooks of a hooks.conf send as; one that was not named may be missing."""
+    try:
+        table, mistakes = read_file(path, os.environ)
+    except OSError as error:
+        if is_named:
+            raise HooksError(f"{path} cannot be read: {error.strerror}") from error
+        return []
+    if table is None:
+        for mistake in mistakes:
+            click.echo(f"its users are not known: {mistake.told(path)}", err=True)
+        return []
+    hooks = [hook for hook in table.hooks if hook.implementation == snmp_trap.NAME]
+    targets = [target for hook in hooks for target in read_targets(hook.inputs, hook.timeout_s)[0]]
+    return list(dict.fromkeys(target.user for target in targets if target.version == "3"))
+
+
 def _described(trap: Trap) -> str:
     """The trap in lines; control characters in it, which anybody may have sent, are escaped."""
-    lines = [f"{trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s"]
+    kind = f"v{trap.version} {'inform' if trap.is_inform else 'trap'}"
+    lines = [f"{trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s, {kind}"]
+    if trap.version == "3":
+        lines.append(f"  user {trap.user}, {trap.security_level}")
+        lines.append(f"  engine {trap.engine_id}, context engine {trap.context_engine_id}")
     lines += [f"  {name} = {value}" for name, value in trap.values.items()]
     escaped = (re.sub(r"[^ -~\xa0-\U0010ffff]", lambda c: repr(c[0])[1:-1], line) for line in lines)
     return "\n".join(escaped)

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from listener.cli import demo
+from listener.cli import demo, run
 from listener.snmp.receiver import Trap
+from tests.snmp.receiver_senders import NetSnmp
 from tests.support import event, wait_for
 
 COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
@@ -99,6 +100,87 @@ def test_traps_prints_one_json_object_a_line_and_names_what_it_cannot_read(
     assert trap["notification"] == "cloudifyWorkflowFailed"
     assert trap["values"]["cloudifyExecutionID"] == "e-1"
     assert "no SNMP message" in errors
+
+
+def test_traps_names_a_user_of_snmpv3_that_it_does_not_know(start: Start, tmp_path: Path) -> None:
+    process = start("traps", "--port", "0", "--count", "1")
+    port = receiver_port(process)
+    with NetSnmp(tmp_path).sending("snmpinform", port, "-v", "3", "-u", "anybody") as sender:
+        assert "Unknown user name" in sender.communicate(timeout=30)[0]
+    fire_to(port, tmp_path)
+    output, errors = process.communicate(timeout=30)
+    assert output.startswith("cloudifyWorkflowFailed from ")
+    assert errors.endswith(": user 'anybody' is not known here; known are: nobody\n")
+
+
+def test_traps_knows_the_users_of_the_hooks(tmp_path: Path, start: Start) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    conf = tmp_path / "hooks.conf"
+
+    def write(port: int) -> None:
+        conf.write_text(
+            f"""
+hooks:
+  - event_type: workflow_failed
+    implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+    inputs:
+      version: 3
+      destination_port: {port}
+      user: listener
+      auth_protocol: SHA-256
+      auth_key: correct horse
+      destinations:
+        - destination_address: 127.0.0.1
+          priv_protocol: AES
+          priv_key: battery staple
+  - event_type: workflow_failed
+    implementation: my_hooks.other
+    inputs: {{version: 3, user: nobody}}
+"""
+        )
+
+    write(162)
+    process = start("traps", "--port", "0", "--count", "1", "--output", "json", "--config", str(conf))
+    write(receiver_port(process))
+    fire = [*COMMAND, "fire", "workflow_failed", "--config", str(conf), "--state-dir", str(state)]
+    fired = subprocess.run(fire, capture_output=True, timeout=30, check=False)
+    assert b"sent to 127.0.0.1:" in fired.stdout  # the other hook fails
+    trap = json.loads(process.communicate(timeout=30)[0])
+    assert (trap["user"], trap["security_level"]) == ("listener", "authPriv")
+
+
+def test_traps_goes_on_without_the_users_of_a_broken_hooks_conf(tmp_path: Path, start: Start) -> None:
+    conf = tmp_path / "hooks.conf"
+    conf.write_text("hooks: 4711")
+    process = start("traps", "--port", "0", "--config", str(conf))
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(
+        f"its users are not known: {conf}, line 1: 'hooks' must"
+    )
+    assert process.stderr.readline().startswith("receiving traps at")
+
+
+def test_traps_needs_the_hooks_conf_that_was_named(tmp_path: Path, start: Start) -> None:
+    process = start("traps", "--port", "0", "--config", str(tmp_path / "none.conf"))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert f"{tmp_path}/none.conf cannot be read: No such file or directory" in errors
+
+
+def test_a_trap_is_described_with_where_it_comes_from_and_without_control_characters() -> None:
+    trap = Trap("192.0.2.1:9", "cloudifyWorkflowFailed", 1.5, {"1.3.6.1": "a\x1b[31m\nb"})
+    assert run._described(trap) == (
+        "cloudifyWorkflowFailed from 192.0.2.1:9, up 1.50 s, v2c trap\n  1.3.6.1 = a\\x1b[31m\\nb"
+    )
+    v3 = trap._replace(
+        version="3", is_inform=True, user="me\n", security_level="authPriv", engine_id="0x80",
+        context_engine_id="0x81", values={},
+    )  # fmt: skip
+    assert run._described(v3) == (
+        "cloudifyWorkflowFailed from 192.0.2.1:9, up 1.50 s, v3 inform\n"
+        "  user me\\n, authPriv\n  engine 0x80, context engine 0x81"
+    )
 
 
 def test_ctrl_c_ends_traps_as_it_should(start: Start) -> None:

@@ -1,11 +1,12 @@
 """The receiver: what it makes of traps, of other messages, and of bytes that are neither.
 
-The messages are pysnmp's, so that nothing here depends on our own encoder.
+The messages are pysnmp's and net-snmp's, so that nothing here depends on our own encoder.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pyasn1.type import univ
 from pysnmp.proto.api import v1, v2c
 
 from listener.snmp.receiver import Trap, TrapReceiver, Undecodable, decode
-from tests.snmp.receivers import udp_socket
+from tests.snmp.receiver_senders import OBJECTS, NetSnmp
+from tests.snmp.receivers import LIMIT_S, udp_socket
 
 ROOT = (1, 3, 6, 1, 4, 1, 52312, 1)
 UP_TIME = (1, 3, 6, 1, 2, 1, 1, 3, 0)
@@ -117,14 +119,14 @@ def test_a_trap_of_indefinite_length_is_read_too() -> None:
         pytest.param(encoder.encode(univ.Integer(1)), "no SNMP message", id="integer"),
         pytest.param(
             bytes(encoder.encode(univ.Sequence().setComponents(univ.Integer(2**80_000)))),
-            "version",
+            "unknown version number that is far too large",
             id="huge_version",
         ),
-        pytest.param(message(api=v1, pdu_type="TrapPDU"), "version 1", id="v1_trap"),
-        pytest.param(message(api=v1, pdu_type="GetRequestPDU"), "version 1", id="v1_get"),
+        pytest.param(message(api=v1, pdu_type="GetRequestPDU"), "no trap: GetRequestPDU", id="v1_get"),
+        pytest.param(FAILED[:6] + b"\5" + FAILED[7:], "unknown version number 5", id="version_5"),
         pytest.param(v3_message(), "version 3", id="v3"),
         pytest.param(message(pdu_type="GetRequestPDU"), "no trap: GetRequestPDU", id="get"),
-        pytest.param(message(STARTED, pdu_type="InformRequestPDU"), "InformRequestPDU", id="inform"),
+        pytest.param(message(pdu_type="InformRequestPDU"), "without snmpTrapOID.0", id="inform"),
         pytest.param(message(), "without snmpTrapOID.0", id="no_varbinds"),
         pytest.param(
             message((UP_TIME, v2c.TimeTicks(1)), ((*ROOT, 1, 3), v2c.OctetString(b"acme"))),
@@ -160,11 +162,16 @@ def test_arbitrary_bytes_are_never_an_exception(datagram: bytes) -> None:
     assert_is_answer(datagram)
 
 
+MESSAGES = [
+    *GOLDEN.values(),
+    message((UP_TIME, v2c.TimeTicks(1)), STARTED, pdu_type="InformRequestPDU"),
+    message(((1, 3, 6, 1), v1.IpAddress("192.0.2.1")), api=v1, pdu_type="TrapPDU"),
+]
 FLIPS = st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4)
 
 
 @settings(deadline=None, max_examples=600)
-@given(st.sampled_from(list(GOLDEN.values())), FLIPS, st.integers(0, 400))
+@given(st.sampled_from(MESSAGES), FLIPS, st.integers(0, 400))
 @example(FAILED, [(0, 0x40)], 0)  # each of these is another exception in pyasn1
 @example(FAILED, [(33, 0x02)], 0)
 @example(FAILED, [(36, 0x8D)], 0)
@@ -215,6 +222,73 @@ def test_what_comes_to_the_socket_is_received_with_its_senders_address(host: str
         assert trap is not None and garbage is not None
         assert isinstance(trap, Trap) and isinstance(garbage, Undecodable)
         assert trap.sender == garbage.sender == f"{shown}:{sender.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("program", ["snmptrap", "snmpinform"])
+def test_what_net_snmp_sends_with_version_2c_is_read_and_an_inform_acknowledged(
+    program: str, host: str, tmp_path: Path
+) -> None:
+    udp_socket(host).close()
+    with closing(TrapReceiver(host, 0)) as receiver:
+        port = receiver.address[1]
+        version = ["-v", "2c", "-c", "secretcommunity"]
+        with NetSnmp(tmp_path).sending(program, port, *version, host=host) as process:
+            trap = receiver.receive(LIMIT_S)
+            assert process.communicate(timeout=LIMIT_S)[0] == ""
+            assert process.returncode == 0, "snmpinform fails without an acknowledgement"
+    assert isinstance(trap, Trap)
+    is_inform = program == "snmpinform"
+    expected = Trap(trap.sender, "cloudifyWorkflowFailed", 0.42, {"cloudifyTenantName": "配置"})
+    assert trap == expected._replace(version="2c", is_inform=is_inform)
+
+
+@pytest.mark.parametrize(
+    ("kind", "notification"),
+    [
+        (["1.3.6.1.4.1.52312.1", "192.0.2.7", "6", "5"], "cloudifyWorkflowFailed"),
+        (["1.3.6.1.4.1.52312.1", "192.0.2.7", "0", "0"], "1.3.6.1.6.3.1.1.5.1"),
+    ],
+    ids=["specific", "cold_start"],
+)
+def test_a_trap_of_version_1_is_told_as_version_2_has_it_without_its_community(
+    kind: list[str], notification: str, tmp_path: Path
+) -> None:
+    with closing(TrapReceiver("127.0.0.1", 0)) as receiver:
+        version = ["-v", "1", "-c", "secretcommunity"]
+        content = [*kind, "42", *OBJECTS]
+        with NetSnmp(tmp_path).sending("snmptrap", receiver.address[1], *version, content=content):
+            trap = receiver.receive(LIMIT_S)
+    assert isinstance(trap, Trap)
+    assert (trap.version, trap.notification, trap.uptime_s) == ("1", notification, 0.42)
+    assert trap.values == {
+        "snmpTrapAddress.0": "192.0.2.7",
+        "snmpTrapEnterprise.0": "1.3.6.1.4.1.52312.1",
+        "cloudifyTenantName": "配置",
+    }
+
+
+def test_a_community_that_a_proxy_has_passed_on_is_not_shown() -> None:
+    community = ((1, 3, 6, 1, 6, 3, 18, 1, 4, 0), v2c.OctetString(b"secretcommunity"))
+    assert decode(message(STARTED, community), "s") == Trap("s", "cloudifyWorkflowStarted", 0.0, {})
+
+
+def test_an_acknowledgement_is_the_inform_as_a_response() -> None:
+    inform = message((UP_TIME, v2c.TimeTicks(1)), STARTED, pdu_type="InformRequestPDU")
+    with closing(TrapReceiver("127.0.0.1", 0)) as receiver, udp_socket("127.0.0.1") as sender:
+        sender.sendto(inform, receiver.address)
+        assert isinstance(receiver.receive(LIMIT_S), Trap)
+        answer = sender.recv(65535)
+    assert answer == inform.replace(b"\xa6", b"\xa2", 1)
+
+
+def test_an_inform_that_tells_nothing_is_not_acknowledged() -> None:
+    with closing(TrapReceiver("127.0.0.1", 0)) as receiver, udp_socket("127.0.0.1") as sender:
+        sender.sendto(message(pdu_type="InformRequestPDU"), receiver.address)
+        assert isinstance(receiver.receive(LIMIT_S), Undecodable)
+        sender.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sender.recv(65535)
 
 
 def test_an_address_that_is_taken_is_an_os_error() -> None:
