@@ -10,13 +10,14 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import calls, events, journal, machine, memory, ready, traps
+from tests.benchmarks import calls, events, informs, journal, machine, memory, ready, traps
 from tests.benchmarks.interpreter import clean_interpreter
 
 SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "ready": ready.run,
     "events": events.run,
     "traps": traps.run,
+    "informs": informs.run,
     "calls": calls.run,
     "journal": journal.run,
     "memory": memory.run,

@@ -84,6 +84,22 @@ def trap_hook(port: int) -> str:
     return "hooks:" + TRAP.format(event_type=EVENT_TYPE, port=port)
 
 
+V3_USER = {
+    "version": 3,
+    "user": "benchmark",
+    "auth_protocol": "SHA-256",
+    "auth_key": "correct horse",
+    "priv_protocol": "AES",
+    "priv_key": "battery staple",
+}
+
+
+def v3_trap_hook(port: int) -> str:
+    """A trap for the receiver, encrypted; it has no community."""
+    lines = trap_hook(port).splitlines()[:-1]
+    return "\n".join((*lines, *(f"      {key}: {value}" for key, value in V3_USER.items()))) + "\n"
+
+
 def function_hook(*, fresh: bool = False) -> str:
     return "hooks:" + FUNCTION.format(event_type=EVENT_TYPE, fresh=str(fresh).lower()) + LISTENER
 

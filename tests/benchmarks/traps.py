@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pysnmp.hlapi.v3arch.asyncio import (
@@ -27,17 +29,22 @@ from pysnmp.smi.view import MibViewController
 
 from listener.actions.snmp_trap import SnmpTrapAction
 from listener.snmp import mib
+from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, on_core
-from tests.benchmarks.notifications import call, trap_hook
+from tests.benchmarks.notifications import call, trap_hook, v3_trap_hook
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.tables import Wanted, at_least, at_most, judged, median, ratio, show
 
+_SENDTO = "sendto, datagram ready"
+_OURS = "ours"
+_ENGINE_FOR_EACH = "pysnmp, an engine for each"
+
 
 class Way(NamedTuple):
-    """One way to send a trap, and how often in a repetition."""
+    """One way to send a trap, and how often in a repetition; `send` gives the cost of one."""
 
     name: str
-    send: Callable[[], object]
+    cost: Callable[[int], Cost]
     sends: int
 
 
@@ -55,7 +62,7 @@ def run(_python: str, quick: bool) -> None:
         for repetition in range(repetitions + 1):
             for way in ways:
                 before = sink.count()
-                cost = _cost(way)
+                cost = way.cost(way.sends)
                 if (came := sink.count() - before) != way.sends:
                     raise RuntimeError(f"{way.name}: {came} traps came, expected {way.sends}")
                 if repetition:
@@ -68,31 +75,45 @@ def _ways(sink: Sink, factor: int) -> Iterator[Sequence[Way]]:
     host, port = sink.address
     attempt = call(trap_hook(port), 300, time.time())
     request_ids = itertools.count(1)
-    ours = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31)
+    folder = tempfile.TemporaryDirectory(prefix="ch-")
+    ours = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31, folder.name)
+    libsnmp = Libsnmp.made_in(Path(folder.name))
+    attempt_3 = call(v3_trap_hook(port), 300, time.time())
     ours.run(attempt)
     datagram = sink.drain()
     bare = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     kept = _Pysnmp((host, port))
     context = attempt.hook_context
+    ways = [
+        Way(_SENDTO, _here(lambda: bare.sendto(datagram, (host, port))), 500 * factor),
+        Way(_OURS, _here(lambda: ours.run(attempt)), 200 * factor),
+        Way("ours, version 3, authPriv", _here(lambda: ours.run(attempt_3)), 20 * factor),
+        Way("pysnmp, one engine kept", _here(lambda: kept.send(context)), 10 * factor),
+        Way(_ENGINE_FOR_EACH, _here(lambda: _send_once((host, port), context)), factor),
+    ]
+    if libsnmp:
+        ways.insert(1, Way("libsnmp in C", lambda sends: Cost(*libsnmp.send("trap", port, sends)),
+                           200 * factor))  # fmt: skip
     try:
-        yield (
-            Way("sendto, datagram ready", lambda: bare.sendto(datagram, (host, port)), 500 * factor),
-            Way("ours", lambda: ours.run(attempt), 200 * factor),
-            Way("pysnmp, one engine kept", lambda: kept.send(context), 10 * factor),
-            Way("pysnmp, an engine for each", lambda: _send_once((host, port), context), factor),
-        )
+        yield ways
     finally:
+        folder.cleanup()
         kept.close()
         bare.close()
         ours.close()
 
 
-def _cost(way: Way) -> Cost:
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
-    for _ in range(way.sends):
-        way.send()
-    cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
-    return Cost(wall / 1000 / way.sends, cpu / 1000 / way.sends)
+def _here(send: Callable[[], object]) -> Callable[[int], Cost]:
+    """The cost of what is sent by this process."""
+
+    def cost(sends: int) -> Cost:
+        wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+        for _ in range(sends):
+            send()
+        cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+        return Cost(wall / 1000 / sends, cpu / 1000 / sends)
+
+    return cost
 
 
 class _Pysnmp:
@@ -154,15 +175,13 @@ def _varbinds(context: Any) -> list[tuple[Any, Any]]:
 
 def _show(repetitions: int, ways: Sequence[Way], costs: dict[str, list[Cost]]) -> None:
     cpu = {name: [cost.cpu for cost in every] for name, every in costs.items()}
-    sendto, ours, _, engine_for_each = (way.name for way in ways)
-    wanted: dict[str, Wanted] = {ours: at_most(8)}
+    wanted: dict[str, Wanted] = {_OURS: at_most(8)}
     rows = []
     for way in ways:
         middle = Cost(*map(median, zip(*costs[way.name], strict=True)))
-        of_sendto = judged(ratio(cpu[way.name], cpu[sendto]), wanted.get(way.name))
-        of_ours = ratio(cpu[way.name], cpu[ours])
-        is_last = way.name == engine_for_each
-        shown = judged(of_ours, at_least(1000) if is_last else None)
+        of_sendto = judged(ratio(cpu[way.name], cpu[_SENDTO]), wanted.get(way.name))
+        of_ours = ratio(cpu[way.name], cpu[_OURS])
+        shown = judged(of_ours, at_least(1000) if way.name == _ENGINE_FOR_EACH else None)
         rows.append((way.name, f"{middle.wall:,.1f}", f"{middle.cpu:,.1f}", of_sendto, shown))
     show(
         f"traps: µs for one, from hook context to sent datagram, repetitions: {repetitions}",
