@@ -18,6 +18,7 @@ from tests.support import do_without
 TOP = Path(__file__).parents[2]
 SEED = 4711
 
+
 @pytest.mark.parametrize("name", tool.FAULTS)
 def test_no_promise_is_broken(name: str) -> None:
     verdict, _ = tool.run(name, short=True, seed=SEED)
