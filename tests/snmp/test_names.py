@@ -410,3 +410,16 @@ def test_a_failure_that_has_been_lying_about_is_not_todays(
     resolver.answer = FIRST  # the resolver is well again
     clock.now += 24 * 3600
     assert names.address(NAME, soon(clock)) == FIRST
+
+
+def test_a_thread_that_cannot_be_started_is_a_name_that_cannot_be_resolved_now(
+    names: Names, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(ActionFailed, match="can't start new thread"):
+            names.address("traps.invalid", soon(clock))
+    assert names.address("traps.invalid", soon(clock)) == FIRST

@@ -531,6 +531,29 @@ def test_an_answer_that_is_there_when_the_deadline_has_come_counts(sender: TrapS
     assert list(problems) == ["b"]
 
 
+def test_a_defect_of_a_conversation_leaves_no_socket_open(
+    sender: TrapSender, receiver: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[socket.socket] = []
+    real = socket.socket
+
+    def tracked(*arguments: int) -> socket.socket:
+        opened.append(real(*arguments))
+        return opened[-1]
+
+    class Broken(Talk):
+        def is_answered(self, datagram: bytes) -> bool | None:
+            raise ZeroDivisionError
+
+    with udp_socket("127.0.0.1") as silent, answering(receiver, b"ack"):
+        talks = {"a": Talk(to(silent)), "b": Broken(to(receiver))}
+        monkeypatch.setattr("listener.snmp.sender.socket.socket", tracked)
+        with pytest.raises(ZeroDivisionError):
+            sender.converse(talks, in_time())
+        monkeypatch.undo()
+    assert [made.fileno() for made in opened] == [-1, -1]
+
+
 def test_several_conversations_are_held_at_once(sender: TrapSender) -> None:
     """No receiver answers before all have got a message: one after the other, none would be."""
     receivers = [udp_socket(host) for host in ("127.0.0.1", "127.0.0.1", "127.0.0.1", "::1")]

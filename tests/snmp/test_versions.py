@@ -714,7 +714,7 @@ def test_broken_bytes_from_one_destination_take_nothing_from_the_others(
         assert printed_by(receiver)["cloudifyWorkflowName"] == "install"
 
 
-@examples(deadline=None, max_examples=300)
+@examples(deadline=None, max_examples=40)  # each makes an engine
 @given(st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4))
 @example([(0, 0xC8)])
 def test_an_answer_with_broken_bytes_is_never_another_exception(flips: list[tuple[int, int]]) -> None:
