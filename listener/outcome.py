@@ -37,7 +37,3 @@ class Tally(NamedTuple):
     sent: int = 0
     acknowledged: int = 0
     failed: int = 0
-
-    def plus(self, other: Tally) -> Tally:
-        """Both together."""
-        return Tally(*map(sum, zip(self, other, strict=True)))

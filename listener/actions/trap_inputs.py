@@ -30,7 +30,7 @@ def read_targets(
     top = _Destination(inputs, "", inputs, timeout_s, faults)
     for name in inputs:
         if name in READERS:
-            top.look_at(name)
+            top.value_of(name)  # one that no destination uses may be wrong, too
         elif name != "destinations":
             faults.append(Fault(name, f"unknown input {name!r:.60}; {hint(name)}"))
     targets: list[Target] = []
@@ -161,18 +161,14 @@ class _Destination:
 
     def _value(self, name: str, default: Any) -> Any:
         """The value of an input that may be missing; INVALID when it is wrong."""
-        return self._read(name) if self._given(name) is not None else default
+        return self.value_of(name) if self._given(name) is not None else default
 
     def _required(self, name: str) -> Any:
         if self._given(name) is not None:
-            return self._read(name)
+            return self.value_of(name)
         reason = f"{self._where()}the input {name!r} is missing; add it"
         self._faults.append(Fault(self._place or None, reason))
         return INVALID
-
-    def look_at(self, name: str) -> None:
-        """Tell of a wrong value, whether it is used or not."""
-        self._read(name)
 
     def _where(self) -> str:
         return f"destination {self._number}: " if self._place else ""
@@ -181,7 +177,8 @@ class _Destination:
         """Where an input stands: with the destination, with the hook, or nowhere."""
         return next((each for each in (self._own, self._inputs) if name in each), None)
 
-    def _read(self, name: str) -> Any:
+    def value_of(self, name: str) -> Any:
+        """The value of an input that is given; INVALID when it is wrong."""
         inputs = self._given(name) or {}
         value = READERS[name][0](inputs[name])
         if value is INVALID:
