@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Call, Fault
 from listener.actions.trap_inputs import read_targets
@@ -18,6 +18,7 @@ from listener.hooks import ANY_EVENT, Hook
 from listener.outcome import Tally
 from listener.snmp import ber, mib
 from listener.snmp.identity import EngineFile
+from listener.snmp.mib import Content
 from listener.snmp.names import Names
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 NAME = "cloudify.snmp.snmp_trap.send_snmp_trap"
 
 _log = logging.getLogger(__name__)
+
+
+class _Known(NamedTuple):
+    """What the inputs of a hook say; `told` is what is said of it when all its targets were reached."""
+
+    hook: Hook
+    targets: tuple[Target, ...]
+    faults: tuple[Fault, ...]
+    told: str
 
 
 class SnmpTrapAction:
@@ -47,7 +57,7 @@ class SnmpTrapAction:
         self._sender = TrapSender()
         self._engine_file = EngineFile(state_dir) if state_dir else None
         self._v3: V3Messages | None = None
-        self._inputs_read: dict[int, tuple[Hook, tuple[Target, ...], tuple[Fault, ...]]] = {}
+        self._inputs_read: dict[int, _Known] = {}  # by the hook's line
         self._tallies: dict[str, list[int]] = {}
 
     def run(self, call: Call) -> str:
@@ -56,20 +66,21 @@ class SnmpTrapAction:
             raise ActionFailed(
                 f"the MIB has no trap for {event_type!r:.60}; it has: {', '.join(mib.NOTIFICATIONS)}"
             )
-        targets, faults = self._read(call.hook)
-        if faults:
-            raise ActionFailed("; ".join(fault.reason for fault in faults))
-        left = [target for target in targets if target.name not in call.reached]
+        known = self._read(call.hook)
+        if known.faults:
+            raise ActionFailed("; ".join(fault.reason for fault in known.faults))
+        left = known.targets
+        if call.reached:
+            left = tuple(target for target in left if target.name not in call.reached)
         problems = self._send(call, left, time.monotonic())
+        self._count(left, problems)
+        if left is known.targets and not problems:
+            return known.told
         reached = [target for target in left if target.name not in problems]
-        for target in left:
-            tally = self._tallies.setdefault(target.name, [0, 0, 0])
-            tally[_FAILED if target.name in problems else _SENT] += 1
-            tally[_ACKNOWLEDGED] += target.is_inform and target.name not in problems
         told = _told(reached)
         if not problems:
             return told or "every destination has got it before"
-        is_plain = len(targets) == 1
+        is_plain = len(known.targets) == 1
         reasons = [
             why if is_plain or name in why else f"{name}: {why}" for name, why in problems.items()
         ]
@@ -79,7 +90,7 @@ class SnmpTrapAction:
         )
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        faults = list(self._read(hook)[1])
+        faults = list(self._read(hook).faults)
         faults += [
             Fault(None, f"the MIB has no trap for the event type {event_type!r}", is_certain=False)
             for event_type in hook.event_types
@@ -98,62 +109,75 @@ class SnmpTrapAction:
         if self._engine_file is not None:
             self._engine_file.close()
 
-    def _read(self, hook: Hook) -> tuple[tuple[Target, ...], tuple[Fault, ...]]:
+    def _read(self, hook: Hook) -> _Known:
         """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
         known = self._inputs_read.get(hook.line)
-        if known is None or known[0] is not hook:
-            known = (hook, *read_targets(hook.inputs, hook.timeout_s))
+        if known is None or known.hook is not hook:
+            targets, faults = read_targets(hook.inputs, hook.timeout_s)
+            known = _Known(hook, targets, faults, _told(targets))
             self._inputs_read[hook.line] = known
-        return known[1], known[2]
+        return known
+
+    def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
+        for target in targets:
+            tally = self._tallies.get(target.name)
+            if tally is None:
+                tally = self._tallies[target.name] = [0, 0, 0]
+            if target.name in problems:
+                tally[_FAILED] += 1
+            else:
+                tally[_SENT] += 1
+                tally[_ACKNOWLEDGED] += target.is_inform
 
     def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
         """Send to all of these; why it failed, by destination, for those that could not be reached."""
-        event_type = call.notification.event_type
-        values = mib.values(
-            event_type,
+        hook, notification = call.hook, call.notification
+        content = Content.of(
+            notification.event_type,
             call.hook_context,
-            call.notification.text,
+            notification.text,
+            uptime_s=now - self._started_at,
             received_at=call.received_at,
-            warn=lambda text: _log.warning("hook %s: %s", call.hook.name, text),
+            warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        uptime_s = now - self._started_at
-        deadline, half_way = now + call.hook.timeout_s, now + call.hook.timeout_s / 2
+        deadline, half_way = now + hook.timeout_s, now + hook.timeout_s / 2
         problems: dict[str, str] = {}
-        self._names.look_up(target.host for target in targets)
+        self._names.look_up([target.host for target in targets])
         known = [target for target in targets if self._names.is_known(target.host)]
         others = [target for target in targets if target not in known]
         for group in (known, others):
             informs: dict[str, Conversation] = {}
             for target in group:
-                varbinds = mib.varbinds(event_type, values, target.layout, uptime_s=uptime_s)
                 try:
-                    address = self._names.address(target.host, half_way)
-                    peer = Peer(address, target.port, target.name)
+                    peer = Peer(self._names.address(target.host, half_way), target.port, target.name)
                     if target.is_inform:
-                        informs[target.name] = self._inform(target, peer, varbinds)
+                        informs[target.name] = self._inform(target, peer, content)
                     else:
-                        self._sender.send(self._trap(target, peer, varbinds), peer)
+                        self._sender.send(self._trap(target, peer, content), peer)
                 except (ActionFailed, StateError) as error:
                     problems[target.name] = str(error)
             if informs:
                 until = half_way if others and group is known else deadline
                 problems |= self._sender.converse(informs, until)
-        for target in targets:
+        for target in targets if problems else ():
             if target.name in problems:
                 self._names.doubt(target.host)
         return problems
 
-    def _trap(self, target: Target, peer: Peer, varbinds: list[bytes]) -> bytes:
-        pdu = ber.pdu(ber.TRAP, self._request_id(), varbinds)
+    def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
+        request_id = self._request_id()
         if target.version == "3":
-            return self._version_3().trap(target, peer, pdu)
+            bindings = content.bindings(target.layout)
+            return self._version_3().trap(target, peer, request_id, bindings)
+        pdu = ber.pdu(ber.TRAP, request_id, content.varbinds(target.layout))
         return ber.message_v2c(target.community, pdu)
 
-    def _inform(self, target: Target, peer: Peer, varbinds: list[bytes]) -> Conversation:
+    def _inform(self, target: Target, peer: Peer, content: Content) -> Conversation:
         request_id = self._request_id()
-        pdu = ber.pdu(ber.INFORM, request_id, varbinds)
         if target.version == "3":
-            return self._version_3().inform(target, peer, pdu)
+            bindings = content.bindings(target.layout)
+            return self._version_3().inform(target, peer, request_id, bindings)
+        pdu = ber.pdu(ber.INFORM, request_id, content.varbinds(target.layout))
         return V2cInform(target, peer, request_id, pdu)
 
     def _version_3(self) -> V3Messages:

@@ -6,7 +6,6 @@ no MIB, and no receiver of traps may use it: a receiver must not share the sende
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 Oid = tuple[int, ...]
@@ -25,19 +24,9 @@ INFORM = 0xA6
 """The tag of an InformRequest-PDU."""
 
 
-def _heads(tag: int) -> list[bytes]:
-    """The tag and the length of every value below 128 bytes, which almost all are."""
-    return [bytes((tag, size)) for size in range(0x80)]
-
-
-_SEQUENCE_HEADS = _heads(_SEQUENCE)
-_OCTET_STRING_HEADS = _heads(_OCTET_STRING)
-
-
 def octet_string(data: bytes) -> bytes:
     """An OCTET STRING; the caller keeps it within what its object allows."""
-    size = len(data)
-    return _OCTET_STRING_HEADS[size] + data if size < 0x80 else _tlv(_OCTET_STRING, data)
+    return _tlv(_OCTET_STRING, data)
 
 
 def integer(value: int) -> bytes:
@@ -63,16 +52,43 @@ def object_identifier(oid: Oid) -> bytes:
     return _tlv(_OBJECT_IDENTIFIER, b"".join(map(_base128, (first * 40 + second, *rest))))
 
 
-def varbind(name: bytes, value: bytes) -> bytes:
-    """One variable binding of an encoded OBJECT IDENTIFIER and an encoded value."""
-    content = name + value
-    size = len(content)
-    return _SEQUENCE_HEADS[size] + content if size < 0x80 else _tlv(_SEQUENCE, content)
+class Name(NamedTuple):
+    """An OBJECT IDENTIFIER that varbinds begin with.
+
+    `text_heads` is all that stands before the octets of an OCTET STRING, by their number, in a varbind
+    below 128 bytes.
+    """
+
+    encoded: bytes
+    text_heads: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, oid: Oid) -> Name:
+        encoded = object_identifier(oid)
+        before = len(encoded) + 2
+        heads = [
+            bytes((_SEQUENCE, before + size)) + encoded + bytes((_OCTET_STRING, size))
+            for size in range(0x80 - before)
+        ]
+        return cls(encoded, tuple(heads))
 
 
-def pdu(kind: int, request_id: int, varbinds: Iterable[bytes]) -> bytes:
-    """A TRAP or an INFORM (RFC 3416, 4.2.6 and 4.2.7) of encoded varbinds."""
-    return _tlv(kind, integer(request_id) + _NO_ERROR + _tlv(_SEQUENCE, b"".join(varbinds)))
+def varbind(name: Name, value: bytes) -> bytes:
+    """One variable binding of a name and an encoded value."""
+    return _tlv(_SEQUENCE, name.encoded + value)
+
+
+def text_varbind(name: Name, data: bytes) -> bytes:
+    """One variable binding of a name and an OCTET STRING, as most are."""
+    size = len(data)
+    if size < len(name.text_heads):
+        return name.text_heads[size] + data
+    return varbind(name, octet_string(data))
+
+
+def pdu(kind: int, request_id: int, varbinds: bytes) -> bytes:
+    """A TRAP or an INFORM (RFC 3416, 4.2.6 and 4.2.7) of encoded varbinds, one after another."""
+    return _tlv(kind, integer(request_id) + _NO_ERROR + _tlv(_SEQUENCE, varbinds))
 
 
 def message_v2c(community: bytes, pdu: bytes) -> bytes:

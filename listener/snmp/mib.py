@@ -7,13 +7,14 @@ test holds the two together. It sends nothing.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,22 +32,14 @@ NOTIFICATIONS: Mapping[str, tuple[str, Oid]] = {
 }
 """By event type: the notification's name in the MIB and its OID."""
 
-TIME_STAMP: Oid = (*ROOT, 1, 1)
-DEPLOYMENT_ID: Oid = (*ROOT, 1, 2)
-TENANT_NAME: Oid = (*ROOT, 1, 3)
-WORKFLOW_NAME: Oid = (*ROOT, 1, 4)
-EXECUTION_ID: Oid = (*ROOT, 1, 5)
-WORKFLOW_PARAMETERS: Oid = (*ROOT, 1, 6)
-ERROR_DETAILS: Oid = (*ROOT, 1, 7)
-
 OBJECTS: Mapping[str, Oid] = {
-    "cloudifyTimeStamp": TIME_STAMP,
-    "cloudifyDeploymentID": DEPLOYMENT_ID,
-    "cloudifyTenantName": TENANT_NAME,
-    "cloudifyWorkflowName": WORKFLOW_NAME,
-    "cloudifyExecutionID": EXECUTION_ID,
-    "cloudifyWorkflowParameters": WORKFLOW_PARAMETERS,
-    "cloudifyErrorDetails": ERROR_DETAILS,
+    "cloudifyTimeStamp": (*ROOT, 1, 1),
+    "cloudifyDeploymentID": (*ROOT, 1, 2),
+    "cloudifyTenantName": (*ROOT, 1, 3),
+    "cloudifyWorkflowName": (*ROOT, 1, 4),
+    "cloudifyExecutionID": (*ROOT, 1, 5),
+    "cloudifyWorkflowParameters": (*ROOT, 1, 6),
+    "cloudifyErrorDetails": (*ROOT, 1, 7),
 }
 
 SYS_UP_TIME_0: Oid = (1, 3, 6, 1, 2, 1, 1, 3, 0)
@@ -60,73 +53,113 @@ MAX_TEXT = 512
 LAYOUTS = ("conductor", "mib")
 """What the original sends: its order, the objects' own OIDs. Or the MIB's order, and instances (.0)."""
 
-_ORDER = {
+_TIME_STAMP = "cloudifyTimeStamp"
+_ERROR_DETAILS = "cloudifyErrorDetails"
+_ORDER: Mapping[str, Sequence[str]] = {
     "conductor": (
-        EXECUTION_ID, WORKFLOW_NAME, TENANT_NAME, DEPLOYMENT_ID, TIME_STAMP, WORKFLOW_PARAMETERS
+        "cloudifyExecutionID",
+        "cloudifyWorkflowName",
+        "cloudifyTenantName",
+        "cloudifyDeploymentID",
+        _TIME_STAMP,
+        "cloudifyWorkflowParameters",
     ),
     "mib": (
-        TIME_STAMP, TENANT_NAME, DEPLOYMENT_ID, WORKFLOW_NAME, EXECUTION_ID, WORKFLOW_PARAMETERS
+        _TIME_STAMP,
+        "cloudifyTenantName",
+        "cloudifyDeploymentID",
+        "cloudifyWorkflowName",
+        "cloudifyExecutionID",
+        "cloudifyWorkflowParameters",
     ),
-}  # fmt: skip
-_name = {
-    "conductor": {oid: ber.object_identifier(oid) for oid in OBJECTS.values()},
-    "mib": {oid: ber.object_identifier((*oid, 0)) for oid in OBJECTS.values()},
 }
-_SYS_UP_TIME = ber.object_identifier(SYS_UP_TIME_0)
-_trap_oid = {
-    event_type: ber.varbind(ber.object_identifier(SNMP_TRAP_OID_0), ber.object_identifier(oid))
+_OIDS: Mapping[str, Mapping[str, Oid]] = {
+    "conductor": OBJECTS,
+    "mib": {name: (*oid, 0) for name, oid in OBJECTS.items()},
+}
+_NAMES = {
+    layout: {name: ber.Name.of(oid) for name, oid in oids.items()} for layout, oids in _OIDS.items()
+}
+_SYS_UP_TIME = ber.Name.of(SYS_UP_TIME_0)
+_TRAP_OIDS = {
+    event_type: ber.varbind(ber.Name.of(SNMP_TRAP_OID_0), ber.object_identifier(oid))
     for event_type, (_, oid) in NOTIFICATIONS.items()
 }
 
 
-def values(
-    event_type: str,
-    hook_context: Mapping[str, Any],
-    text: Any,
-    *,
-    received_at: float,
-    warn: Callable[[str], None],
-) -> dict[Oid, bytes]:
-    """The encoded value of each object that the notification has.
+class Content(NamedTuple):
+    """What one notification says, whatever the layout: the value of each object by its name.
 
-    `text` is the notification's own sentence, the error of a workflow that failed without saying
-    why. `received_at` (Unix time) stands in for a timestamp that cannot be read, with a `warn`ing.
+    The values are a number for the time stamp, octets for all others, no more than their object allows.
+    `up_time` is the sender's, in hundredths of a second.
     """
-    context = hook_context.get
-    found = {
-        EXECUTION_ID: _text_value(context("execution_id"), MAX_NAME),
-        WORKFLOW_NAME: _text_value(context("workflow_id"), MAX_NAME),
-        TENANT_NAME: _text_value(context("tenant_name"), MAX_NAME),
-        DEPLOYMENT_ID: _text_value(context("deployment_id"), MAX_NAME),
-        TIME_STAMP: _timestamp_value(context("timestamp"), received_at, warn),
-        WORKFLOW_PARAMETERS: _text_value(_parameters(context("execution_parameters")), MAX_TEXT),
-    }
-    if event_type == "workflow_failed":
-        found[ERROR_DETAILS] = _text_value(_error_details(context("arguments"), text), MAX_TEXT)
-    return found
+
+    event_type: str
+    up_time: int
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        event_type: str,
+        hook_context: Mapping[str, Any],
+        text: Any,
+        *,
+        uptime_s: float,
+        received_at: float,
+        warn: Callable[[str], None],
+    ) -> Content:
+        """`text` is the notification's own sentence, the error of a workflow that failed without one.
+
+        `received_at` (Unix time) stands in for a timestamp that cannot be read, with a `warn`ing.
+        """
+        context = hook_context.get
+        values: dict[str, Any] = {
+            "cloudifyExecutionID": _octets(context("execution_id"), MAX_NAME),
+            "cloudifyWorkflowName": _octets(context("workflow_id"), MAX_NAME),
+            "cloudifyTenantName": _octets(context("tenant_name"), MAX_NAME),
+            "cloudifyDeploymentID": _octets(context("deployment_id"), MAX_NAME),
+            _TIME_STAMP: _seconds(context("timestamp"), received_at, warn),
+            "cloudifyWorkflowParameters": _parameters(context("execution_parameters")).encode(),
+        }
+        if event_type == "workflow_failed":
+            values[_ERROR_DETAILS] = _octets(_error_details(context("arguments"), text), MAX_TEXT)
+        return cls(event_type, int(uptime_s * 100), values)
+
+    def bindings(self, layout: str) -> list[tuple[Oid, Any]]:
+        """The variable bindings in one of the LAYOUTS; an OID, too, is the value of snmpTrapOID.0.
+
+        Raises KeyError for an event type that the MIB has no notification for.
+        """
+        oids = _OIDS[layout]
+        return [
+            (SYS_UP_TIME_0, self.up_time),
+            (SNMP_TRAP_OID_0, NOTIFICATIONS[self.event_type][1]),
+            *[(oids[name], self.values[name]) for name in self._names(layout)],
+        ]
+
+    def varbinds(self, layout: str) -> bytes:
+        """The same, encoded. Raises KeyError, too."""
+        names, values = _NAMES[layout], self.values
+        encoded = [
+            ber.varbind(_SYS_UP_TIME, ber.time_ticks(self.up_time)),
+            _TRAP_OIDS[self.event_type],
+        ]
+        for name in self._names(layout):
+            if name == _TIME_STAMP:
+                encoded.append(ber.varbind(names[name], ber.counter64(values[name])))
+            else:
+                encoded.append(ber.text_varbind(names[name], values[name]))
+        return b"".join(encoded)
+
+    def _names(self, layout: str) -> Sequence[str]:
+        order = _ORDER[layout]
+        return (*order, _ERROR_DETAILS) if _ERROR_DETAILS in self.values else order
 
 
-def varbinds(
-    event_type: str, values: Mapping[Oid, bytes], layout: str, *, uptime_s: float
-) -> list[bytes]:
-    """The encoded varbinds of one notification, in one of the LAYOUTS.
-
-    Raises KeyError for an event type that the MIB has no notification for.
-    """
-    name = _name[layout]
-    bindings = [
-        ber.varbind(_SYS_UP_TIME, ber.time_ticks(int(uptime_s * 100))),
-        _trap_oid[event_type],
-        *[ber.varbind(name[oid], values[oid]) for oid in _ORDER[layout]],
-    ]
-    if ERROR_DETAILS in values:
-        bindings.append(ber.varbind(name[ERROR_DETAILS], values[ERROR_DETAILS]))
-    return bindings
-
-
-def _text_value(value: Any, most: int) -> bytes:
-    data = _text(value).encode("utf-8", "replace")
-    return ber.octet_string(data if len(data) <= most else cut(data, most))
+def _octets(value: Any, most: int) -> bytes:
+    data = (value if isinstance(value, str) else _text(value)).encode("utf-8", "replace")
+    return data if len(data) <= most else cut(data, most)
 
 
 def _text(value: Any) -> str:
@@ -141,16 +174,16 @@ def cut(data: bytes, most: int) -> bytes:
     return data[:most].decode("utf-8", "ignore").encode()
 
 
-def _timestamp_value(timestamp: Any, received_at: float, warn: Callable[[str], None]) -> bytes:
+def _seconds(timestamp: Any, received_at: float, warn: Callable[[str], None]) -> int:
     seconds = unix_seconds(timestamp)
     if seconds is None:
         warn(f"the timestamp {timestamp!r:.60} cannot be read; the time of receipt is sent instead")
         seconds = int(received_at)
-    return ber.counter64(max(0, seconds))
+    return max(0, seconds)
 
 
 _TIMESTAMP = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:[.,]\d+)?)?"
+    r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:[.,]\d+)?)?"
     r" ?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?",
     re.ASCII,
 )
@@ -165,15 +198,25 @@ def unix_seconds(timestamp: Any) -> int | None:
     match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
     if match is None:
         return None
-    year, month, day, hour, minute, second, sign, hours, minutes = match.groups()
-    try:
-        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
-    except ValueError:
+    day, hour, minute, second, sign, hours, minutes = match.groups()
+    midnight = _midnight(day)
+    if midnight is None:
         return None
     # Second 60 is a leap second, which Unix time does not count.
-    seconds = days * 86_400 + int(hour) * 3600 + int(minute) * 60 + min(int(second or 0), 59)
-    offset = int(hours or 0) * 3600 + int(minutes or 0) * 60
+    seconds = midnight + int(hour) * 3600 + int(minute) * 60 + min(int(second or 0), 59)
+    if sign is None:
+        return seconds
+    offset = int(hours) * 3600 + int(minutes or 0) * 60
     return seconds + offset if sign == "-" else seconds - offset
+
+
+@functools.lru_cache(maxsize=16)
+def _midnight(day: str) -> int | None:
+    """When a day begins, in Unix time; None when there is no such day."""
+    try:
+        return (date.fromisoformat(day).toordinal() - _EPOCH_DAY) * 86_400
+    except ValueError:
+        return None
 
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -185,11 +228,15 @@ def _parameters(parameters: Any) -> str:
         return "{}"
     size = _compact_size(parameters)
     if size <= MAX_TEXT:
-        text = json.dumps(parameters)
-        size = len(text)  # json.dumps writes ASCII: characters are bytes
+        text = _json(parameters)
+        size = len(text)  # it writes ASCII: characters are bytes
         if size <= MAX_TEXT:
             return text
     return json.dumps({"message": f"the parameters are left out: {size} bytes, at most {MAX_TEXT} fit"})
+
+
+_json = json.JSONEncoder().encode
+"""json.dumps without its arguments, which take a seventh of its time."""
 
 
 def _compact_size(value: Any) -> int:

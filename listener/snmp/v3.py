@@ -7,11 +7,11 @@ carries both. pysnmp takes a tenth of a second to import, so this room is import
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pyasn1.codec.ber import decoder
 from pysnmp.carrier.base import AbstractTransportDispatcher
 from pysnmp.entity import config
 from pysnmp.entity.engine import SnmpEngine
@@ -19,11 +19,16 @@ from pysnmp.proto import errind, error
 from pysnmp.proto.api import v2c
 
 from listener.errors import ActionFailed
+from listener.snmp.ber import Oid
 from listener.snmp.identity import EngineIdentity, clock
+from listener.snmp.mib import SYS_UP_TIME_0
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
 
 _log = logging.getLogger(__name__)
+
+Bindings = Sequence[tuple[Oid, Any]]
+"""As mib.Content gives them."""
 
 _AUTH = {
     "": config.USM_AUTH_NONE,
@@ -56,15 +61,15 @@ class V3Messages:
         self._identity = identity
         self._engines: dict[tuple[bytes, User], _Engine] = {}
 
-    def trap(self, target: Target, peer: Peer, pdu: bytes) -> bytes:
+    def trap(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> bytes:
         """The whole message of a trap. Raises ActionFailed, StateError."""
-        trap = decoder.decode(pdu, asn1Spec=v2c.SNMPv2TrapPDU())[0]
-        return self._engine(target).message(target, peer, trap, None)
+        pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, bindings)
+        return self._engine(target).message(target, peer, pdu, None)
 
-    def inform(self, target: Target, peer: Peer, pdu: bytes) -> V3Inform:
+    def inform(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> V3Inform:
         """The conversation of an inform. Raises StateError."""
-        inform = decoder.decode(pdu, asn1Spec=v2c.InformRequestPDU())[0]
-        return V3Inform(self._engine(target), target, peer, inform)
+        pdu = _filled(v2c.InformRequestPDU(), request_id, bindings)
+        return V3Inform(self._engine(target), target, peer, pdu)
 
     def _engine(self, target: Target) -> _Engine:
         identity = self._identity()
@@ -187,6 +192,29 @@ class _Engine:
     def _address(self, peer: Peer) -> tuple[str, int]:
         """What pysnmp remembers the receiver's engine ID by."""
         return peer.name, self._forgotten.get(peer, 0)
+
+
+def _filled(pdu: Any, request_id: int, bindings: Bindings) -> Any:
+    v2c.apiPDU.set_defaults(pdu)
+    v2c.apiPDU.set_request_id(pdu, request_id)
+    varbinds = [(_object_identifier(oid), _typed(oid, value)) for oid, value in bindings]
+    v2c.apiPDU.set_varbinds(pdu, varbinds)
+    return pdu
+
+
+def _typed(oid: Oid, value: Any) -> Any:
+    """A value as pysnmp has it: of the two that are numbers, only the time stamp is a Counter64."""
+    if isinstance(value, bytes):
+        return v2c.OctetString(value)
+    if isinstance(value, tuple):
+        return _object_identifier(value)
+    return v2c.TimeTicks(value % 2**32) if oid == SYS_UP_TIME_0 else v2c.Counter64(value)
+
+
+@functools.cache
+def _object_identifier(oid: Oid) -> Any:
+    """There are some twenty of them, and each takes pysnmp 10 µs."""
+    return v2c.ObjectIdentifier(oid)
 
 
 def _answered(*values: Any) -> None:

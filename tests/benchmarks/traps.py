@@ -163,12 +163,15 @@ def _varbinds(context: Any) -> list[tuple[Any, Any]]:
     values = [
         (mib.SYS_UP_TIME_0, rfc1902.TimeTicks(0)),
         (mib.SNMP_TRAP_OID_0, oid(mib.NOTIFICATIONS[context["event_type"]][1])),
-        (mib.EXECUTION_ID, rfc1902.OctetString(context["execution_id"])),
-        (mib.WORKFLOW_NAME, rfc1902.OctetString(context["workflow_id"])),
-        (mib.TENANT_NAME, rfc1902.OctetString(context["tenant_name"])),
-        (mib.DEPLOYMENT_ID, rfc1902.OctetString(context["deployment_id"])),
-        (mib.TIME_STAMP, rfc1902.Counter64(mib.unix_seconds(context["timestamp"]))),
-        (mib.WORKFLOW_PARAMETERS, rfc1902.OctetString(str(context["execution_parameters"]))),
+        (mib.OBJECTS["cloudifyExecutionID"], rfc1902.OctetString(context["execution_id"])),
+        (mib.OBJECTS["cloudifyWorkflowName"], rfc1902.OctetString(context["workflow_id"])),
+        (mib.OBJECTS["cloudifyTenantName"], rfc1902.OctetString(context["tenant_name"])),
+        (mib.OBJECTS["cloudifyDeploymentID"], rfc1902.OctetString(context["deployment_id"])),
+        (mib.OBJECTS["cloudifyTimeStamp"], rfc1902.Counter64(mib.unix_seconds(context["timestamp"]))),
+        (
+            mib.OBJECTS["cloudifyWorkflowParameters"],
+            rfc1902.OctetString(str(context["execution_parameters"])),
+        ),
     ]
     return [(oid(name), value) for name, value in values]
 

@@ -143,11 +143,17 @@ def test_a_message_is_the_one_that_pysnmp_builds(
         community,
     )
 
-    ours = [
-        ber.varbind(ber.object_identifier(oid), encode(value)) for oid, (encode, _, value) in varbinds
-    ]
+    ours = [ber.varbind(ber.Name.of(oid), encode(value)) for oid, (encode, _, value) in varbinds]
 
-    assert ber.message_v2c(community, ber.pdu(kind, request_id, ours)) == expected
+    assert ber.message_v2c(community, ber.pdu(kind, request_id, b"".join(ours))) == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 40, 100, 126, 127, 128, 300])
+def test_a_texts_varbind_is_that_of_any_value_on_both_sides_of_every_length(size: int) -> None:
+    name = ber.Name.of((1, 3, 6, *[129] * (size // 2)))
+    for length in range(300):
+        data = b"x" * length
+        assert ber.text_varbind(name, data) == ber.varbind(name, ber.octet_string(data))
 
 
 def response(

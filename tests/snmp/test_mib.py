@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyasn1.codec.ber import decoder
 from pysnmp.proto.api import v2c
 
 from listener.snmp import ber, mib
@@ -47,6 +46,13 @@ NAMES = {
 }
 
 
+def content(event_type: str, text: Any = None) -> mib.Content:
+    """What is said of CONTEXT, whose timestamp can be read."""
+    return mib.Content.of(
+        event_type, CONTEXT, text, uptime_s=12.345, received_at=RECEIVED_AT, warn=pytest.fail
+    )
+
+
 def datagram(
     event_type: str,
     hook_context: dict[str, Any],
@@ -58,12 +64,13 @@ def datagram(
     layout: str = "conductor",
 ) -> bytes:
     said: list[str] = []
-    values = mib.values(event_type, hook_context, text, received_at=RECEIVED_AT, warn=said.append)
+    made = mib.Content.of(
+        event_type, hook_context, text, uptime_s=uptime_s, received_at=RECEIVED_AT, warn=said.append
+    )
     assert warnings is not None or not said
     if warnings is not None:
         warnings += said
-    varbinds = mib.varbinds(event_type, values, layout, uptime_s=uptime_s)
-    return ber.message_v2c(b"public", ber.pdu(ber.TRAP, request_id, varbinds))
+    return ber.message_v2c(b"public", ber.pdu(ber.TRAP, request_id, made.varbinds(layout)))
 
 
 def objects(sent: bytes, layout: str = "conductor") -> dict[str, int | bytes]:
@@ -131,21 +138,23 @@ def test_the_layouts_differ_in_order_and_instances_alone(event_type: str) -> Non
 
 def test_there_are_these_layouts_and_no_other() -> None:
     assert mib.LAYOUTS == ("conductor", "mib")  # the first is the default
-    values = mib.values("workflow_queued", CONTEXT, None, received_at=RECEIVED_AT, warn=pytest.fail)
     with pytest.raises(KeyError, match="original"):
-        mib.varbinds("workflow_queued", values, "original", uptime_s=0)
+        content("workflow_queued").varbinds("original")
+    with pytest.raises(KeyError, match="original"):
+        content("workflow_queued").bindings("original")
 
 
-def test_values_are_encoded_and_the_varbinds_of_every_layout_take_them_as_they_are() -> None:
-    values = mib.values("workflow_failed", CONTEXT, "boom", received_at=RECEIVED_AT, warn=pytest.fail)
-    assert values.keys() == set(mib.OBJECTS.values())
-    assert decoder.decode(values[mib.TIME_STAMP], asn1Spec=v2c.Counter64())[0] == 1_535_973_600
-    assert decoder.decode(values[mib.ERROR_DETAILS])[0] == b"boom"
-    before = dict(values)
-    for layout in mib.LAYOUTS:
-        joined = b"".join(mib.varbinds("workflow_failed", values, layout, uptime_s=0))
-        assert all(value in joined for value in values.values())
-    assert values == before
+@pytest.mark.parametrize("layout", mib.LAYOUTS)
+@pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
+def test_what_is_encoded_are_the_bindings_that_version_3_has(event_type: str, layout: str) -> None:
+    made = content(event_type, "boom")
+    encoded = ber.message_v2c(b"public", ber.pdu(ber.TRAP, 1, made.varbinds(layout)))
+    expected = made.bindings(layout)
+    assert expected[0] == (mib.SYS_UP_TIME_0, 1234)
+    found = varbinds_of(encoded)
+    assert [oid for oid, _ in found] == [oid for oid, _ in expected]
+    for (_, theirs), (_, ours) in zip(found, expected, strict=True):
+        assert theirs == (v2c.ObjectIdentifier(ours) if isinstance(ours, tuple) else ours)
 
 
 @pytest.mark.parametrize("layout", mib.LAYOUTS)

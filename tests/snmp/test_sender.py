@@ -634,7 +634,7 @@ def inform(peer: Peer, timeout_s: float = LIMIT_S, retries: int = 0) -> V2cInfor
         timeout_s=timeout_s,
         retries=retries,
     )
-    return V2cInform(target, peer, REQUEST_ID, ber.pdu(ber.INFORM, REQUEST_ID, []))
+    return V2cInform(target, peer, REQUEST_ID, ber.pdu(ber.INFORM, REQUEST_ID, b""))
 
 
 def answer_of(datagram: bytes, *, request_id: int | None = None, error_status: int = 0) -> bytes:

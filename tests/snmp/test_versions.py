@@ -32,7 +32,7 @@ from listener.errors import ActionFailed
 from listener.hooks import Hook
 from listener.notification import EVENT_TYPES, Notification
 from listener.outcome import Tally
-from listener.snmp import ber, mib
+from listener.snmp import mib
 from listener.snmp.identity import EngineIdentity
 from listener.snmp.names import Address
 from listener.snmp.sender import Peer
@@ -493,7 +493,7 @@ class Conversing:
         self.inform = self.begun()
 
     def begun(self) -> V3Inform:
-        return self.messages.inform(self.target, self.peer, ber.pdu(ber.INFORM, 7, []))
+        return self.messages.inform(self.target, self.peer, 7, [])
 
     def answer(self, pdu: Any, datagram: bytes | None = None, engine_id: bytes = RECEIVER) -> bytes:
         """What that receiver answers, without a digest, to that message, or to the next."""
@@ -651,23 +651,21 @@ def test_without_the_cryptography_package_nothing_can_be_encrypted(
     talk = Conversing(
         auth_protocol="SHA", auth_key="correct horse", priv_protocol="AES", priv_key="battery staple"
     )
-    trap = ber.pdu(ber.TRAP, 7, [])
-    assert talk.messages.trap(talk.target, talk.peer, trap)
+    assert talk.messages.trap(talk.target, talk.peer, 7, [])
     monkeypatch.setattr(aes, "PysnmpCryptoError", True)
     with pytest.raises(ActionFailed, match=r"^no message for receiver:162 could be made: "):
-        talk.messages.trap(talk.target, talk.peer, trap)
+        talk.messages.trap(talk.target, talk.peer, 7, [])
 
 
 def test_an_engine_is_made_once_for_each_user_and_engine_id() -> None:
     talk = Conversing()
-    trap = ber.pdu(ber.TRAP, 7, [])
     for target in (
         talk.target,
         talk.target,
         talk.target._replace(user=User("other")),
         talk.target._replace(engine_id=RECEIVER),
     ):
-        assert talk.messages.trap(target, talk.peer, trap)
+        assert talk.messages.trap(target, talk.peer, 7, [])
     assert len(talk.messages._engines) == 3
 
 
