@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from listener import payload
-from listener.entry import Attempt, Entry, EntryState, storable
+from listener.entry import Attempt, Entry, EntryState, Run, state_of, storable
 from listener.errors import UnreadableNotification
 from listener.hooks import HOOK_FAILED
 from listener.losses import Serials
@@ -61,6 +61,12 @@ def rest_token_of(notification: Notification) -> str | None:
     return storable(token) if isinstance(token, str) and token else None
 
 
+def execution_id_of(notification: Notification) -> str | None:
+    """The execution whose hooks run in order; None when it has none."""
+    execution_id = notification.context.get("execution_id")
+    return storable(execution_id) if isinstance(execution_id, str) else None
+
+
 def unreadable(text: str, problem: str, source: str, origin: str, serials: Serials | None) -> Delivery:
     """The Delivery of a text that is no notification."""
     key = serials and f"{serials.event} {_digest(text)}"
@@ -68,10 +74,10 @@ def unreadable(text: str, problem: str, source: str, origin: str, serials: Seria
     return Delivery(_NO_NOTIFICATION, body, source, origin, key, serials and str(serials), problem)
 
 
-def as_entry(delivery: Delivery, now: float, state: EntryState) -> Entry:
-    """The entry for a delivery, with no runs yet."""
+def as_entry(delivery: Delivery, now: float, runs: Sequence[Run] | None) -> Entry:
+    """The entry for a delivery with these runs; None: they are to be planned by somebody else."""
     notification = delivery.notification
-    execution_id = notification.context.get("execution_id")
+    state: EntryState = "pending" if runs is None else state_of(runs)
     return Entry(
         0,
         now,
@@ -81,9 +87,10 @@ def as_entry(delivery: Delivery, now: float, state: EntryState) -> Entry:
         delivery.key,
         delivery.serials,
         storable(notification.event_type) or None,
-        storable(execution_id) if isinstance(execution_id, str) else None,
+        execution_id_of(notification),
         rest_token_of(notification),
-        error=delivery.problem,
+        tuple(runs or ()),
+        delivery.problem,
     )
 
 

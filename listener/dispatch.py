@@ -17,7 +17,7 @@ from listener import log
 from listener.actions.registry import Actions
 from listener.agenda import WAIT_FOR_RETRIES_S, Agenda
 from listener.attempt import loggable
-from listener.delivery import Delivery
+from listener.delivery import Delivery, execution_id_of
 from listener.entry import Entry, storable
 from listener.errors import Unanswered
 from listener.hold import Hold
@@ -66,9 +66,8 @@ class Dispatcher:
         """
         notification = delivery.notification
         hook_context = notification.hook_context()
-        entry, hooks = self._runner.plan(delivery, hook_context)
-        if entry.runs and not self._agenda.must_wait(entry.execution_id):
-            entry = entry.with_runs((entry.runs[0].begun(entry.received_at), *entry.runs[1:]))
+        must_wait = self._agenda.must_wait(execution_id_of(notification))
+        entry, hooks = self._runner.plan(delivery, hook_context, begins=not must_wait)
         entry_id = self._hold(lambda: self._journal.accept(entry))
         if entry_id is None:
             entry_id = self._own_id(entry)

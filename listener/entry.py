@@ -130,8 +130,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 def state_of(runs: Sequence[Run]) -> EntryState:
     """The state of an entry with these runs: that of the worst, or ignored when there is none."""
-    states = [run.state for run in runs]
-    return next((state for state in _WORST_FIRST if state in states), "ignored")
+    if len(runs) == 1:
+        return runs[0].state
+    return min((run.state for run in runs), key=_WORST_FIRST.index, default="ignored")
 
 
-_WORST_FIRST: tuple[RunState, ...] = ("running", "pending", "failed", "interrupted", "done")
+_WORST_FIRST: tuple[EntryState, ...] = ("running", "pending", "failed", "interrupted", "done")

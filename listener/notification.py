@@ -71,7 +71,8 @@ class Notification(NamedTuple):
 
     def missing_fields(self) -> list[str]:
         """The fields that Conductor always sends and this notification lacks."""
-        missing = [field for field in _EXPECTED_FIELDS if field not in self.context]
+        context = self.context
+        missing = [field for field in _EXPECTED_FIELDS if field not in context]
         if "tenant_name" in missing and isinstance(self.context.get("tenant"), Mapping):
             missing.remove("tenant_name")
         return missing

@@ -55,17 +55,23 @@ class Runner:
         self._now = now
         self._jitter = jitter
 
-    def plan(self, delivery: Delivery, hook_context: Mapping[str, Any]) -> tuple[Entry, Sequence[Hook]]:
-        """The entry for a delivery, with a pending run for each hook that matches."""
-        entry = as_entry(delivery, self._now(), "ignored")
-        if entry.key is None:  # by which only this process knows it again
-            entry = msgspec.structs.replace(entry, key=os.urandom(12).hex())
-        if delivery.problem:
-            return entry, ()
-        hooks = self._matching(delivery.notification.event_type, hook_context)
-        return entry.with_runs(
-            [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
-        ), hooks
+    def plan(
+        self, delivery: Delivery, hook_context: Mapping[str, Any], *, begins: bool = False
+    ) -> tuple[Entry, Sequence[Hook]]:
+        """The entry for a delivery, with a run for each hook that matches.
+
+        The first one `begins`, or is pending as all others are.
+        """
+        if delivery.key is None:  # by which only this process knows it again
+            delivery = msgspec.structs.replace(delivery, key=os.urandom(12).hex())
+        now = self._now()
+        hooks: Sequence[Hook] = ()
+        if not delivery.problem:
+            hooks = self._matching(delivery.notification.event_type, hook_context)
+        runs = _planned(hooks)
+        if runs and begins:
+            runs[0] = runs[0].begun(now)
+        return as_entry(delivery, now, runs), hooks
 
     def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
         if not entry.runs and self._hooks_file.table is not None:
@@ -98,9 +104,7 @@ class Runner:
             self._agenda.put_off(entry_id, self._now() + LATER_S)
             return
         if not entry.runs:  # it was put into the journal by a program that knows no hooks
-            entry = entry.with_runs(
-                [Run(hook.name, hook.implementation, mark=hook.mark) for hook in matching]
-            )
+            entry = entry.with_runs(_planned(matching))
             self.tell_unmatched(entry, notification, about)
         hooks = [self._hook_of(run, entry.runs) for run in entry.runs]
         runs = list(entry.runs)
@@ -208,6 +212,10 @@ class Runner:
             return ()
         entry, _ = self.plan(delivery, delivery.notification.hook_context())
         return (entry,) if entry.runs else ()
+
+
+def _planned(hooks: Sequence[Hook]) -> list[Run]:
+    return [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
 
 
 def _first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:

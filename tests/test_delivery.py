@@ -51,7 +51,7 @@ def delivered(text: str, serials: Serials | None = None) -> Delivery:
 
 def kept(text: str) -> Entry:
     """What the journal is given for a notification."""
-    return as_entry(delivered(text, SERIALS), 1000.5, "pending")
+    return as_entry(delivered(text, SERIALS), 1000.5, None)
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_kept_as_it_came_and_says_why(text: str, problem:
     assert re.fullmatch(r"4711\.99/12 [0-9a-f]{16}", delivery.key)
     assert delivery == unreadable(text, delivery.problem, "supervisord", "serial 12", SERIALS)
 
-    entry = as_entry(delivery, 1000.5, "pending")
+    entry = as_entry(delivery, 1000.5, None)
     assert (entry.state, entry.error, entry.body) == ("unreadable", delivery.problem, text)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (None, None, None)
 
@@ -171,7 +171,7 @@ def test_bytes_that_are_no_utf8_are_kept_written_out() -> None:
 def test_an_entry_holds_what_is_asked_for_later() -> None:
     text = text_of(context={"rest_token": TOKEN}, id="b7c1")
     delivery = delivered(text, SERIALS)
-    assert as_entry(delivery, 1000.5, "pending") == Entry(
+    assert as_entry(delivery, 1000.5, None) == Entry(
         id=0,
         received_at=1000.5,
         source="supervisord",
@@ -349,7 +349,7 @@ def test_a_failed_hook_is_a_notification_with_the_context_of_its_own() -> None:
 
     assert (delivery.source, delivery.origin, delivery.problem) == (HOOK_FAILED, "entry 17", "")
     assert (delivery.key, delivery.serials) == ("hook_failed 17 page 2", None)
-    entry = as_entry(delivery, 1.0, "pending")
+    entry = as_entry(delivery, 1.0, None)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (HOOK_FAILED, "x1", TOKEN)
     assert json.loads(delivery.body) == {
         "event_type": "hook_failed",

@@ -1429,7 +1429,7 @@ def test_a_clock_that_is_set_back_costs_time_but_nothing_else(house: House) -> N
 def emit(house: House, execution_id: str = "x1", **more: Any) -> None:
     """Put a notification into the journal as `emit --durable` does: pending, and not planned."""
     given = delivery(execution_id, source="emit", **more)
-    house.look.accept(as_entry(given, house.now, "pending"))
+    house.look.accept(as_entry(given, house.now, None))
 
 
 def test_what_another_process_has_put_there_is_planned_and_runs_once(house: House) -> None:
