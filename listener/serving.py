@@ -60,6 +60,8 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
                 dispatcher, actions, journal, settings, run=run, keep_lock=lambda: hold(ownership.keep)
             )
             events.begin()
+            if hooks_file.table and not source.has_event():
+                actions.prepare(hooks_file.table.hooks)
             source.serve(events.handle, events.between)
             events.end()
     except Unanswered as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from listener.actions import Action, snmp_trap
@@ -38,6 +38,12 @@ class Actions:
     def is_repeatable(self, hook: Hook) -> bool:
         """Whether running the hook twice does no harm: as it says itself, else only traps are."""
         return hook.implementation in self._builtins if hook.repeatable is None else hook.repeatable
+
+    def prepare(self, hooks: Iterable[Hook]) -> None:
+        """Do what the first attempt would have to do first: for when nothing waits for it."""
+        for hook in hooks:
+            if hook.enabled and self.of(hook) is self._snmp_trap:
+                self._snmp_trap.prepare(hook)
 
     def drain(self) -> None:
         """Log what programs that functions left behind have printed since."""

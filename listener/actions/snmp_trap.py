@@ -98,6 +98,18 @@ class SnmpTrapAction:
         ]
         return faults
 
+    def prepare(self, hook: Hook) -> None:
+        """Do what would hold up the hook's first message of version 3, for a tenth of a second or more.
+
+        What makes that fail is a WARNING here, and the reason why messages fail later.
+        """
+        try:
+            for target in self._read(hook).targets:
+                if target.version == "3":
+                    self._version_3().prepare(target)
+        except (ActionFailed, StateError) as error:
+            _log.warning("hook %s: %s", hook.name, error)
+
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last asked."""
         tallies, self._tallies = self._tallies, {}

@@ -61,6 +61,10 @@ class V3Messages:
         self._identity = identity
         self._engines: dict[tuple[bytes, User], _Engine] = {}
 
+    def prepare(self, target: Target) -> None:
+        """Do for a target what takes long, once. Raises StateError."""
+        self._engine(target)
+
     def trap(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> bytes:
         """The whole message of a trap. Raises ActionFailed, StateError."""
         pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, bindings)

@@ -80,6 +80,10 @@ class SupervisorSource:
         """Ask supervisord for the first event."""
         self._write(READY)
 
+    def has_event(self) -> bool:
+        """Whether there is something to read already, or to stop for."""
+        return bool(self._poll.poll(0))
+
     def serve(self, handle: Callable[[Frame], None], between: Callable[[], float | None]) -> None:
         """Hand every event to `handle` and answer OK after it returned.
 

@@ -256,6 +256,30 @@ def test_an_engine_id_of_the_hooks_own_is_used_for_traps(
         assert printed_by(receiver)["cloudifyWorkflowName"] == "install"
 
 
+def test_what_was_prepared_is_what_the_first_message_uses(
+    action: SnmpTrapAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with udp_socket("127.0.0.1") as sink:
+        attempt = call(at(sink.getsockname()[1], **STRONG))
+        action.prepare(attempt.hook)
+        prepared = caplog.messages.copy()
+        action.run(attempt)
+    assert [message.partition(":")[0] for message in prepared] == ["SNMPv3 user strong"]
+    assert caplog.messages == prepared
+
+
+def test_what_keeps_version_3_from_being_prepared_is_a_warning(
+    action: SnmpTrapAction, state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (state_dir / "snmp-engine.json").write_text("{")
+    action.prepare(call(at(162, **V2C)).hook)
+    assert not caplog.messages
+    action.prepare(call(at(162, **STRONG)).hook)
+    [warning] = caplog.messages
+    assert "snmp-engine.json is damaged" in warning
+
+
 def test_without_a_state_directory_only_version_3_fails() -> None:
     action = SnmpTrapAction(time.monotonic(), lambda: 1)
     try:

@@ -58,7 +58,7 @@ class Listener:
     def __init__(self, env: dict[str, str], **options: Any) -> None:
         command = [sys.executable, "-W", "error", "-m", "listener", "listen"]
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self.process = subprocess.Popen(command, env=env, **pipes, **options)
+        self.process = subprocess.Popen(command, env=env, **pipes | options)
         self._answers, self._log = bytearray(), bytearray()
         outputs = ((self.process.stdout, self._answers), (self.process.stderr, self._log))
         self._readers = [threading.Thread(target=_gather, args=output) for output in outputs]
@@ -114,8 +114,7 @@ class Listener:
 
     def close(self) -> None:
         self.kill()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
+        for pipe in filter(None, (self.process.stdin, self.process.stdout, self.process.stderr)):
             pipe.close()
 
     def may_write(self, is_allowed: bool) -> None:
@@ -602,6 +601,33 @@ def test_a_start_on_a_full_disk_holds_the_first_event_until_there_is_room(site: 
 
     listener.wait_for_answers(1)
     assert site.states == ["done"]
+
+
+V3_TRAP = (
+    "{name: v3, event_type: workflow_failed, implementation: cloudify.snmp.snmp_trap.send_snmp_trap,"
+    " inputs: {destination_address: 127.0.0.1, destination_port: 9, version: 3, user: night}}"
+)
+
+
+def test_version_3_is_prepared_at_the_start_unless_an_event_waits(site: Site) -> None:
+    idle = site.start(V3_TRAP, NOTE)
+    idle.wait_for_log("SNMPv3 user night: engine ID 0x")
+    assert idle.end() == 0
+
+    reader, writer = os.pipe()
+    os.write(writer, frame("e-1"))
+    busy = site.start(V3_TRAP, NOTE, stdin=reader)
+    busy.wait_for_answers(1)
+    os.close(writer)
+    assert busy.ended() == 0
+    os.close(reader)
+    assert "SNMPv3" not in busy.log
+
+
+def test_hooks_that_send_nothing_in_version_3_prepare_nothing(site: Site) -> None:
+    listener = site.start(V3_TRAP.replace("{name", "{enabled: false, name"), NOTE)
+    assert listener.end() == 0
+    assert "SNMPv3" not in listener.log
 
 
 def test_a_rest_token_leaves_no_trace_when_the_listener_has_ended(site: Site) -> None:
