@@ -1,10 +1,14 @@
-"""What all tests share: no test touches the state directory of the machine that it runs on."""
+"""What all tests share: whatever started them, and whatever the machine that they run on has."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# In the background of a shell it is ignored, and whatever a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
