@@ -36,7 +36,7 @@ def emit(
     The mapping is what Conductor publishes: `event_type`, `context`, and what else there is; an `id`
     of its own is added unless it has one. The program needs stdout_capture_maxbytes in its section
     of supervisord's configuration. Raises UnreadableNotification for what is no notification, and
-    HooksError for what JSON cannot hold.
+    HooksError for what JSON cannot hold, and when it cannot be written.
 
     `durable` puts it into the listener's journal first, so that it is acted on even if supervisord
     dies with the frame in its hands; the program must run as a user who may write there. `state_dir`
@@ -46,7 +46,7 @@ def emit(
     own_id, data = frame(notification)
     if durable:
         keep(data, state_dir)
-    write(data, fd)
+    write(data, fd, is_kept=durable)
     return own_id
 
 
@@ -89,10 +89,14 @@ def keep(data: bytes, state_dir: str | None = None, config: str | None = None) -
         journal.file.close()  # or a program that emits a lot runs out of descriptors
 
 
-def write(data: bytes, fd: int) -> None:
-    """Write all of a frame: in one piece wherever the system takes it so."""
-    while data:
-        data = data[os.write(fd, data) :]
+def write(data: bytes, fd: int, *, is_kept: bool) -> None:
+    """Write all of a frame: in one piece wherever the system takes it so. Raises HooksError."""
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError as error:
+        kept = "; it is in the journal, and will be acted on: do not send it again" if is_kept else ""
+        raise HooksError(f"the notification was not sent: {error.strerror}{kept}") from error
 
 
 def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -212,6 +212,18 @@ def test_without_durable_nothing_is_kept(place: Place) -> None:
     assert (result.returncode, list(place.state.iterdir())) == (0, [])
 
 
+# What cannot be sent
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_cannot_be_written_is_said_to_be_kept_if_it_is(place: Place, durable: bool) -> None:
+    with open("/dev/full", "wb") as full, pytest.raises(HooksError) as raised:
+        emit(notification(), full.fileno(), durable=durable)
+    text = str(raised.value)
+    assert text.startswith("the notification was not sent: No space left on device")
+    assert text.endswith("do not send it again") == durable == (len(place.entries()) == 1)
+
+
 # What cannot be kept is not sent
 
 

@@ -255,8 +255,4 @@ def emit(
         )
     if durable:
         emitter.keep(data, state_dir, config)
-    try:
-        emitter.write(data, 1)
-    except OSError as error:
-        kept = "; it is in the journal, and will be acted on: do not send it again" if durable else ""
-        raise HooksError(f"the notification was not sent: {error.strerror}{kept}") from error
+    emitter.write(data, 1, is_kept=durable)
