@@ -753,6 +753,7 @@ def test_every_commit_waits_for_the_disk_when_it_has_to_outlive_a_loss_of_power(
     assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
+    assert connection.execute("PRAGMA page_size").fetchone() == (2048,)
 
 
 def test_the_file_may_be_closed_at_any_time(journal: Journal) -> None:
