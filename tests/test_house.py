@@ -16,7 +16,7 @@ ROOMS = sorted((TOP / "listener").rglob("*.py"))
 
 LEVELS = {
     0: ["entry", "errors", "losses", "notification", "outcome", "processes"],
-    1: ["located", "log", "payload", "readers", "recording", "shipped", "worker"],
+    1: ["located", "log", "payload", "plugins", "readers", "recording", "shipped", "worker"],
     2: [
         "agenda",
         "delivery",

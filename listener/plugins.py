@@ -1,0 +1,116 @@
+"""Managed plugins on disk: which there are, and which one serves a tenant.
+
+Owns the layout `<root>/<tenant>/<name>/<version>/`, which is a manager's: each is a virtualenv, and is
+a plugin once its plugin.id is written. It makes and removes none, and runs none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+MARKER = "plugin.id"
+"""The file that makes a virtualenv a plugin; written last, removed first."""
+
+GLOBAL = "_global"
+"""The folder of what serves every tenant; no tenant's name begins so."""
+
+_DEFAULT_TENANT = "default_tenant"
+
+
+class Root(NamedTuple):
+    """A folder of plugins. What lies in `shared` serves every tenant that has no plugin of its own."""
+
+    path: str
+    shared: str
+
+    @classmethod
+    def own(cls, state_dir: str) -> Root:
+        """Where `plugins upload` puts them."""
+        return cls(os.path.join(state_dir, "plugins"), GLOBAL)
+
+    @classmethod
+    def of_manager(cls, path: str) -> Root:
+        """An existing manager's. No file tells what is global: the default tenant's plugins are."""
+        return cls(path, _DEFAULT_TENANT)
+
+
+class Plugin(NamedTuple):
+    """One version of a plugin. `tenant` is None for one that serves every tenant."""
+
+    name: str
+    version: str
+    tenant: str | None
+    folder: str
+
+    @property
+    def python(self) -> str:
+        """The interpreter of its virtualenv."""
+        return os.path.join(self.folder, "bin", "python")
+
+
+class Plugins:
+    """The plugins below some roots, as they are on disk at each call."""
+
+    def __init__(self, roots: Iterable[Root]) -> None:
+        self.roots = tuple(roots)
+
+    def newest(self, name: str, tenant: object) -> Plugin | None:
+        """The plugin that serves a tenant: its own newest version, else the newest of every tenant's.
+
+        `name` and `tenant` may be whatever a hook or a notification says.
+        """
+        for groups in (
+            [(root, tenant) for root in self.roots if tenant != root.shared],
+            [(root, root.shared) for root in self.roots],
+        ):
+            found = [each for root, folder in groups for each in _versions(root, folder, name)]
+            if found:
+                return found[0] if len(found) == 1 else max(found, key=_order)
+        return None
+
+    def all(self) -> list[Plugin]:
+        """Every version of every plugin: by root, tenant and name, the newest first."""
+        return [
+            plugin
+            for root in self.roots
+            for tenant in _names(root.path)
+            for name in _names(os.path.join(root.path, tenant))
+            for plugin in sorted(_versions(root, tenant, name), key=_order, reverse=True)
+        ]
+
+
+def _versions(root: Root, tenant: object, name: str) -> list[Plugin]:
+    """Every version of one plugin in one tenant's folder."""
+    if not isinstance(tenant, str) or not _is_one_folder(tenant) or not _is_one_folder(name):
+        return []
+    above = os.path.join(root.path, tenant, name)
+    of_tenant = None if tenant == root.shared else tenant
+    return [
+        Plugin(name, version, of_tenant, os.path.join(above, version))
+        for version in _names(above)
+        if os.path.exists(os.path.join(above, version, MARKER))
+    ]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _is_one_folder(name: str) -> bool:
+    """Whether a text of a hook or a notification names a folder in another, and no other place."""
+    return bool(name) and name[0] != "." and "/" not in name and "\0" not in name
+
+
+def _order(plugin: Plugin) -> tuple[bool, object]:
+    """By version as pip orders them; what is no version comes before all that are."""
+    from packaging.version import InvalidVersion, Version  # only needed where there is a choice
+
+    try:
+        return True, Version(plugin.version)
+    except InvalidVersion:
+        return False, plugin.version
