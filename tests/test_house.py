@@ -16,7 +16,17 @@ ROOMS = sorted((TOP / "listener").rglob("*.py"))
 
 LEVELS = {
     0: ["entry", "errors", "losses", "notification", "outcome", "processes"],
-    1: ["located", "log", "payload", "plugins", "readers", "recording", "shipped", "worker"],
+    1: [
+        "located",
+        "log",
+        "payload",
+        "plugins",
+        "programs",
+        "readers",
+        "recording",
+        "shipped",
+        "worker",
+    ],
     2: [
         "agenda",
         "delivery",
@@ -26,6 +36,11 @@ LEVELS = {
         "hooks_file",
         "journal",
         "journal_file",
+        "plugin_health",
+        "plugin_python",
+        "plugin_source",
+        "plugin_upload",
+        "plugin_yaml",
         "snmp",
         "state_dir",
     ],
