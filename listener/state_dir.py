@@ -77,6 +77,27 @@ def make(path: str) -> None:
         ) from error
 
 
+def become_owner(path: str) -> None:
+    """Let root go on, for good, as the user whom the directory belongs to; others stay who they are.
+
+    For those who run what lies in it: root must not run what its owner could have put there, and what
+    is made there belongs to the owner.
+    """
+    owner = os.stat(path)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    import pwd  # only needed here
+
+    groups = []
+    with suppress(KeyError):  # a user without a name has no groups and no home either
+        user = pwd.getpwuid(owner.st_uid)
+        groups = os.getgrouplist(user.pw_name, owner.st_gid)
+        os.environ["HOME"] = user.pw_dir
+    os.setgroups(groups)
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
+
+
 def lock(path: str) -> int:
     """Become the one who works in this directory, until the returned descriptor is closed.
 

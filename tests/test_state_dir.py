@@ -7,6 +7,7 @@ changing this process's effective user for a moment.
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -19,7 +20,18 @@ import pytest
 
 from listener import state_dir
 from listener.errors import StateError
-from listener.state_dir import Claim, InUse, Unavailable, claim, holds, is_locked, lock, make, path_of
+from listener.state_dir import (
+    Claim,
+    InUse,
+    Unavailable,
+    become_owner,
+    claim,
+    holds,
+    is_locked,
+    lock,
+    make,
+    path_of,
+)
 from tests.support import do_without
 
 NOBODY = 65534
@@ -323,3 +335,60 @@ def test_a_lock_whose_directory_was_made_anew_is_no_longer_held(tmp_path: Path) 
     (path / "lock").touch()
     assert not holds(str(path), lock_fd)
     os.close(lock_fd)
+
+
+# Root and the owner
+
+
+def test_root_becomes_the_owner_for_good_and_leaves_his_groups_behind() -> None:
+    needs_root()
+    program = (
+        "import os, sys; from listener.state_dir import become_owner;"
+        "become_owner(sys.argv[1]);"
+        "print(os.getresuid(), os.getresgid(), os.getgroups(), os.environ['HOME'])"
+    )
+    with folder_of_nobody() as folder:
+        output = subprocess.check_output([sys.executable, "-c", program, str(folder)], text=True)
+    user = pwd.getpwuid(NOBODY)
+    groups = os.getgrouplist(user.pw_name, NOBODY)
+    assert output == f"{(NOBODY,) * 3} {(NOBODY,) * 3} {groups} {user.pw_dir}\n"
+
+
+@pytest.mark.parametrize(("euid", "owner"), [(0, 0), (4711, 4712), (4711, 4711)])
+def test_whoever_is_not_root_or_owns_the_directory_stays_who_he_is(
+    euid: int, owner: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[object] = []
+    as_owner(monkeypatch, euid, owner, called)
+    become_owner(str(tmp_path))
+    assert called == []
+
+
+def test_an_owner_without_a_name_is_taken_by_his_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[object] = []
+    as_owner(monkeypatch, 0, 3_999_999_999, called)
+    become_owner(str(tmp_path))
+    assert called == [("groups", []), ("gid", 4713), ("uid", 3_999_999_999)]
+
+
+def test_an_owner_with_a_name_has_his_groups_and_his_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[object] = []
+    monkeypatch.setenv("HOME", "/root")
+    as_owner(monkeypatch, 0, NOBODY, called)
+    become_owner(str(tmp_path))
+    groups = os.getgrouplist(pwd.getpwuid(NOBODY).pw_name, 4713)
+    assert called == [("groups", groups), ("gid", 4713), ("uid", NOBODY)]
+    assert os.environ["HOME"] == pwd.getpwuid(NOBODY).pw_dir
+
+
+def as_owner(monkeypatch: pytest.MonkeyPatch, euid: int, owner: int, called: list[object]) -> None:
+    """As if we had that id and each file that owner; what would be given up is noted instead."""
+    found = os.stat_result((0o40700, 1, 1, 1, owner, 4713, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    monkeypatch.setattr(os, "stat", lambda _path: found)
+    for name in ("groups", "gid", "uid"):
+        monkeypatch.setattr(os, f"set{name}", lambda value, name=name: called.append((name, value)))
