@@ -41,7 +41,16 @@ setup(
         "rich>=13,<16",
     ],
     extras_require={
+        "plugins": [
+            # The first that installs into another environment, so that plugins need none of their own.
+            "pip>=22.3",
+        ],
         "test": [
+            # As in "plugins" above.
+            "pip>=22.3",
+            # Makes the wagons that the tests upload, as it makes everybody's.
+            "wagon[dist]>=1.0.3,<2",
+            "setuptools>=64",
             # Runs the tests; the suite's fixtures need nothing else of its kind.
             "pytest>=8,<10",
             # Finds the input nobody thought of.

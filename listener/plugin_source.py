@@ -1,0 +1,227 @@
+"""What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the plugin in it.
+
+Owns how an archive is unpacked and what makes it no plugin for this machine. It installs nothing, and
+trusts no name in an archive. plugin_upload.py has it read what it makes a plugin of.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import gzip
+import json
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Any, BinaryIO, NamedTuple
+
+from listener.errors import HooksError
+from listener.plugin_yaml import PluginYaml
+from listener.programs import ProgramFailed
+
+COMMON = "cloudify-common"
+"""The distribution that holds the package `cloudify`."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
+
+_DAMAGE = (EOFError, RuntimeError, ValueError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError,
+           zipfile.BadZipFile, zlib.error)  # fmt: skip
+"""What the standard library raises for archives that are none, or not whole."""
+
+
+class Given(NamedTuple):
+    """What was named on the command line; `file` is None for a folder.
+
+    The file is open already, because root reads it before he goes on as another user.
+    """
+
+    path: str
+    file: BinaryIO | None
+    plugin_yaml: PluginYaml | None = None
+
+
+class Package(NamedTuple):
+    """What pip is to install. `wheels` is a wagon's own folder of wheels: nothing else is needed.
+
+    `carries_common`: it holds cloudify-common, too. The last three tell what a wagon was made for.
+    """
+
+    name: str
+    version: str
+    requirement: str
+    plugin_yaml: PluginYaml | None
+    wheels: str | None = None
+    carries_common: bool = False
+    platform: str = "any"
+    python_requires: str = ""
+    python_versions: str = ""
+
+
+def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Package:
+    """The package in what was given, unpacked below the empty folder `scratch`.
+
+    `build(source, folder)` makes a wheel of a source folder. Raises HooksError when there is none.
+    """
+    file = given.file
+    if file is None:
+        source = os.path.join(scratch, "source")
+        shutil.copytree(given.path, source, symlinks=True)  # building leaves files behind
+        return _of_source(given, source, scratch, build)
+    if given.path.endswith(".whl"):
+        wheel = os.path.join(scratch, os.path.basename(given.path))
+        with open(wheel, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        return _of_wheel(given, wheel, given.plugin_yaml)
+    top = _unpacked(given, file, os.path.join(scratch, "unpacked"))
+    if os.path.exists(os.path.join(top, "package.json")):
+        return _of_wagon(given, top)
+    if os.path.exists(os.path.join(top, "PKG-INFO")):
+        return _of_source(given, top, scratch, build)
+    raise HooksError(
+        f"{given.path} is no plugin: it has neither a wagon's package.json nor an sdist's PKG-INFO;"
+        " upload a wagon (.wgn), a wheel, an sdist or a source folder"
+    )
+
+
+def misfit(package: Package, python_version: str, machine: str) -> str | None:
+    """Why a package cannot run by this Python on this machine, as far as it says so itself."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # slow to import
+
+    platform = package.platform
+    if platform != "any" and not ("linux" in platform and platform.endswith(f"_{machine}")):
+        return f"it was made for {platform}, and this is linux_{machine}; make it for this machine"
+    try:
+        is_right = SpecifierSet(package.python_requires).contains(python_version, prereleases=True)
+    except InvalidSpecifier:
+        return None  # pip looks at each wheel in any case
+    if not is_right:
+        return (
+            f"it requires Python {package.python_requires}, and plugins run by Python"
+            f" {python_version}; make it for that one, or name another with 'listener: python'"
+        )
+    return None
+
+
+def _of_wagon(given: Given, top: str) -> Package:
+    wheels = os.path.join(top, "wheels")
+    try:
+        with open(os.path.join(top, "package.json"), "rb") as file:
+            metadata = json.load(file)
+        name, version = _text(metadata, "package_name"), _text(metadata, "package_version")
+        platform = _text(metadata, "supported_platform")
+        there = os.listdir(wheels) if os.path.isdir(wheels) else []
+        missing = set(metadata["wheels"]) - set(there)
+    except (KeyError, TypeError, *_DAMAGE) as error:
+        raise HooksError(_damaged(given, _first(error))) from error
+    if missing:
+        raise HooksError(_damaged(given, f"the wheel {min(missing)} is missing"))
+    return Package(
+        _checked(given, name),
+        _checked(given, version),
+        f"{name}=={version}",
+        given.plugin_yaml or PluginYaml.in_folder(os.path.join(top, "files"), given.path),
+        wheels,
+        any(wheel.lower().replace("-", "_").startswith("cloudify_common_") for wheel in there),
+        platform,
+        str(metadata.get("python_requires") or ""),
+        ", ".join(map(str, metadata.get("supported_python_versions") or ())),
+    )
+
+
+def _of_source(given: Given, source: str, scratch: str, build: Callable[[str, str], None]) -> Package:
+    if not any(os.path.exists(os.path.join(source, name)) for name in ("pyproject.toml", "setup.py")):
+        raise HooksError(
+            f"{given.path} has neither a pyproject.toml nor a setup.py; name the folder that has"
+        )
+    built = os.path.join(scratch, "built")
+    try:
+        build(source, built)
+    except ProgramFailed as error:
+        raise HooksError(
+            f"{given.path} cannot be built: {error}; correct it, or upload a wheel. What builds it,"
+            " setuptools for one, comes from where pip's configuration says, or from --wheels alone"
+        ) from error
+    [wheel] = os.listdir(built)
+    plugin_yaml = given.plugin_yaml or PluginYaml.in_folder(source, given.path)
+    return _of_wheel(given, os.path.join(built, wheel), plugin_yaml)
+
+
+def _of_wheel(given: Given, wheel: str, plugin_yaml: PluginYaml | None) -> Package:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+            metadata = email.parser.BytesParser().parsebytes(archive.read(name), headersonly=True)
+    except _DAMAGE as error:
+        raise HooksError(_damaged(given, _first(error))) from error
+    return Package(
+        _checked(given, metadata["Name"]), _checked(given, metadata["Version"]), wheel, plugin_yaml
+    )
+
+
+def _unpacked(given: Given, archive: BinaryIO, folder: str) -> str:
+    """The one folder that an archive consists of, unpacked."""
+    os.mkdir(folder)
+    try:
+        for name, content in _files(archive):
+            parts = name.split("/")
+            if name.startswith("/") or ".." in parts or "\0" in name:
+                raise HooksError(_damaged(given, f"it would write outside of its folder, to {name!r}"))
+            target = os.path.join(folder, *parts)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "xb") as file:
+                shutil.copyfileobj(content, file)
+    except _DAMAGE as error:
+        raise HooksError(_damaged(given, _first(error))) from error
+    tops = os.listdir(folder)
+    if len(tops) != 1:
+        raise HooksError(_damaged(given, "it does not consist of one folder"))
+    return os.path.join(folder, tops[0])
+
+
+def _files(archive: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
+    """The files of a zip or tar archive. Raises one of _DAMAGE for whatever else it holds."""
+    if tarfile.is_tarfile(archive):
+        archive.seek(0)
+        with tarfile.open(fileobj=archive) as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield member.name, content
+                elif not member.isdir():
+                    raise ValueError(f"{member.name!r} is neither a file nor a folder")
+            while tar.fileobj and tar.fileobj.read(1 << 20):
+                continue  # a damaged member looks like the last one, but for the sum at the end
+        return
+    with zipfile.ZipFile(archive) as zipped:
+        for info in zipped.infolist():
+            if not info.is_dir():
+                with zipped.open(info) as content:
+                    yield info.filename, content
+
+
+def _text(metadata: Any, key: str) -> str:
+    value = metadata[key]
+    if not isinstance(value, str):
+        raise ValueError(f"its package.json has {value!r} as {key}")
+    return value
+
+
+def _checked(given: Given, name: str | None) -> str:
+    """The package's name or version, which names a folder and stands in a command line."""
+    if name is None or not _NAME.fullmatch(name):
+        raise HooksError(_damaged(given, f"it says that its name or version is {name!r}"))
+    return name
+
+
+def _damaged(given: Given, how: str) -> str:
+    return f"{given.path} is damaged: {how}; make it again, or copy it again"
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error; a KeyError's text is the missing key alone."""
+    text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    return text.strip().partition("\n")[0][:300] or type(error).__name__
