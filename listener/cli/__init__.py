@@ -23,6 +23,7 @@ _ROOMS = {
     "show": "operate",
     "replay": "replay",
     "drop": "operate",
+    "plugins": "plugins",
     "traps": "run",
     "demo": "run",
 }
