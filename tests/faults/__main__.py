@@ -24,6 +24,7 @@ from tests.faults import (
     commit_points,
     durable,
     kills,
+    plugins,
     power,
     processes,
     recorded,
@@ -76,6 +77,7 @@ FAULTS: Mapping[str, Fault] = {
     "second-listener": beside.second_listener,
     "second-listener-after-removal": beside.second_listener_after_removal,
     "verbs": beside.verbs,
+    "plugins": plugins.plugins,
 }
 
 _COLUMNS = ("emitted", "acted on", "lost", "twice", "interrupted", "seconds")
