@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from listener.errors import HooksError
@@ -111,10 +112,15 @@ def environment(*, is_offline: bool = True, temporary: str | None = None) -> Map
 
 
 def told(output: str) -> str:
-    """What a program printed about its failure, as one short line: pip's errors, else the last line."""
+    """What a program printed about its failure, as one short line: pip's errors, else the last line.
+
+    Of a program that pip has run, as a setup.py, that is the last line above pip's mark.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return " ".join("; ".join(errors or lines[-1:]).split())[:_SHOWN]
+    above = [line for line, mark in pairwise(lines) if mark == "[end of output]"]
+    telling = dict.fromkeys(line.removeprefix("ERROR: ") for line in (*errors, *above))
+    return " ".join("; ".join(telling or lines[-1:]).split())[:_SHOWN]
 
 
 def _python_in(virtualenv: str) -> str:

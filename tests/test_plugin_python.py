@@ -137,6 +137,11 @@ def test_a_pip_that_is_too_old_or_missing_is_named(
     ("output", "line"),
     [
         ("WARNING: a\nERROR: b\n  c\nERROR: d\nnotice", "b; d"),
+        (
+            " error: x\n  Traceback\n   ValueError: a\n   [end of output]\n\nnote: c\nerror: x",
+            "ValueError: a",
+        ),
+        ("  ERROR: a\n  [end of output]\nERROR: b\n", "a; b"),
         ("Traceback\n  b\nValueError: c\n\n", "ValueError: c"),
         ("", ""),
         ("ERROR: " + "x" * 1000, "x" * 600),
