@@ -150,10 +150,11 @@ class Made:
                 data = old.read(name)
                 if name.endswith("package.json"):
                     data = json.dumps({**json.loads(data), **metadata}).encode()
+                top, _, inner = name.partition("/")
                 if without not in name:
-                    new.writestr(name, files.pop(name.partition("/")[2], data))
-            for name, data in files.items():
-                new.writestr(name, data)
+                    new.writestr(name, files.pop(inner, data))
+            for inner, data in files.items():
+                new.writestr(f"{top}/{inner}", data)
         return copy
 
     def _new_folder(self) -> Path:

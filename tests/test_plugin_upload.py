@@ -207,7 +207,7 @@ def test_another_python_is_refused(made: Made, state: Path) -> None:
 def test_wheels_for_another_python_are_refused_and_those_that_it_is_for_named(
     made: Made, state: Path
 ) -> None:
-    wheel = "tried/wheels/tried-1.0-py3-none-any.whl"
+    wheel = "wheels/tried-1.0-py3-none-any.whl"
     renamed = wheel.replace("py3", "cp36")
     wagon = made.wagon("tried")
     changed = made.changed(
@@ -222,6 +222,13 @@ def test_wheels_for_another_python_are_refused_and_those_that_it_is_for_named(
     assert (
         "it has to carry all that it requires but cloudify-common, and is for py36; this is" in reason
     )
+
+
+def test_of_wheels_for_several_pythons_the_one_that_fits_is_installed(made: Made, state: Path) -> None:
+    wheels = ["tried-1.0-cp36-cp36m-linux_x86_64.whl", "tried-1.0-py3-none-any.whl"]
+    wagon = made.changed(made.wagon("tried"), more={f"wheels/{wheels[0]}": b""}, wheels=wheels)
+    plugin = installed(state, wagon)
+    assert run_in(plugin, "import tried.tasks as t; print(t.version({}))") == "1.0"
 
 
 def test_a_broken_wheel_is_refused_with_pips_reason(made: Made, state: Path) -> None:
