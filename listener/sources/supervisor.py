@@ -17,7 +17,7 @@ from listener.errors import FramingError, HooksError
 from listener.frames import OK, READY, TICK, Frame, FrameDecoder
 
 _READ_BYTES = 65536  # what a pipe holds
-_LOOK_S = 60e-6
+_LOOK_S = 120e-6
 
 SILENCE_S = 12.0
 """Two TICK_5 periods and the 1.6 s that supervisord may be late."""
