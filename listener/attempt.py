@@ -43,7 +43,8 @@ def _outcome(actions: Actions, call: Call) -> Outcome:
     except ActionTimedOut as error:
         return Outcome("timed out", str(error), time.monotonic() - began)
     except ActionFailed as error:
-        return Outcome("failed", str(error), time.monotonic() - began, error.details, error.reached)
+        seconds = time.monotonic() - began
+        return Outcome("failed", str(error), seconds, error.details, error.reached, error.retry_after_s)
     except Exception as error:  # the funnel: whatever an action raises is its outcome
         reason = f"{type(error).__name__}: {error}"
         return Outcome("failed", reason, time.monotonic() - began, traceback.format_exc())

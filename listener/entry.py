@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from listener.notification import TOKEN
-from listener.outcome import Outcome
+from listener.outcome import NEVER, Outcome
 from listener.outcome import State as AttemptState
 
 RunState = Literal["pending", "running", "done", "failed", "interrupted"]
@@ -65,7 +65,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     def ended(self, outcome: Outcome, retries: int, now: float, jitter: float) -> Run:
         """The run after its attempt: done, failed, or pending until its retry is due.
 
-        A retry comes after 1 s, doubled each time, at most MAX_BACKOFF_S, times `jitter` (0 to 1).
+        A retry comes after 1 s, doubled each time, at most MAX_BACKOFF_S, times `jitter` (0 to 1);
+        or when the outcome wants it.
         """
         began_at = self.attempts[-1].began_at
         text = TOKEN.sub("ctok-…", storable(outcome.text))
@@ -78,9 +79,11 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         ended = msgspec.structs.replace(
             self, failures=failures, attempts=attempts, state="failed", reached=reached
         )
-        if failures > retries:
+        pause_s = outcome.retry_after_s
+        if failures > retries or pause_s == NEVER:
             return ended
-        pause_s = jitter * min(MAX_BACKOFF_S, 2.0 ** (failures - 1))
+        if pause_s is None:
+            pause_s = jitter * min(MAX_BACKOFF_S, 2.0 ** (failures - 1))
         return msgspec.structs.replace(ended, state="pending", due_at=now + pause_s)
 
     def interrupted(self, again: bool) -> Run:

@@ -36,13 +36,21 @@ class ActionFailed(HooksError):
     """An action could not do its work.
 
     `details` is what a person wants below the one-line reason: a traceback, usually. `reached` are
-    the destinations that another attempt is to leave out.
+    the destinations that another attempt is to leave out. `retry_after_s` is as in an Outcome.
     """
 
-    def __init__(self, reason: str, details: str = "", *, reached: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        details: str = "",
+        *,
+        reached: tuple[str, ...] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.details = details
         self.reached = reached
+        self.retry_after_s = retry_after_s
 
 
 class ActionTimedOut(HooksError):

@@ -7,9 +7,13 @@ Knows nothing of how actions run; the dispatcher makes Outcomes, logs and answer
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 State = Literal["done", "failed", "timed out", "interrupted"]
+
+NEVER = math.inf
+"""The `retry_after_s` of a failure that is final, whatever `retries` the hook has."""
 
 
 class Outcome(NamedTuple):
@@ -17,7 +21,8 @@ class Outcome(NamedTuple):
 
     `text` is what the action had to say: a function's return value, where a trap went, or the
     reason why it failed. `details` is a traceback or ''. `seconds` is wall-clock time. `reached` are
-    the destinations for which it was done although it failed for others.
+    the destinations for which it was done although it failed for others. `retry_after_s` is when the
+    action itself wants a retry, NEVER when none can help; None leaves that to the hook.
     """
 
     state: State
@@ -25,6 +30,7 @@ class Outcome(NamedTuple):
     seconds: float
     details: str = ""
     reached: tuple[str, ...] = ()
+    retry_after_s: float | None = None
 
     @property
     def is_done(self) -> bool:
