@@ -54,6 +54,18 @@ class Hook(NamedTuple):
         )
 
 
+class RestService(NamedTuple):
+    """A manager's REST service and the certificate that it is known by, by default a manager's own.
+
+    `host` may name several, with commas between them.
+    """
+
+    host: str
+    port: int = 53333
+    protocol: str = "https"
+    cert: str = "/etc/cloudify/ssl/cloudify_internal_ca_cert.pem"
+
+
 class ListenerSettings(NamedTuple):
     """The `listener:` section. None means the default, which the place that needs it knows."""
 
@@ -64,6 +76,9 @@ class ListenerSettings(NamedTuple):
     keep_days: float = 30.0
     keep_entries: int = 1_000_000
     wait_for_retries: float = 900.0
+    plugins: str | None = None
+    manager: RestService | None = None
+    child_memory: int | None = None
 
 
 _NO_SETTINGS = ListenerSettings()

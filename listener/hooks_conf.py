@@ -16,13 +16,24 @@ from typing import Any
 import yaml
 
 from listener import readers
-from listener.hooks import ANY_EVENT, HOOK_FAILED, Hook, HookTable, ListenerSettings, Matcher
+from listener.hooks import (
+    ANY_EVENT,
+    HOOK_FAILED,
+    Hook,
+    HookTable,
+    ListenerSettings,
+    Matcher,
+    RestService,
+)
 from listener.located import Mistake, Source, describe, line_of, nearest
 from listener.notification import CONTEXT_FIELDS, EVENT_TYPES
 
 MAX_RETRIES = 1_000
 MAX_DAYS = 36_500
 MAX_ENTRIES = 100_000_000
+MIN_MEMORY_MIB = 64
+"""A child that has imported cloudify has taken a third of it."""
+MAX_MEMORY_MIB = 1 << 20
 
 
 def read(
@@ -181,6 +192,35 @@ def _entries(source: Source, node: yaml.Node, what: str) -> int | None:
     return readers.whole_number(source, node, what, 1, MAX_ENTRIES)
 
 
+def _memory(source: Source, node: yaml.Node, what: str) -> int | None:
+    return readers.whole_number(source, node, what, MIN_MEMORY_MIB, MAX_MEMORY_MIB)
+
+
+def _manager(source: Source, node: yaml.Node, what: str) -> RestService | None:
+    if not isinstance(node, yaml.MappingNode):
+        source.mistake(node, f"{what} must be a mapping with 'rest_host', found {describe(node)}")
+        return None
+    keys = source.known_items(node, what, _MANAGER_KEYS)
+    if "rest_host" not in keys:
+        source.mistake(node, f"{what} has no 'rest_host'; add it")
+    values = {
+        key.removeprefix("rest_"): _MANAGER_KEYS[key](source, item, f"{what}: {key!r}")
+        for key, item in keys.items()
+    }
+    service = RestService(**{"host": "", **{k: v for k, v in values.items() if v is not None}})
+    if not os.path.isfile(service.cert):
+        source.warn(node, f"{what}: there is no certificate {service.cert!r}; name it with 'rest_cert'")
+    return service
+
+
+def _port(source: Source, node: yaml.Node, what: str) -> int | None:
+    return readers.whole_number(source, node, what, 1, 65535)
+
+
+def _protocol(source: Source, node: yaml.Node, what: str) -> str | None:
+    return readers.choice(source, node, what, ("https", "http"))
+
+
 def _retries(source: Source, node: yaml.Node, what: str) -> int | None:
     return readers.whole_number(source, node, what, 0, MAX_RETRIES)
 
@@ -233,10 +273,20 @@ _HOOK_KEYS: Mapping[str, _Reader] = {
     "description": readers.description,
 }
 
+_MANAGER_KEYS: Mapping[str, _Reader] = {
+    "rest_host": readers.text,
+    "rest_port": _port,
+    "rest_protocol": _protocol,
+    "rest_cert": readers.path,
+}
+
 _LISTENER_KEYS: Mapping[str, _Reader] = {
     "state_dir": readers.path,
     "python": readers.program,
     "python_path": readers.folders,
+    "plugins": readers.folder,
+    "manager": _manager,
+    "child_memory": _memory,
     "durability": _durability,
     "keep_days": _days,
     "keep_entries": _entries,

@@ -93,17 +93,18 @@ def path(source: Source, node: yaml.Node, what: str) -> str | None:
     return value and source.path(value)
 
 
+def folder(source: Source, node: yaml.Node, what: str) -> str | None:
+    """A path; one where nothing is gets a warning."""
+    value = path(source, node, what)
+    if value is not None and not os.path.exists(value):  # a zip file is fine, too, for modules
+        source.warn(node, f"{what}: there is no {value!r}")
+    return value
+
+
 def folders(source: Source, node: yaml.Node, what: str) -> tuple[str, ...]:
-    """A path or a list of paths; one where nothing is gets a warning."""
-    found = []
-    for item in items(source, node, what):
-        folder = path(source, item, what)
-        if folder is None:
-            continue
-        found.append(folder)
-        if not os.path.exists(folder):  # a zip file is fine, too
-            source.warn(item, f"{what}: there is no {folder!r}")
-    return tuple(found)
+    """A path or a list of paths, each as `folder`."""
+    found = [folder(source, item, what) for item in items(source, node, what)]
+    return tuple(value for value in found if value is not None)
 
 
 def program(source: Source, node: yaml.Node, what: str) -> str | None:
