@@ -8,8 +8,22 @@ patience.
 from __future__ import annotations
 
 from listener.actions.registry import Actions
-from listener.hooks import HookTable
+from listener.hooks import Hook, HookTable
 from listener.located import Mistake
+from listener.plugins import Plugin
+
+
+def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]]:
+    """Every enabled hook that runs a managed plugin's task, with each plugin that it may run it in."""
+    return [
+        (hook, plugin) for hook in table.hooks if hook.enabled for plugin in actions.plugins_of(hook)
+    ]
+
+
+def described(hook: Hook, plugin: Plugin) -> str:
+    """Such a pair as a person is told of it."""
+    for_whom = f" for tenant {plugin.tenant}" if plugin.tenant else ""
+    return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"
 
 
 def look_over(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:

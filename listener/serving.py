@@ -11,7 +11,7 @@ import os
 
 from listener import log
 from listener.actions.registry import Actions
-from listener.check import look_over
+from listener.check import described, look_over, plugins_used
 from listener.dispatch import Dispatcher
 from listener.errors import HooksError, SettingsError, Unanswered
 from listener.events import Events
@@ -46,7 +46,8 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
     hooks_file = HooksFile(config, os.environ, first)
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     try:
-        with Actions(settings, None if state.problem else state.folder) as actions:
+        state_dir = None if state.problem else state.folder
+        with Actions(settings, state_dir, os.path.dirname(config)) as actions:
             _tell_start(source, hooks_file, actions, state)
             ownership = _Ownership(state)
             hold = Hold(source.pause)
@@ -134,5 +135,7 @@ def _tell_start(
     _log.info("listening with %s, %s%s", hooks_file.path, counts, where)
     if not enabled:
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
+    for hook, plugin in plugins_used(table, actions):
+        _log.info("%s", described(hook, plugin))
     for doubt in (*hooks_file.warnings, *look_over(table, actions, may_import=False)):
         _log.warning("%s", doubt.told(hooks_file.path))

@@ -1,103 +1,144 @@
-"""The action behind an importable function: `func(hook_context, **inputs)` in a child interpreter.
+"""The action behind an importable function and behind a task of a managed plugin.
 
-Owns the choice of the child: the warm one, or a new one for a hook with `fresh: true`. What the
-child does stands in worker/child.py. The dispatcher runs it for every implementation that is no
-built-in.
+Owns the question that a child interpreter is asked, and what its answer means for the hook. Both are
+called `func(hook_context, **inputs)`; interpreters.py knows which child does it, worker/child.py how.
+The dispatcher runs it for every implementation that is no built-in.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from listener.actions import Call, Fault
+from listener.actions.interpreters import Interpreters
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook, ListenerSettings
-
-if TYPE_CHECKING:
-    from listener.worker.pool import Worker
+from listener.outcome import NEVER
+from listener.plugins import Plugin
 
 CHECK_TIMEOUT_S = 10.0
 
 
 class FunctionAction:
-    """Calls functions in one warm child, which `listener: python` and `python_path` describe."""
+    """Calls functions and tasks in warm children. `config_folder` is where relative resources are."""
 
-    def __init__(self, settings: ListenerSettings) -> None:
-        self._python = settings.python or sys.executable
-        self._python_path = settings.python_path
-        self._warm: Worker | None = None
-        self._is_silent = False  # the interpreter; it is not asked twice
-
-    def _new_worker(self) -> Worker:
-        from listener.worker.pool import Worker  # a listener that only sends traps never needs it
-
-        return Worker(self._python, self._python_path)
-
-    def _warm_worker(self) -> Worker:
-        if self._warm is None:
-            self._warm = self._new_worker()
-        return self._warm
+    def __init__(
+        self, settings: ListenerSettings, state_dir: str | None = None, config_folder: str = ""
+    ) -> None:
+        self._interpreters = Interpreters(settings, state_dir)
+        self._folder = None if settings.manager else config_folder
+        self._silent: set[Plugin | None] = set()  # whose interpreters are not asked twice
 
     def run(self, call: Call) -> str:
         hook = call.hook
+        plugin = self._interpreters.plugin(hook.implementation, call.hook_context.get("tenant_name"))
         request = {
             "op": "call",
-            "path": hook.implementation,
+            "path": _path(hook, plugin),
             "context": call.hook_context,
             "inputs": hook.inputs,
+            "plugin": _described(plugin),
+            "folder": self._folder,
         }
-        if not hook.fresh:
-            return _answer(self._warm_worker(), request, hook, hook.timeout_s)
-        worker = self._new_worker()
+        worker = (self._interpreters.new if hook.fresh else self._interpreters.warm)(plugin)
         try:
-            return _answer(worker, request, hook, hook.timeout_s)
+            answer = worker.ask(request, timeout_s=hook.timeout_s, label=_label(hook))
         finally:
-            worker.close(_label(hook))
+            if hook.fresh:
+                worker.close(_label(hook))
+        if "error" in answer:
+            after_s = NEVER if answer.get("is_final") else answer.get("retry_after_s")
+            details = str(answer.get("details", ""))
+            raise ActionFailed(_reason(answer, hook, plugin), details, retry_after_s=after_s)
+        return " ".join(filter(None, (_name(plugin), str(answer["text"]))))
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """Only inputs that do not fit are certain: the listener may find what is not found here."""
-        if self._is_silent:
-            return []
-        request = {
-            "op": "import" if may_import else "look",
-            "path": hook.implementation,
-            "inputs": hook.inputs,
-        }
+        plugins: Sequence[Plugin | None] = self.plugins(hook)
         try:
-            answer = self._warm_worker().ask(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
-        except ActionTimedOut:
-            self._is_silent = not may_import
-            what = "importing" if may_import else "looking for"
-            reason = (
-                f"{what} {hook.implementation}: {self._python} did not answer in {CHECK_TIMEOUT_S:g} s"
-            )
-            return [Fault(None, reason, is_certain=False)]
+            plugins = plugins or [self._interpreters.plugin(hook.implementation, None)]
         except ActionFailed as error:
             return [Fault(None, str(error), is_certain=False)]
+        faults = [self._check(hook, plugin, may_import) for plugin in plugins]
+        return [fault for fault in faults if fault is not None]
+
+    def _check(self, hook: Hook, plugin: Plugin | None, may_import: bool) -> Fault | None:
+        if plugin in self._silent:
+            return None
+        try:
+            path = _path(hook, plugin)
+            request = {"op": "import" if may_import else "look", "path": path, "inputs": hook.inputs}
+            worker = self._interpreters.warm(plugin)
+            answer = worker.ask(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
+        except ActionTimedOut:
+            if not may_import:
+                self._silent.add(plugin)
+            what = "importing" if may_import else "looking for"
+            reason = f"{what} {path}: {worker.python} did not answer in {CHECK_TIMEOUT_S:g} s"
+            return Fault(None, reason, is_certain=False)
+        except ActionFailed as error:
+            return Fault(None, str(error), is_certain=False)
         if "error" not in answer:
-            return []
-        return [Fault(None, str(answer["error"]), is_certain=answer.get("cause") == "inputs")]
+            return None
+        return Fault(None, _reason(answer, hook, plugin), is_certain=answer.get("cause") == "inputs")
+
+    def plugins(self, hook: Hook) -> Sequence[Plugin]:
+        """The plugins that have the hook's task, one for each tenant that has its own."""
+        return self._interpreters.plugins(hook.implementation)
 
     def drain(self) -> None:
-        """Log what programs left behind by functions have printed since."""
-        if self._warm is not None:
-            self._warm.drain()
+        """Log what programs left behind have printed since, and end children that were long idle."""
+        self._interpreters.rest()
 
     def close(self) -> None:
-        """End the warm child. Safe to call twice."""
-        if self._warm is not None:
-            self._warm.close()
+        """End the warm children. Safe to call twice."""
+        self._interpreters.close()
 
 
 def _label(hook: Hook) -> str:
     return f"hook {hook.name}"
 
 
-def _answer(worker: Worker, request: Mapping[str, Any], hook: Hook, timeout_s: float) -> str:
-    """The text of the child's answer; raises ActionFailed when it tells of an error."""
-    answer = worker.ask(request, timeout_s=timeout_s, label=_label(hook))
-    if "error" in answer:
-        raise ActionFailed(str(answer["error"]), str(answer.get("details", "")))
-    return str(answer["text"])
+def _path(hook: Hook, plugin: Plugin | None) -> str:
+    """What is imported in the child. Raises ActionFailed when nothing can be."""
+    if plugin is None:
+        return hook.implementation
+    path = hook.implementation.partition(".")[2]
+    if "." not in path:
+        raise ActionFailed(
+            f"{hook.implementation} names the plugin {_name(plugin)} and no module in it; correct"
+            f" 'implementation' to {plugin.name}.module.{path}"
+        )
+    return path
+
+
+def _described(plugin: Plugin | None) -> dict[str, str]:
+    """What cloudify's ctx tells of a plugin, in a manager's words; {} for a function, as there."""
+    if plugin is None:
+        return {}
+    return {
+        "name": plugin.name,
+        "package_name": plugin.name,
+        "package_version": plugin.version,
+        "visibility": "tenant" if plugin.tenant else "global",
+    }
+
+
+def _name(plugin: Plugin | None) -> str:
+    return f"{plugin.name} {plugin.version}" if plugin else ""
+
+
+def _reason(answer: Mapping[str, Any], hook: Hook, plugin: Plugin | None) -> str:
+    """Why the hook has failed, as the child says it, with what to do where only we know."""
+    error = str(answer["error"])
+    if plugin is not None:
+        of_tenant = f" of tenant {plugin.tenant}" if plugin.tenant else ""
+        return f"{_name(plugin)}{of_tenant}: {error}"
+    if answer.get("cause") == "module":
+        name = hook.implementation.partition(".")[0]
+        return (
+            f"{error}; if it lies in a folder of its own, name the folder in 'listener: python_path';"
+            f" if {name} is a managed plugin, upload it"
+        )
+    return error

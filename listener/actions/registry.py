@@ -1,7 +1,8 @@
 """Every action there is, opened and closed together.
 
 Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, else
-an importable function. serving.py and the verbs open one; the dispatcher and check.py ask it.
+a managed plugin's task or an importable function. serving.py and the verbs open one; the dispatcher and
+check.py ask it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from listener.actions import Action, snmp_trap
@@ -17,17 +18,21 @@ from listener.actions.function import FunctionAction
 from listener.actions.snmp_trap import SnmpTrapAction
 from listener.hooks import Hook, ListenerSettings
 from listener.outcome import Tally
+from listener.plugins import Plugin
 
 
 class Actions:
     """A context manager; leaving it ends the child interpreters and closes the sockets.
 
-    `state_dir` keeps what actions have to know for longer; None where there is none.
+    `state_dir` keeps what actions have to know for longer, and the plugins; None where there is none.
+    `config_folder` is that of hooks.conf, where a task finds what it names by a relative path.
     """
 
-    def __init__(self, settings: ListenerSettings, state_dir: str | None = None) -> None:
+    def __init__(
+        self, settings: ListenerSettings, state_dir: str | None = None, config_folder: str = ""
+    ) -> None:
         request_ids = itertools.count(int.from_bytes(os.urandom(4), "big"))
-        self._function = FunctionAction(settings)
+        self._function = FunctionAction(settings, state_dir, config_folder)
         self._snmp_trap = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31, state_dir)
         self._builtins: Mapping[str, Action] = {snmp_trap.NAME: self._snmp_trap}
 
@@ -39,6 +44,10 @@ class Actions:
         """Whether running the hook twice does no harm: as it says itself, else only traps are."""
         return hook.implementation in self._builtins if hook.repeatable is None else hook.repeatable
 
+    def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
+        """The managed plugins that have the hook's task, one for each tenant that has its own."""
+        return () if hook.implementation in self._builtins else self._function.plugins(hook)
+
     def prepare(self, hooks: Iterable[Hook]) -> None:
         """Do what the first attempt would have to do first: for when nothing waits for it."""
         for hook in hooks:
@@ -46,7 +55,7 @@ class Actions:
                 self._snmp_trap.prepare(hook)
 
     def drain(self) -> None:
-        """Log what programs that functions left behind have printed since."""
+        """Log what programs left behind have printed since, and end children that were long idle."""
         self._function.drain()
 
     def take_tallies(self) -> dict[str, Tally]:

@@ -19,7 +19,7 @@ import msgspec
 
 from listener import emitter, log, payload
 from listener.actions.registry import Actions
-from listener.check import look_over
+from listener.check import described, look_over, plugins_used
 from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
 from listener.delivery import read
 from listener.dispatch import Dispatcher
@@ -32,6 +32,7 @@ from listener.journal import Journal, NoJournal
 from listener.located import Mistake, nearest
 from listener.notification import EVENT_TYPES
 from listener.outcome import Tally
+from listener.plugins import Plugin
 from listener.state_dir import path_of
 
 
@@ -39,8 +40,10 @@ from listener.state_dir import path_of
 @click.argument("file", required=False)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @output_option
-@common_options("config")
-def check(file: str | None, no_import: bool, output: str, config: str | None) -> None:
+@common_options("config", "state_dir")
+def check(
+    file: str | None, no_import: bool, output: str, config: str | None, state_dir: str | None
+) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
 
     Exits with 1 when there is a mistake, with 0 when there is none or only warnings.
@@ -56,13 +59,17 @@ def check(file: str | None, no_import: bool, output: str, config: str | None) ->
         except OSError as error:
             hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
             raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
+    used: list[tuple[Hook, Plugin]] = []
     if table is not None:
-        with Actions(table.listener) as actions:
+        with Actions(table.listener, _folder(state_dir, table)) as actions:
+            used = plugins_used(table, actions)
             mistakes = sorted(mistakes + look_over(table, actions, may_import=not no_import))
     wrong = sum(not mistake.is_warning for mistake in mistakes)
     if output == "json":
-        print_json(_check_answer(name, table, mistakes))
+        print_json(_check_answer(name, table, mistakes, used))
     else:
+        for hook, plugin in used:
+            click.echo(Mistake(hook.line, described(hook, plugin)).told(name))
         for mistake in mistakes:
             click.echo(mistake.told(name))
         hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
@@ -71,10 +78,22 @@ def check(file: str | None, no_import: bool, output: str, config: str | None) ->
     sys.exit(1 if wrong else 0)
 
 
-def _check_answer(name: str, table: HookTable | None, mistakes: list[Mistake]) -> dict[str, Any]:
+def _check_answer(
+    name: str, table: HookTable | None, mistakes: list[Mistake], used: list[tuple[Hook, Plugin]]
+) -> dict[str, Any]:
     return {
         "file": name,
         "hooks": None if table is None else len(table.hooks),
+        "plugins": [
+            {
+                "line": hook.line,
+                "hook": hook.name,
+                "name": plugin.name,
+                "version": plugin.version,
+                "tenant": plugin.tenant,
+            }
+            for hook, plugin in used
+        ],
         "findings": [
             {
                 "level": "warning" if mistake.is_warning else "mistake",
@@ -174,7 +193,8 @@ def fire(
     if hooks_file.table is None:
         raise HooksError(f"{hooks_file.path} does not exist; name a hooks.conf with --config")
     folder = _folder(state_dir, hooks_file.table)
-    with Actions(hooks_file.table.listener, folder) as actions:
+    config_folder = os.path.dirname(hooks_file.path)
+    with Actions(hooks_file.table.listener, folder, config_folder) as actions:
         if dry_run:
             hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
             runs = [_planned(hook, actions) for hook in hooks]

@@ -181,7 +181,7 @@ def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str
     hooks_file = HooksFile(path, os.environ)
     if hooks_file.table is None:
         raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    with Actions(hooks_file.table.listener, folder) as actions:
+    with Actions(hooks_file.table.listener, folder, os.path.dirname(path)) as actions:
         dispatcher = Dispatcher(hooks_file, actions, journal)
         for entry_id in entry_ids:
             dispatcher.resume(entry_id)

@@ -1,13 +1,14 @@
 """The child interpreter: imports functions, calls them, answers how it went.
 
 Runs as a script under any Python from 3.6, with the standard library alone; nothing of this package
-may be imported here. pool.py starts it, as `child.py REQUEST_FD ANSWER_FD [PATH…]`, and is the only
-one that talks to it: a request is a pickled dict, an answer a JSON object, each behind its length
-in four bytes. Pickle, so that inputs arrive as the types they had; JSON, so that no function's
+may be imported here. pool.py starts it, as `child.py REQUEST_FD ANSWER_FD MEMORY_MIB [PATH…]`, and is
+the only one that talks to it: a request is a pickled dict, an answer a JSON object, each behind its
+length in four bytes. Pickle, so that inputs arrive as the types they had; JSON, so that no function's
 result is ever unpickled by the listener.
 """
 
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -18,21 +19,25 @@ import struct
 import sys
 import time
 import traceback
-import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict
+    from types import TracebackType
+    from typing import Any, Callable, Dict, Optional
 
 _GRACE_S = 0.5  # for exit handlers, when the listener has let go of the child
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class Refusal(Exception):
-    """What was asked for is not there; the text says what."""
+    """What was asked for cannot be done; the text says why.
 
+    `cause` is "module" when that is not there, "inputs" when the function does not take them, else "".
+    """
 
-class Misfit(Refusal):
-    """The function is there, but does not take these inputs."""
+    def __init__(self, text: str, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 def watch(request_fd: int, answer_fd: int) -> None:
@@ -111,20 +116,21 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
     """Do what is asked. Nothing that a function raises leaves here."""
     try:
         if request["op"] == "call":
-            return {"text": call(request["path"], request["context"], request["inputs"])}
+            return {"text": call(request)}
         if request["op"] == "import":
             check_fit(request["path"], request["inputs"])
         else:
             look(request["path"])
         return {"text": ""}
-    except Misfit as misfit:
-        return {"error": str(misfit), "details": "", "cause": "inputs"}
     except Refusal as refusal:
-        return {"error": str(refusal), "details": ""}
+        return {"error": str(refusal), "details": "", "cause": refusal.cause}
     except SystemExit as error:
         return {"error": "it called sys.exit(%r)" % (error.code,), "details": ""}
     except BaseException as error:
-        return {"error": describe(error), "details": traceback_below_us(error)}
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # what fills the memory is theirs
+        details = "".join(traceback.format_tb(below_us(error), -50))
+        return dict(consequence(error), error=describe(error), details=details)
 
 
 def without_token(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
@@ -132,17 +138,24 @@ def without_token(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[
     token = request.get("context", {}).get("rest_token")
     if not isinstance(token, str) or not token:
         return answer
-    return {name: text.replace(token, "...") for name, text in answer.items()}
+    return {
+        name: value.replace(token, "...") if isinstance(value, str) else value
+        for name, value in answer.items()
+    }
 
 
-def call(path: str, context: "Dict[str, Any]", inputs: "Dict[str, Any]") -> str:
+def call(request: "Dict[str, Any]") -> str:
     """The function's result, as text to log; '' for None."""
-    function = find(path)
+    function = find(request["path"])
+    ctx = ctx_room()
     try:
-        result = function(context, **inputs)
+        if ctx is None:
+            result = function(request["context"], **request["inputs"])
+        else:
+            result = ctx.call(function, request)
     except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-            raise Misfit("the inputs do not fit: %s" % error) from None
+        if below_us(error) is None:
+            raise Refusal("the inputs do not fit: %s" % error, "inputs") from None
         raise
     if result is None:
         return ""
@@ -167,10 +180,10 @@ def find(path: str) -> "Callable[..., Any]":
     except ImportError as error:
         missing = error.name or ""
         if isinstance(error, ModuleNotFoundError) and (module_name + ".").startswith(missing + "."):
-            raise Refusal(no_module(module_name)) from None
+            raise no_module(module_name) from None
         raise
     if not hasattr(module, name):
-        raise Refusal("%s has no function named %r" % (module_name, name))
+        raise no_function(module_name, name)
     function = getattr(module, name)
     if not callable(function):
         raise Refusal("%s is no function, but a value of type %s" % (path, type(function).__name__))
@@ -180,83 +193,57 @@ def find(path: str) -> "Callable[..., Any]":
 
 def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
     """Raise Refusal when there is no function that takes `(hook_context, **inputs)`."""
-    import inspect  # slow, and only `check` needs it
-
-    try:
-        signature = inspect.signature(find(path))
-    except ValueError:
-        return  # a function written in C may not tell
-    try:
-        signature.bind({}, **inputs)
-    except TypeError as error:
-        name = path.rpartition(".")[2]
-        raise Misfit("the inputs do not fit %s%s: %s" % (name, signature, error)) from None
+    misfit = room("look").misfit(find(path), path.rpartition(".")[2], inputs)
+    if misfit:
+        raise Refusal(misfit, "inputs")
 
 
 def look(path: str) -> None:
     """Raise Refusal when nothing is at `path`, as far as files tell; no module's code is run."""
     module_name, _, name = path.rpartition(".")
-    spec = spec_of(module_name)
-    get_source = getattr(spec.loader, "get_source", None)
-    source = get_source(module_name) if get_source else None
-    if source is not None and not defines(source, spec.origin or module_name, name):
-        raise Refusal("%s has no function named %r" % (module_name, name))
+    missing = room("look").missing(module_name, name)
+    if missing:
+        raise no_module(module_name) if missing == "module" else no_function(module_name, name)
 
 
-def spec_of(module_name: str) -> "Any":
-    """What would be imported as `module_name`; Refusal when there is none. Nothing is imported."""
-    parts = module_name.split(".")
-    stand_ins = []
-    try:
-        for number in range(1, len(parts) + 1):
-            full_name = ".".join(parts[:number])
-            places = getattr(sys.modules.get(full_name.rpartition(".")[0]), "__path__", None)
-            finders = sys.meta_path if number == 1 or places is not None else []
-            finders = [finder for finder in finders if hasattr(finder, "find_spec")]
-            specs = (finder.find_spec(full_name, places) for finder in finders)
-            spec = next((spec for spec in specs if spec is not None), None)
-            if spec is None:
-                raise Refusal(no_module(module_name))
-            if full_name not in sys.modules:  # where finders look for a package's folders
-                stand_in = types.ModuleType(full_name)
-                if spec.submodule_search_locations is not None:
-                    stand_in.__path__ = spec.submodule_search_locations
-                sys.modules[full_name] = stand_in
-                stand_ins.append(full_name)
-        return spec
-    finally:
-        for full_name in stand_ins:
-            del sys.modules[full_name]
+def no_module(name: str) -> Refusal:
+    return Refusal("No module named %s for %s" % (name, sys.executable), "module")
 
 
-def defines(source: str, file: str, name: str) -> bool:
-    """Whether a module's top level gives `name` a value, or may do so by ways that no text shows."""
-    import ast  # slow, and only `check --no-import` needs it
-
-    tree = ast.parse(source, file)
-    if any(isinstance(node, ast.Global) and name in node.names for node in ast.walk(tree)):
-        return True
-    waiting = [tree]  # type: Any
-    while waiting:
-        node = waiting.pop()
-        if getattr(node, "name", None) in (name, "__getattr__"):
-            return True
-        if isinstance(node, ast.alias) and (node.asname or node.name) in (name, "*"):
-            return True
-        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-            return True
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            waiting += ast.iter_child_nodes(node)
-    return False
+def no_function(module_name: str, name: str) -> Refusal:
+    return Refusal("%s has no function named %r" % (module_name, name))
 
 
-def no_module(name: str) -> str:
-    if not all(part.isidentifier() for part in name.split(".")):
-        return "No module named %s; this looks like a task of a managed plugin, which is not run" % name
-    return (
-        "No module named %s for %s; if it lies in a folder of its own, name the folder in"
-        " 'listener: python_path'" % (name, sys.executable)
-    )
+_rooms = {}  # type: Dict[str, Any]
+
+
+def room(name: str) -> "Any":
+    """The module of ours that lies beside this file; no import statement finds it."""
+    if name not in _rooms:
+        file = os.path.join(_FOLDER, name + ".py")
+        spec = importlib.util.spec_from_file_location("conductor_hooks_" + name, file)
+        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+        _rooms[name] = module
+    return _rooms[name]
+
+
+def ctx_room() -> "Any":
+    """The room that makes cloudify's `ctx`; None where this interpreter has no cloudify that works."""
+    if "ctx" not in _rooms:
+        try:
+            if importlib.util.find_spec("cloudify") is not None:
+                return room("ctx")
+        except Exception as error:
+            print("there is no ctx, as cloudify cannot be imported: %s" % describe(error))
+        _rooms["ctx"] = None
+    return _rooms["ctx"]
+
+
+def consequence(error: BaseException) -> "Dict[str, Any]":
+    """What follows from an error of cloudify's for the hook's retries, as the listener takes it."""
+    ctx = _rooms.get("ctx")
+    return {} if ctx is None else ctx.consequence(error)
 
 
 def describe(error: BaseException) -> str:
@@ -265,19 +252,22 @@ def describe(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "(its text cannot be had)"
+    if isinstance(error, MemoryError) and "memory" in _rooms:
+        text = _rooms["memory"].exceeded()
     return shorten("%s: %s" % (type(error).__name__, text) if text else type(error).__name__, 500)
 
 
-def traceback_below_us(error: BaseException) -> str:
-    """The traceback from the first line that is not ours, its last 50 lines; '' when there is none."""
-    frame = error.__traceback__
-    while frame is not None and is_ours(frame.tb_frame.f_code.co_filename):
-        frame = frame.tb_next
-    return "".join(traceback.format_tb(frame, -50)) if frame is not None else ""
+def below_us(error: BaseException) -> "Optional[TracebackType]":
+    """The traceback from the first line that is not ours; None when there is none."""
+    place = error.__traceback__
+    while place is not None and is_ours(place.tb_frame.f_code.co_filename):
+        place = place.tb_next
+    return place
 
 
 def is_ours(file: str) -> bool:
-    return file in (__file__, importlib.__file__) or file.startswith("<frozen importlib")
+    ours = os.path.dirname(file) == _FOLDER or file == importlib.__file__
+    return ours or file.startswith("<frozen importlib")
 
 
 def shorten(text: str, most: int = 200) -> str:
@@ -291,10 +281,12 @@ def main() -> None:
         os.set_inheritable(
             fd, False
         )  # or a program that a function starts would keep us seemingly alive
-    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+    if sys.path and sys.path[0] == _FOLDER:
         del sys.path[0]  # our folder is not the functions' business
-    sys.path[:0] = sys.argv[3:]
+    sys.path[:0] = sys.argv[4:]
     watch(request_fd, answer_fd)
+    if int(sys.argv[3]):
+        room("memory").bound(int(sys.argv[3]))
     serve(request_fd, answer_fd)
 
 

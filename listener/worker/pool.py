@@ -2,7 +2,7 @@
 
 Owns the processes, their pipes and every time limit. A Worker is one warm child; when it fails to
 answer in time it is killed with its whole process group, and the next question starts a new one.
-It knows no hook: actions/function.py puts the questions.
+It knows no hook: actions/function.py puts the questions; output.py logs what children print.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.worker.output import Output
 
 _log = logging.getLogger(__name__)
 
@@ -33,21 +34,34 @@ _RELEASE_S = 1.0
 _LOOK_S = 0.02
 _MAX_ANSWER = 1 << 20
 _AFTER = "a program left behind by a hook"
-MAX_OUTPUT = 65536
-"""Bytes of one call's output that are logged; a function that prints more is cut, not stopped."""
+IDLE_S = 300.0
+"""A child that was asked nothing for so long is let go; the next question starts a new one."""
 
 
 class Worker:
     """One warm child interpreter, started when it is first needed and again after it was lost.
 
-    `python` is the interpreter to run, `python_path` goes in front of its sys.path. The child has
-    our environment, because the original's hooks ran inside the process and saw it too.
+    `python` is the interpreter to run, `python_path` goes in front of its sys.path. `env` is its
+    environment; without one the child has ours, because the original's hooks ran inside the process
+    and saw it too. `memory_mib` bounds its memory; None: nothing does. `remedy` is what to do when the
+    interpreter cannot be started.
     """
 
-    def __init__(self, python: str, python_path: tuple[str, ...] = ()) -> None:
-        self._python = python
-        self._python_path = python_path
+    def __init__(
+        self,
+        python: str,
+        python_path: tuple[str, ...] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        memory_mib: int | None = None,
+        remedy: str = "correct 'listener: python' in hooks.conf",
+    ) -> None:
+        self.python = python
+        self._arguments = (str(memory_mib or 0), *python_path)
+        self._env = env
+        self._remedy = remedy
         self._child: _Child | None = None
+        self._asked_at = 0.0
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
         """The child's answer. `label` names the question in the log, in front of its output.
@@ -55,7 +69,8 @@ class Worker:
         Raises ActionTimedOut when it takes longer than `timeout_s`, ActionFailed when the child
         ends before it answers or cannot be started.
         """
-        deadline = time.monotonic() + timeout_s
+        self._asked_at = time.monotonic()
+        deadline = self._asked_at + timeout_s
         child = self._child = self._living_child()
         failure: ActionFailed | ActionTimedOut
         try:
@@ -66,9 +81,9 @@ class Worker:
             )
         except (EOFError, OSError):
             how = child.how_it_ended()
-            failure = ActionFailed(f"the child interpreter {self._python} {how} before it answered")
+            failure = ActionFailed(f"the child interpreter {self.python} {how} before it answered")
         except ValueError:
-            failure = ActionFailed(f"the child interpreter {self._python} answered with nonsense")
+            failure = ActionFailed(f"the child interpreter {self.python} answered with nonsense")
         self._child = None
         child.kill(label)
         raise failure
@@ -76,15 +91,29 @@ class Worker:
     def _living_child(self) -> _Child:
         self.drain()
         if self._child is not None and self._child.has_ended:
-            _log.warning("the child interpreter %s ended while it was idle", self._python)
+            _log.warning("the child interpreter %s ended while it was idle", self.python)
             self.close()
-        return self._child or _Child(self._python, self._python_path)
+        if self._child is not None:
+            return self._child
+        try:
+            return _Child(self.python, self._arguments, self._env)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ActionFailed(
+                f"the interpreter {self.python} cannot be started: {reason}; {self._remedy}"
+            ) from error
 
     def drain(self) -> None:
         """Log what has been printed since the last question, by threads or programs left behind."""
         if self._child is not None:
             self._child.output.drain(_AFTER)
             self._child.output.end_call(_AFTER)
+
+    def rest(self) -> None:
+        """Drain, and let go of a child that has been idle for IDLE_S."""
+        self.drain()
+        if time.monotonic() - self._asked_at > IDLE_S:
+            self.close()
 
     def close(self, label: str = _AFTER) -> None:
         """Let go of the child; it and its group end within a second. Safe to call twice.
@@ -97,37 +126,37 @@ class Worker:
 
 
 class _Child:
-    """A running child process with its three pipes: requests, answers, output."""
+    """A running child process with its three pipes: requests, answers, output.
 
-    def __init__(self, python: str, python_path: tuple[str, ...]) -> None:
+    Raises OSError or ValueError when the interpreter cannot be started.
+    """
+
+    def __init__(self, python: str, arguments: tuple[str, ...], env: Mapping[str, str] | None) -> None:
         request_reader, self._requests = os.pipe()
         self._answers, answer_writer = os.pipe()
         output_reader, output_writer = os.pipe()
         try:
             self._process = subprocess.Popen(
                 [python, "-u", "-X", "faulthandler", _CHILD,
-                 str(request_reader), str(answer_writer), *python_path],
+                 str(request_reader), str(answer_writer), *arguments],
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=output_writer,
                 stderr=output_writer,
                 pass_fds=(request_reader, answer_writer),
                 start_new_session=True,
             )  # fmt: skip
-        except (OSError, ValueError) as error:
+        except BaseException:
             for fd in (self._requests, self._answers, output_reader):
                 os.close(fd)
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ActionFailed(
-                f"the interpreter {python} cannot be started: {reason};"
-                " correct 'listener: python' in hooks.conf"
-            ) from error
+            raise
         finally:
             for fd in (request_reader, answer_writer, output_writer):
                 os.close(fd)
         for fd in (self._requests, output_reader):
             os.set_blocking(fd, False)
         self._number = 0  # of the request in hand
-        self.output = _Output(output_reader)
+        self.output = Output(output_reader)
         self._poll = select.poll()
         self._poll.register(self._answers, select.POLLIN)
         self._poll.register(output_reader, select.POLLIN)
@@ -139,6 +168,7 @@ class _Child:
         nonsense.
         """
         self._number += 1
+        self.output.keep_secret(request.get("context", {}).get("rest_token"))
         body = pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL)
         message = memoryview(struct.pack(">I", len(body)) + body)
         message = message[self._send(message) :]
@@ -238,44 +268,3 @@ class _Child:
             self._process.wait(_RELEASE_S)
         except subprocess.TimeoutExpired:  # it hangs inside the kernel, in a file system perhaps
             _log.warning("process %d does not end although it was killed", self._process.pid)
-
-
-class _Output:
-    """The child's stdout and stderr: whole lines go to the log, up to MAX_OUTPUT bytes a call."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._rest = b""
-        self._taken = 0
-
-    def drain(self, label: str) -> bool:
-        """Log what has been written so far; False once nobody can write any more.
-
-        Reads a bounded amount, so that a flood cannot hold up the clock.
-        """
-        for _ in range(16):
-            try:
-                data = os.read(self.fd, _READ_BYTES)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            room = max(0, MAX_OUTPUT - self._taken)
-            self._taken += len(data)
-            *lines, self._rest = (self._rest + data[:room]).split(b"\n")
-            for line in lines:
-                self._log(label, line)
-        return True
-
-    def end_call(self, label: str) -> None:
-        """A new call may print MAX_OUTPUT bytes again."""
-        if self._rest:
-            self._log(label, self._rest)
-        if self._taken > MAX_OUTPUT:
-            _log.warning("%s: printed %d bytes; what follows the first %d was dropped",
-                         label, self._taken, MAX_OUTPUT)  # fmt: skip
-        self._rest = b""
-        self._taken = 0
-
-    def _log(self, label: str, line: bytes) -> None:
-        _log.info("%s | %s", label, line.decode("utf-8", "replace").rstrip("\r"))

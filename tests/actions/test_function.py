@@ -827,8 +827,11 @@ def test_check_tells_what_is_not_there(
     if reason == "SyntaxError: ":
         assert "misspelt.py, line 1" in told
     if reason.startswith("No module"):
-        assert told.endswith(f"{sys.executable}; if it lies in a folder of its own,"
-                             " name the folder in 'listener: python_path'")  # fmt: skip
+        name = path.partition(".")[0]
+        assert told.endswith(
+            f"{sys.executable}; if it lies in a folder of its own, name the folder in"
+            f" 'listener: python_path'; if {name} is a managed plugin, upload it"
+        )
 
 
 @pytest.mark.parametrize(

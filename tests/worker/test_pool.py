@@ -16,7 +16,8 @@ import pytest
 
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.worker.pool import MAX_OUTPUT, Worker, _Output
+from listener.worker.output import MAX_OUTPUT, Output
+from listener.worker.pool import Worker
 from tests.support import wait_for
 from tests.worker.test_end_of_listener import children, living
 
@@ -217,7 +218,7 @@ def test_a_flood_of_output_does_not_hold_up_the_clock(
 def test_output_is_taken_in_by_bounded_amounts(tmp_path: Path) -> None:
     with open(tmp_path / "flood", "w+b") as flood:
         flood.truncate(64 << 20)
-        assert _Output(flood.fileno()).drain("label") is True
+        assert Output(flood.fileno()).drain("label") is True
         assert os.lseek(flood.fileno(), 0, os.SEEK_CUR) < 2 << 20
 
 

@@ -1,0 +1,142 @@
+"""Cloudify's `ctx` for the function that is called, as the original's runner makes it.
+
+Owns what is in it, where its resources come from, where its log goes, and what cloudify's errors mean
+for a hook's retries. Runs inside the child, as child.py does and under the same rules but for one: it
+imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+
+from cloudify import context, exceptions, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Optional
+
+_MOST_S = 86400  # as for every other time in hooks.conf
+
+
+def call(function: "Callable[..., Any]", request: "Dict[str, Any]") -> "Any":
+    """The function's result; while it runs, `ctx` is set for this thread.
+
+    Raises OperationRetry when it has asked for that by `ctx.operation.retry`.
+    """
+    inputs, files = request["inputs"], None
+    about = cloudify_context(request)
+    if request["folder"] is not None:
+        files = about["storage"] = Files(request["folder"])
+        about["local"] = True
+    ctx = context.CloudifyContext(about)
+    ctx._endpoint.get_logging_handler = Lines
+    first = HookContext(request["context"], ctx) if request["plugin"] else request["context"]
+    try:
+        with state.current_ctx.push(ctx, inputs):
+            result = function(first, **inputs)
+    finally:
+        if files is not None:
+            files.remove_copies()
+    if ctx.operation._operation_retry:
+        raise ctx.operation._operation_retry
+    return result
+
+
+def cloudify_context(request: "Dict[str, Any]") -> "Dict[str, Any]":
+    """What the original gives its runner for a hook."""
+    hook_context = request["context"]
+    return {
+        "type": "hook",
+        "tenant": {"name": hook_context.get("tenant_name")},
+        "no_ctx_kwarg": True,
+        "task_target": "cloudify-hooks",
+        "tenant_name": hook_context.get("tenant_name"),
+        "rest_token": hook_context.get("rest_token"),
+        "plugin": request["plugin"],
+        "execution_id": hook_context.get("execution_id"),
+        "task_name": request["path"],
+    }
+
+
+def consequence(error: BaseException) -> "Dict[str, Any]":
+    """`is_final` when the error says that no retry helps, `retry_after_s` when it says when one may."""
+    if isinstance(error, exceptions.NonRecoverableError):
+        return {"is_final": True}
+    if isinstance(error, exceptions.RecoverableError):
+        after_s = getattr(error, "retry_after", None)
+        if isinstance(after_s, (int, float)) and after_s >= 0:
+            return {"retry_after_s": min(after_s, _MOST_S)}
+    return {}
+
+
+class HookContext(dict):  # type: ignore[type-arg]
+    """The hook context as a plugin's task gets it, which also answers as an operation's `ctx`.
+
+    A task that is written for operations takes its first argument for that. A copy is a plain dict.
+    """
+
+    __slots__ = ("_ctx",)
+
+    def __init__(self, hook_context: "Dict[str, Any]", ctx: "Any") -> None:
+        super().__init__(hook_context)
+        object.__setattr__(self, "_ctx", ctx)
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._ctx, name)
+
+    def __setattr__(self, name: str, value: "Any") -> None:
+        setattr(self._ctx, name, value)
+
+    def __reduce_ex__(self, protocol: "Any") -> "Any":
+        return dict, (dict(self),)
+
+
+class Files:
+    """Resources for a ctx without a manager: files, where a relative path starts at `folder`.
+
+    cloudify's local endpoint asks for them by these names.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._copies = None  # type: Optional[str]
+
+    def get_resource(self, resource_path: str) -> bytes:
+        with open(os.path.join(self._folder, resource_path), "rb") as file:
+            return file.read()
+
+    def download_resource(self, resource_path: str, target_path: "Optional[str]" = None) -> str:
+        """The path of a copy, which may be changed; without `target_path` it lasts for this call."""
+        if target_path is None:
+            folder = tempfile.mkdtemp(dir=self.get_workdir())
+            target_path = os.path.join(folder, os.path.basename(resource_path))
+        shutil.copyfile(os.path.join(self._folder, resource_path), target_path)
+        return target_path
+
+    def get_workdir(self) -> str:
+        """A folder that lasts for this call."""
+        if self._copies is None:
+            self._copies = tempfile.mkdtemp(prefix="conductor-hooks-")
+        return self._copies
+
+    def get_provider_context(self) -> "Dict[str, Any]":
+        return {}
+
+    def remove_copies(self) -> None:
+        if self._copies is not None:
+            shutil.rmtree(self._copies, ignore_errors=True)
+
+
+class Lines(logging.Handler):
+    """Writes what `ctx.logger` is told to the child's output, its level first; the listener logs it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(record.levelname, self.format(record), file=sys.stderr)
+        except Exception:
+            self.handleError(record)
+
+
+logging.getLogger("ctx").propagate = False  # or what sets up a root logger has every line twice
