@@ -209,7 +209,11 @@ def _manager(source: Source, node: yaml.Node, what: str) -> RestService | None:
     }
     service = RestService(**{"host": "", **{k: v for k, v in values.items() if v is not None}})
     if not os.path.isfile(service.cert):
-        source.warn(node, f"{what}: there is no certificate {service.cert!r}; name it with 'rest_cert'")
+        source.warn(
+            node,
+            f"{what}: there is no certificate {service.cert!r}, which cloudify wants also over http;"
+            " name it with 'rest_cert'",
+        )
     return service
 
 

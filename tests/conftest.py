@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.managed_plugins import cloudify_packages, fabric_packages
 from tests.plugins_made import made, state
 
-__all__ = ["made", "state"]
+__all__ = ["cloudify_packages", "fabric_packages", "made", "state"]
 
 # In the background of a shell it is ignored, and whatever a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

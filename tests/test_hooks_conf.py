@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from listener.actions.registry import Actions
 from listener.check import look_over
-from listener.hooks import Hook, HookTable, ListenerSettings
+from listener.hooks import Hook, HookTable, ListenerSettings, RestService
 from listener.hooks_conf import read
 from listener.notification import EVENT_TYPES
 
@@ -160,6 +160,9 @@ listener:
   keep_days: 7
   keep_entries: 1000
   wait_for_retries: 60
+  plugins: /opt
+  manager: {{rest_host: manager, rest_port: 8443, rest_protocol: http, rest_cert: {__file__}}}
+  child_memory: 256
 """
     table = table_of(text)
     [hook] = table.hooks
@@ -181,7 +184,16 @@ listener:
         description="wakes somebody",
     )
     assert table.listener == ListenerSettings(
-        "/var/lib/conductor-hooks", sys.executable, ("/usr", "/opt"), "power", 7.0, 1000, 60.0
+        "/var/lib/conductor-hooks",
+        sys.executable,
+        ("/usr", "/opt"),
+        "power",
+        7.0,
+        1000,
+        60.0,
+        "/opt",
+        RestService("manager", 8443, "http", __file__),
+        256,
     )
     assert told(text) == []
 
@@ -431,6 +443,24 @@ def test_a_condition_matches_as_a_shell_pattern_a_value_or_any_of_a_list(
         ),
         ("listener:\n  state_dir: 5\n", "line 2: listener: 'state_dir' must be a text, found 5"),
         ("listener:\n  state_dir:\n", "line 2: listener: 'state_dir' must be a text, found nothing"),
+        ("listener:\n  plugins: [a]\n", "line 2: listener: 'plugins' must be a text, found a list"),
+        (
+            "listener:\n  child_memory: 63\n",
+            "line 2: listener: 'child_memory' must be a whole number from 64 to 1048576, found 63",
+        ),
+        (
+            "listener:\n  manager: localhost\n",
+            "line 2: listener: 'manager' must be a mapping with 'rest_host', found the text"
+            " 'localhost'",
+        ),
+        (
+            f"listener:\n  manager:\n    rest_cert: {__file__}\n    rest_port: 0\n    rest_hots: x\n"
+            "    rest_protocol: ftp\n",
+            "line 3: listener: 'manager' has no 'rest_host'; add it\n"
+            "line 4: listener: 'manager': 'rest_port' must be a whole number from 1 to 65535, found 0\n"
+            "line 5: listener: 'manager' has the unknown key 'rest_hots'; did you mean 'rest_host'?\n"
+            "line 6: listener: 'manager': 'rest_protocol' must be https or http, found the text 'ftp'",
+        ),
         (
             "listener:\n  python: [/usr/bin/python3]\n",
             "line 2: listener: 'python' must be a text, found a list",
@@ -732,6 +762,17 @@ def test_what_was_found_is_shortened_in_a_mistake() -> None:
         (
             "listener:\n  python_path: [/usr, hooks]\n",
             ["line 2: listener: 'python_path': there is no '/nowhere/hooks'"],
+        ),
+        (
+            "listener:\n  plugins: /nowhere/plugins\n",
+            ["line 2: listener: 'plugins': there is no '/nowhere/plugins'"],
+        ),
+        (
+            "listener:\n  manager:\n    rest_host: localhost\n    rest_cert: cert.pem\n",
+            [
+                "line 3: listener: 'manager': there is no certificate '/nowhere/cert.pem', which"
+                " cloudify wants also over http; name it with 'rest_cert'"
+            ],
         ),
     ],
 )

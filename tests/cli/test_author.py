@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from listener.emitter import frame
+from tests.managed_plugins import make_plugin
 
 FUNCTIONS = """
 import pathlib
@@ -130,10 +131,65 @@ hooks:
     assert "did you mean 'community_string'?" in findings[2]["text"]
 
 
+def test_check_tells_which_plugin_runs_a_task(folder: Path) -> None:
+    task = {"doors/tasks.py": "def open_it(context, door): pass\n"}
+    make_plugin(folder / "state/plugins", "the-doors", task, version="1.2")
+    make_plugin(folder / "state/plugins", "the-doors", task, version="1.1", tenant="acme")
+    hooks = HOOKS.replace("test_functions.greet", "the-doors.doors.tasks.open_it")
+    told = run(folder, "check", "--state-dir", f"{folder}/state", "-", stdin=hooks)
+    assert told.stdout.splitlines() == [
+        "standard input, line 3: hook 'greet' runs in the managed plugin the-doors 1.2",
+        "standard input, line 3: hook 'greet' runs in the managed plugin the-doors 1.1 for tenant acme",
+        "standard input, line 3: hook 'greet': the-doors 1.1 of tenant acme: the inputs do not fit"
+        " open_it(context, door): missing a required argument: 'door'",
+        "standard input, line 3: hook 'greet': the-doors 1.2: the inputs do not fit"
+        " open_it(context, door): missing a required argument: 'door'",
+        "standard input: 2 hooks, 2 mistakes, 0 warnings",
+    ]
+    hooks = hooks.replace("name: world", "door: 1")
+    listed = run(folder, "check", "--output", "json", "-", stdin=hooks)
+    assert listed.returncode == 0
+    assert answer(listed)["plugins"] == [
+        {"line": 3, "hook": "greet", "name": "the-doors", "version": version, "tenant": tenant}
+        for version, tenant in (("1.2", None), ("1.1", "acme"))
+    ]
+
+
+def test_the_listener_tells_at_its_start_which_plugin_runs_a_task(folder: Path) -> None:
+    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": "def open_it(c, name): pass\n"})
+    (folder / "hooks.conf").write_text(HOOKS.replace("test_functions.greet", "the-doors.doors.open_it"))
+    started = run(folder, "listen")
+    assert started.returncode == 0
+    assert "INFO hook 'greet' runs in the managed plugin the-doors 1.0\n" in started.stderr
+    assert "the-doors" not in started.stderr.partition("the-doors 1.0\n")[2]
+
+
+def test_fire_runs_a_plugin_s_task_with_resources_from_beside_hooks_conf(
+    folder: Path, cloudify_packages: Path
+) -> None:
+    task = "from cloudify import ctx\ndef read(c, name): return ctx.get_resource(name)\n"
+    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, cloudify_packages)
+    (folder / "world").write_text("is round")
+    (folder / "hooks.conf").write_text(HOOKS.replace("test_functions.greet", "the-doors.doors.read"))
+    [fired] = answer(run(folder, "fire", "workflow_started", "--output", "json"))["runs"]
+    assert (fired["state"], fired["result"]) == ("done", "the-doors 1.0 returned b'is round'")
+
+
+def test_check_of_a_task_whose_plugin_is_not_there_names_the_nearest(folder: Path) -> None:
+    make_plugin(folder / "plugins", "the-doors", {"doors.py": ""}, tenant="default_tenant")
+    hooks = HOOKS.replace("test_functions.greet", "the-door.doors.open_it")
+    result = run(folder, "check", "-", stdin=f"{hooks}listener: {{plugins: plugins}}\n")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[0] == (
+        "standard input, line 3: hook 'greet': there is no managed plugin 'the-door'; upload it with"
+        " 'conductor-hooks plugins upload', or correct the name: did you mean 'the-doors'?"
+    )
+
+
 def test_check_in_json_has_one_form_for_good_and_bad(folder: Path) -> None:
     good = answer(run(folder, "check", "--output", "json"))
     bad = answer(run(folder, "check", "--output", "json", "-", stdin="hooks: ["))
-    assert good == {"file": f"{folder}/hooks.conf", "hooks": 2, "findings": []}
+    assert good == {"file": f"{folder}/hooks.conf", "hooks": 2, "plugins": [], "findings": []}
     assert bad["hooks"] is None
     assert [finding["level"] for finding in bad["findings"]] == ["mistake"]
 

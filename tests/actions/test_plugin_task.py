@@ -1,0 +1,564 @@
+"""Tasks of managed plugins: which version runs, in which surroundings, and how a failure is told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listener.actions import Call, Fault, function
+from listener.actions.function import FunctionAction
+from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks import Hook, ListenerSettings
+from listener.notification import Notification
+from listener.outcome import NEVER
+from listener.plugins import MARKER
+from listener.worker import pool
+from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
+from tests.managed_plugins import make_plugin
+from tests.support import wait_for
+from tests.worker.test_end_of_listener import children, living
+
+TASKS = """
+import importlib.util
+import os
+import shutil
+import sys
+
+from cloudify import ctx, exceptions
+from cloudify.decorators import operation
+
+
+def version(context):
+    return ctx.plugin.package_version
+
+
+def pid(context):
+    return os.getpid()
+
+
+def told(context, folder, **inputs):
+    with open(os.path.join(folder, "told"), "w") as file:
+        file.write(repr((dict(context), inputs)))
+
+
+def raises(context, name, *args, **options):
+    raise getattr(exceptions, name)(*args, **options)
+
+
+def raises_later(context):
+    return ctx.operation.retry("the door is shut", retry_after=7)
+
+
+def raises_for_good(context):
+    raise Final("the door is gone")
+
+
+class Final(exceptions.NonRecoverableError):
+    pass
+
+
+def fills_memory(context, mib):
+    kept = [bytearray(1 << 20) for _ in range(mib)]
+    return len(kept)
+
+
+def tattles(context):
+    ctx.logger.info("with %s", ctx.rest_token)
+    print("and", context["rest_token"])
+    raise exceptions.NonRecoverableError("for " + ctx.rest_token)
+
+
+@operation(resumable=True)
+def decorated(ctx, door, hinge=None, **kwargs):
+    return door
+
+
+@operation
+def strict(ctx, door):
+    return door
+
+
+def variable(context, name):
+    return os.environ.get(name)
+
+
+def can_import(context, name):
+    return importlib.util.find_spec(name) is not None
+
+
+def script(context):
+    return shutil.which("a-script")
+"""
+
+CONTEXT = {"tenant_name": "acme", "execution_id": "x1", "rest_token": "secret-but-no-ctok"}
+LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
+    """Has one plugin, which nobody changes."""
+    folder = tmp_path_factory.mktemp("state")
+    modules = {"my/__init__.py": "", "my/tasks.py": TASKS, "material.py": MATERIAL}
+    make_plugin(folder / "plugins", "my-plugin", modules, cloudify_packages)
+    return folder
+
+
+@pytest.fixture
+def action(state_dir: Path) -> Iterator[FunctionAction]:
+    action = FunctionAction(ListenerSettings(), str(state_dir))
+    yield action
+    action.close()
+
+
+MakeAction = Callable[..., FunctionAction]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Where the plugins of one test go."""
+    return tmp_path / "own" / "plugins"
+
+
+@pytest.fixture
+def make_action(own: Path) -> Iterator[MakeAction]:
+    actions: list[FunctionAction] = []
+
+    def make(**settings: Any) -> FunctionAction:
+        actions.append(FunctionAction(ListenerSettings(**settings), str(own.parent)))
+        return actions[-1]
+
+    yield make
+    for action in actions:
+        action.close()
+
+
+def hook_for(implementation: str, inputs: dict[str, Any] | None = None, **more: Any) -> Hook:
+    return Hook("h1", ("workflow_failed",), implementation, inputs or {}, 1, {}, **more)
+
+
+def run(
+    action: FunctionAction,
+    implementation: str,
+    inputs: dict[str, Any] | None = None,
+    *,
+    tenant: object = "acme",
+    timeout_s: float = LIMIT_S,
+    **more: Any,
+) -> str:
+    """What the action says of a task; of my-plugin's when only a function is named."""
+    if "." not in implementation:
+        implementation = f"my-plugin.my.tasks.{implementation}"
+    hook = hook_for(implementation, inputs, timeout_s=timeout_s, **more)
+    context = {**CONTEXT, "tenant_name": tenant}
+    return action.run(Call(hook, Notification("workflow_failed", {}), context, 0.0))
+
+
+def failure(action: FunctionAction, implementation: str, *args: Any, **options: Any) -> ActionFailed:
+    with pytest.raises(ActionFailed) as failed:
+        run(action, implementation, *args, **options)
+    return failed.value
+
+
+VERSION = "def version(context): return {!r}\n"
+
+
+# Which one runs
+
+
+def test_a_task_gets_the_hook_context_and_the_inputs(action: FunctionAction, tmp_path: Path) -> None:
+    inputs = {"folder": str(tmp_path), "team": "core", "hours": [1, 2.5]}
+    assert run(action, "told", inputs) == "my-plugin 1.0"
+    assert eval((tmp_path / "told").read_text()) == (CONTEXT, {"team": "core", "hours": [1, 2.5]})
+
+
+def test_the_newest_version_runs_by_version_and_not_by_text(make_action: MakeAction, own: Path) -> None:
+    for version in ("1.0", "1.33", "1.9"):
+        make_plugin(own, "doors", {"doors.py": VERSION.format(version)}, version=version)
+    assert run(make_action(), "doors.doors.version") == "doors 1.33 returned '1.33'"
+
+
+def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_action: MakeAction, own: Path) -> None:
+    make_plugin(own, "doors", {"doors.py": VERSION.format("all")}, version="2.0")
+    make_plugin(own, "doors", {"doors.py": VERSION.format("acme")}, tenant="acme")
+    action = make_action()
+    for tenant, told in (("acme", "1.0 returned 'acme'"), ("b", "2.0 returned 'all'")):
+        assert run(action, "doors.doors.version", tenant=tenant) == f"doors {told}"
+    assert run(action, "doors.doors.version", tenant=None) == "doors 2.0 returned 'all'"
+
+
+def test_a_manager_s_plugins_run_beside_those_that_were_uploaded(
+    make_action: MakeAction, own: Path, tmp_path: Path
+) -> None:
+    make_plugin(own, "doors", {"doors.py": VERSION.format("ours")})
+    theirs = tmp_path / "manager"
+    make_plugin(
+        theirs, "doors", {"doors.py": VERSION.format("its")}, version="2", tenant="default_tenant"
+    )
+    make_plugin(theirs, "gates", {"gates.py": VERSION.format("its")}, tenant="acme")
+    action = make_action(plugins=str(theirs))
+    assert run(action, "doors.doors.version") == "doors 2 returned 'its'"
+    assert run(action, "gates.gates.version") == "gates 1.0 returned 'its'"
+
+
+def test_a_plugin_is_one_warm_child_and_a_fresh_one_where_the_hook_says_so(
+    action: FunctionAction,
+) -> None:
+    known = children()
+    pids = [run(action, "pid", fresh=fresh) for fresh in (False, False, True, False)]
+    assert len(set(pids)) == 2
+    assert pids[0] == pids[1] == pids[3]
+    assert len(children() - known) == 1
+
+
+def test_what_is_uploaded_or_removed_while_running_counts_at_the_next_call(
+    make_action: MakeAction, own: Path
+) -> None:
+    action = make_action()
+    known = children()
+    make_plugin(own, "doors", {"doors.py": VERSION.format("first")})
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
+    second = make_plugin(own, "doors", {"doors.py": VERSION.format("second")}, version="2.0")
+    assert run(action, "doors.doors.version") == "doors 2.0 returned 'second'"
+    assert len(children() - known) == 1  # that of 1.0 is gone
+    shutil.rmtree(second)
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
+
+
+def test_a_version_that_is_uploaded_anew_gets_a_new_child(make_action: MakeAction, own: Path) -> None:
+    action = make_action()
+    folder = make_plugin(own, "doors", {"doors.py": VERSION.format("first")})
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
+    shutil.rmtree(folder)
+    make_plugin(own, "doors", {"doors.py": VERSION.format("mended")})
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
+
+
+def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
+    make_action: MakeAction, own: Path
+) -> None:
+    action = make_action()
+    folder = make_plugin(own, "the-doors", {"doors.py": VERSION.format("here")})
+    run(action, "the-doors.doors.version")
+    (folder / MARKER).rename(folder / "gone")
+    assert str(failure(action, "the-doors.doors.version")) == (
+        "there is no managed plugin 'the-doors', nor any other;"
+        " upload it with 'conductor-hooks plugins upload'"
+    )
+    (folder / "gone").rename(folder / MARKER)
+    assert run(action, "the-doors.doors.version") == "the-doors 1.0 returned 'here'"
+
+
+def test_a_plugin_that_is_removed_at_this_very_moment_is_a_failure_that_says_so(
+    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = make_action()
+    folder = make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
+    found = action.plugins(hook_for("doors.doors.version"))
+    shutil.rmtree(folder)
+    monkeypatch.setattr(action._interpreters, "plugin", lambda *_: found[0])
+    assert str(failure(action, "doors.doors.version")) == (
+        f"the interpreter {folder}/bin/python cannot be started: No such file or directory;"
+        " upload doors 1.0 again"
+    )
+
+
+MISSING = {
+    "near": ("my-plugn.my.tasks.pid", "there is no managed plugin 'my-plugn'; upload it with"
+             " 'conductor-hooks plugins upload', or correct the name: did you mean 'my-plugin'?"),
+    "far": ("x-1.my.tasks.pid", "there is no managed plugin 'x-1'; upload it with"
+            " 'conductor-hooks plugins upload', or correct the name: known are: my-plugin"),
+    "no module": ("my-plugin.pid", "my-plugin.pid names the plugin my-plugin 1.0 and no module in it;"
+                  " correct 'implementation' to my-plugin.module.pid"),
+    "no such module": ("my-plugin.my.task.pid", "my-plugin 1.0: No module named my.task for {python}"),
+    "no function": ("my-plugin.my.tasks.pit", "my-plugin 1.0: my.tasks has no function named 'pit'"),
+    "neither": ("myplugin.tasks.pid", "No module named myplugin.tasks for {ours}; if it lies in a"
+                " folder of its own, name the folder in 'listener: python_path'; if myplugin is a"
+                " managed plugin, upload it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("implementation", "reason"), MISSING.values(), ids=MISSING.keys())
+def test_what_is_not_there_is_told_by_a_call_and_by_check(
+    action: FunctionAction, state_dir: Path, implementation: str, reason: str
+) -> None:
+    python = state_dir / "plugins/_global/my-plugin/1.0/bin/python"
+    expected = reason.format(python=python, ours=sys.executable)
+    assert str(failure(action, implementation)) == expected
+    for may_import in (False, True):
+        faults = action.check(hook_for(implementation), may_import=may_import)
+        assert faults == [Fault(None, expected, is_certain=False)]
+
+
+def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction, own: Path) -> None:
+    for tenant in ("b", "c"):
+        make_plugin(own, "the-doors", {"doors.py": VERSION.format(tenant)}, tenant=tenant)
+    action = make_action()
+    assert str(failure(action, "the-doors.doors.version")) == (
+        "the managed plugin 'the-doors' is not there for tenant 'acme', but for b, c;"
+        " upload it with 'conductor-hooks plugins upload'"
+    )
+    assert action.check(hook_for("the-doors.doors.version"), may_import=True) == []
+
+
+# Isolation
+
+
+def test_two_plugins_with_packages_that_exclude_each_other_run_side_by_side(
+    make_action: MakeAction, own: Path
+) -> None:
+    task = "import dependency\ndef version(context): return dependency.VERSION\n"
+    for name, version in (("doors", 1), ("gates", 2)):
+        make_plugin(own, name, {"tasks.py": task, "dependency.py": f"VERSION = {version}\n"})
+    action = make_action()
+    for _ in range(2):
+        assert run(action, "doors.tasks.version") == "doors 1.0 returned 1"
+        assert run(action, "gates.tasks.version") == "gates 1.0 returned 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"), [("cloudify", True), ("listener", False), ("msgspec", False), ("ours", False)]
+)
+def test_a_plugin_sees_its_own_packages_and_cloudify_s_and_never_ours(
+    action: FunctionAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_there: bool
+) -> None:
+    (tmp_path / "ours.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run(action, "can_import", {"name": name}) == f"my-plugin 1.0 returned {is_there}"
+
+
+def test_a_plugin_s_virtualenv_is_active_and_its_scripts_are_found(
+    action: FunctionAction, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTHONHOME", "PYTHONPATH"):
+        monkeypatch.setenv(name, "/nowhere")
+    folder = state_dir / "plugins/_global/my-plugin/1.0"
+    (folder / "bin/a-script").write_text("#!/bin/sh\n")
+    (folder / "bin/a-script").chmod(0o755)
+    assert run(action, "script") == f"my-plugin 1.0 returned '{folder}/bin/a-script'"
+    variables = ("VIRTUAL_ENV", "PYTHONNOUSERSITE", "PYTHONHOME", "PYTHONPATH")
+    told = [run(action, "variable", {"name": name}) for name in variables]
+    assert told == [
+        f"my-plugin 1.0 returned '{folder}'",
+        "my-plugin 1.0 returned '1'",
+        "my-plugin 1.0",
+        "my-plugin 1.0",
+    ]
+
+
+# Failures
+
+
+CLASSES: dict[str, tuple[dict[str, Any], str, float | None]] = {
+    "NonRecoverableError": ({}, "NonRecoverableError", NEVER),
+    "HttpException": (
+        {"url": "http://x", "code": 404, "message": "gone"},
+        "HttpException: 404 (http://x) : gone",
+        NEVER,
+    ),
+    "RecoverableError": ({"message": "shut"}, "RecoverableError: shut", None),
+    "OperationRetry": (
+        {"message": "shut", "retry_after": 2.5},
+        "OperationRetry: shut [retry_after=2.5]",
+        2.5,
+    ),
+    "a long time": (
+        {"name": "RecoverableError", "message": "", "retry_after": 10**9},
+        "RecoverableError:  [retry_after=1000000000]",
+        86400,
+    ),
+    "no time": (
+        {"name": "RecoverableError", "retry_after": "soon"},
+        "RecoverableError:  [retry_after=soon]",
+        None,
+    ),
+    "a time before": (
+        {"name": "RecoverableError", "retry_after": -1},
+        "RecoverableError:  [retry_after=-1]",
+        None,
+    ),
+    "TimeoutException": ({}, "TimeoutException", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text", "after_s"),
+    [(name, *rest) for name, rest in CLASSES.items()],
+    ids=CLASSES,
+)
+def test_an_error_comes_back_by_class_and_message_and_says_when_a_retry_may_help(
+    action: FunctionAction, name: str, options: dict[str, Any], text: str, after_s: float | None
+) -> None:
+    failed = failure(action, "raises", {"name": name, **options})
+    assert str(failed) == f"my-plugin 1.0: {text}"
+    assert failed.retry_after_s == after_s
+    assert "in raises" in failed.details
+
+
+def test_a_subclass_of_an_error_that_is_final_is_final(action: FunctionAction) -> None:
+    failed = failure(action, "raises_for_good")
+    assert (str(failed), failed.retry_after_s) == ("my-plugin 1.0: Final: the door is gone", NEVER)
+
+
+def test_a_task_that_asks_for_a_retry_has_failed_until_then(action: FunctionAction) -> None:
+    failed = failure(action, "raises_later")
+    assert str(failed) == "my-plugin 1.0: OperationRetry: the door is shut [retry_after=7]"
+    assert failed.retry_after_s == 7
+    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
+
+
+@pytest.mark.parametrize(("name", "inputs", "how"), ENDS_THE_CHILD.values(), ids=ENDS_THE_CHILD.keys())
+def test_a_task_that_ends_its_child_is_told_and_the_next_call_gets_a_new_one(
+    action: FunctionAction, name: str, inputs: dict[str, Any], how: str
+) -> None:
+    with pytest.raises(ActionFailed, match=f"bin/python {how} before it answered"):
+        run(action, f"my-plugin.material.{name}", inputs)
+    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
+
+
+def test_a_task_that_never_returns_is_killed_with_its_programs(
+    action: FunctionAction, tmp_path: Path
+) -> None:
+    context = {**CONTEXT, "told": str(tmp_path / "told")}
+    hook = hook_for("my-plugin.material.loops", timeout_s=1.0)
+    run(action, "pid")
+    with pytest.raises(ActionTimedOut, match="no end within 1 s"):
+        action.run(Call(hook, Notification("x", {}), context, 0.0))
+    group = int((tmp_path / "told").read_text())
+    wait_for("the end of the group", lambda: not living(group), 3)
+    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
+
+
+def test_a_result_that_json_cannot_hold_is_told_in_words(action: FunctionAction) -> None:
+    told = run(action, "my-plugin.material.returns_a_lock")
+    assert told.startswith("my-plugin 1.0 returned <unlocked _thread.lock object at 0x")
+    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
+
+
+def test_the_token_is_in_nothing_that_a_task_says(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "listener")
+    failed = failure(action, "tattles")
+    assert caplog.messages == ["hook h1 | INFO with ...", "hook h1 | and ..."]
+    assert str(failed) == "my-plugin 1.0: NonRecoverableError: for ..."
+    assert CONTEXT["rest_token"] not in failed.details
+
+
+# Memory and idleness
+
+
+def test_memory_above_the_bound_is_a_failure_that_names_the_setting(
+    make_action: MakeAction, own: Path, cloudify_packages: Path
+) -> None:
+    make_plugin(own, "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages)
+    action = make_action(child_memory=96)
+    child = run(action, "pid")
+    assert str(failure(action, "fills_memory", {"mib": 200})) == (
+        "my-plugin 1.0: MemoryError: it takes more than the 96 MiB of 'listener: child_memory' in"
+        " hooks.conf; raise that"
+    )
+    assert run(action, "fills_memory", {"mib": 20}) == "my-plugin 1.0 returned 20"
+    assert run(action, "pid") == child
+
+
+def test_memory_is_bounded_for_functions_too_and_not_without_the_setting(
+    make_action: MakeAction, tmp_path: Path
+) -> None:
+    (tmp_path / "greedy.py").write_text("def eat(context): return len(bytearray(200 << 20))\n")
+    bounded, free = (make_action(python_path=(str(tmp_path),), child_memory=mib) for mib in (64, None))
+    assert "64 MiB of 'listener: child_memory'" in str(failure(bounded, "greedy.eat"))
+    assert run(free, "greedy.eat") == f"returned {200 << 20}"
+
+
+def test_a_child_that_was_idle_for_long_ends_and_the_next_call_works(
+    action: FunctionAction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pool.IDLE_S == 300
+    known = children()
+    first = run(action, "pid")
+    action.drain()
+    assert run(action, "pid") == first
+    monkeypatch.setattr(pool, "IDLE_S", 0.0)
+    action.drain()
+    assert not children() - known
+    assert run(action, "pid") != first
+
+
+# Looking before
+
+
+CHECKED: dict[str, tuple[str, dict[str, Any], str | None]] = {
+    "fits": ("decorated", {"door": 1, "what": 2}, None),
+    "misses one": ("decorated", {}, "the inputs do not fit decorated(ctx, door, hinge=None, **kwargs):"
+                   " missing a required argument: 'door'"),
+    "has too many": ("strict", {"door": 1, "lock": 2}, "the inputs do not fit strict(ctx, door): got an"
+                     " unexpected keyword argument 'lock'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "inputs", "reason"), CHECKED.values(), ids=CHECKED.keys())
+def test_check_tells_whether_the_inputs_fit_the_task(
+    action: FunctionAction, name: str, inputs: dict[str, Any], reason: str | None
+) -> None:
+    hook = hook_for(f"my-plugin.my.tasks.{name}", inputs)
+    expected = [Fault(None, f"my-plugin 1.0: {reason}")] if reason else []
+    assert action.check(hook, may_import=True) == expected
+    assert action.check(hook, may_import=False) == []
+
+
+def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: Path) -> None:
+    make_plugin(own, "doors", {"doors.py": "def other(context): pass"})
+    make_plugin(own, "doors", {"gates.py": ""}, version="2.0", tenant="b")
+    make_plugin(own, "doors", {"doors.py": VERSION.format("c")}, version="3.0", tenant="c")
+    action = make_action()
+    hook = hook_for("doors.doors.version")
+    reasons = [fault.reason for fault in action.check(hook, may_import=False)]
+    assert reasons == [
+        "doors 1.0: doors has no function named 'version'",
+        f"doors 2.0 of tenant b: No module named doors for {own}/b/doors/2.0/bin/python",
+    ]
+    assert [(plugin.version, plugin.tenant) for plugin in action.plugins(hook)] == [
+        ("1.0", None), ("2.0", "b"), ("3.0", "c")
+    ]  # fmt: skip
+
+
+def test_a_plugin_that_never_answers_is_asked_once_and_the_others_all_the_same(
+    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make_plugin(own, "doors", {"doors.py": ""}) / "bin/python"
+    make_plugin(own, "gates", {"gates.py": ""})
+    python.unlink()
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 0.5)
+    action = make_action()
+    [fault] = action.check(hook_for("doors.doors.version"), may_import=False)
+    assert fault.reason == f"looking for doors.version: {python} did not answer in 0.5 s"
+    assert action.check(hook_for("doors.doors.version"), may_import=False) == []
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", LIMIT_S)
+    [fault] = action.check(hook_for("gates.gates.version"), may_import=False)
+    assert "no function named 'version'" in fault.reason
+
+
+def test_whether_a_function_is_a_plugin_s_task_is_known_by_two_looks(
+    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
+    action = make_action()
+    looked: list[str] = []
+    listdir = os.listdir
+
+    def look(path: str) -> list[str]:
+        looked.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", look)
+    assert action._interpreters.plugin("my_hooks.paging.page", "acme") is None
+    assert looked == [f"{own}/acme/my_hooks", f"{own}/_global/my_hooks"]
