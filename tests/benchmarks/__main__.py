@@ -10,7 +10,17 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import calls, events, informs, journal, machine, memory, ready, traps
+from tests.benchmarks import (
+    calls,
+    events,
+    informs,
+    journal,
+    machine,
+    memory,
+    plugins,
+    ready,
+    traps,
+)
 from tests.benchmarks.interpreter import clean_interpreter
 
 SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
@@ -19,6 +29,7 @@ SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "traps": traps.run,
     "informs": informs.run,
     "calls": calls.run,
+    "plugins": plugins.run,
     "journal": journal.run,
     "memory": memory.run,
 }
