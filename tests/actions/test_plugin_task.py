@@ -14,6 +14,9 @@ import pytest
 
 from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
+from listener.actions.registry import Actions
+from listener.attempt import attempt
+from listener.entry import Run
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook, ListenerSettings
 from listener.notification import Notification
@@ -67,6 +70,10 @@ class Final(exceptions.NonRecoverableError):
 def fills_memory(context, mib):
     kept = [bytearray(1 << 20) for _ in range(mib)]
     return len(kept)
+
+
+def visibility(context):
+    return ctx._context["plugin"]["visibility"]
 
 
 def tattles(context):
@@ -166,6 +173,16 @@ def failure(action: FunctionAction, implementation: str, *args: Any, **options: 
     return failed.value
 
 
+FILLING = """
+import os
+def pid(context):
+    return os.getpid()
+def fills_memory(context):
+    kept = None
+    while True:
+        kept = {"kept": kept}
+"""
+
 VERSION = "def version(context): return {!r}\n"
 
 
@@ -191,6 +208,14 @@ def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_action: MakeAction, 
     for tenant, told in (("acme", "1.0 returned 'acme'"), ("b", "2.0 returned 'all'")):
         assert run(action, "doors.doors.version", tenant=tenant) == f"doors {told}"
     assert run(action, "doors.doors.version", tenant=None) == "doors 2.0 returned 'all'"
+
+
+@pytest.mark.parametrize(("tenant", "visibility"), [("acme", "tenant"), ("_global", "global")])
+def test_ctx_tells_whether_a_plugin_is_everybody_s(
+    make_action: MakeAction, own: Path, cloudify_packages: Path, tenant: str, visibility: str
+) -> None:
+    make_plugin(own, "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages, tenant=tenant)
+    assert run(make_action(), "visibility") == f"my-plugin 1.0 returned '{visibility}'"
 
 
 def test_a_manager_s_plugins_run_beside_those_that_were_uploaded(
@@ -406,6 +431,21 @@ def test_a_subclass_of_an_error_that_is_final_is_final(action: FunctionAction) -
     assert (str(failed), failed.retry_after_s) == ("my-plugin 1.0: Final: the door is gone", NEVER)
 
 
+@pytest.mark.parametrize(
+    ("name", "state", "due_at"),
+    [("raises_for_good", "failed", 0.0), ("raises_later", "pending", 107.0)],
+)
+def test_the_retries_of_a_hook_follow_what_the_error_says(
+    state_dir: Path, name: str, state: str, due_at: float
+) -> None:
+    hook = hook_for(f"my-plugin.my.tasks.{name}", retries=3)
+    with Actions(ListenerSettings(), str(state_dir)) as actions:
+        call = Call(hook, Notification("workflow_failed", {}), CONTEXT, 0.0)
+        outcome = attempt(actions, call, "entry 1")
+    ended = Run(hook.name, hook.implementation).begun(100.0).ended(outcome, hook.retries, 100.0, 1.0)
+    assert (ended.state, ended.due_at) == (state, due_at)
+
+
 def test_a_task_that_asks_for_a_retry_has_failed_until_then(action: FunctionAction) -> None:
     failed = failure(action, "raises_later")
     assert str(failed) == "my-plugin 1.0: OperationRetry: the door is shut [retry_after=7]"
@@ -465,6 +505,16 @@ def test_memory_above_the_bound_is_a_failure_that_names_the_setting(
         " hooks.conf; raise that"
     )
     assert run(action, "fills_memory", {"mib": 20}) == "my-plugin 1.0 returned 20"
+    assert run(action, "pid") == child
+
+
+def test_a_child_whose_memory_is_full_to_the_last_byte_can_still_tell(
+    make_action: MakeAction, own: Path
+) -> None:
+    make_plugin(own, "my-plugin", {"my/tasks.py": FILLING})
+    action = make_action(child_memory=64)
+    child = run(action, "pid")
+    assert "it takes more than the 64 MiB" in str(failure(action, "fills_memory"))
     assert run(action, "pid") == child
 
 
