@@ -155,9 +155,9 @@ def _place(config: str | None, state_dir: str | None) -> tuple[ListenerSettings,
     return settings, path_of(state_dir, os.environ, lambda: settings.state_dir)
 
 
-def _known(_settings: ListenerSettings, folder: str) -> Plugins:
+def _known(settings: ListenerSettings, folder: str) -> Plugins:
     """All plugins that hooks may name."""
-    return Plugins([Root.own(folder)])
+    return Plugins(roots_of(settings, folder))
 
 
 def _readable(path: str) -> BinaryIO:

@@ -61,7 +61,7 @@ class Worker:
         self._env = env
         self._remedy = remedy
         self._child: _Child | None = None
-        self._asked_at = 0.0
+        self._used_at = 0.0
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
         """The child's answer. `label` names the question in the log, in front of its output.
@@ -69,8 +69,7 @@ class Worker:
         Raises ActionTimedOut when it takes longer than `timeout_s`, ActionFailed when the child
         ends before it answers or cannot be started.
         """
-        self._asked_at = time.monotonic()
-        deadline = self._asked_at + timeout_s
+        deadline = time.monotonic() + timeout_s
         child = self._child = self._living_child()
         failure: ActionFailed | ActionTimedOut
         try:
@@ -84,6 +83,8 @@ class Worker:
             failure = ActionFailed(f"the child interpreter {self.python} {how} before it answered")
         except ValueError:
             failure = ActionFailed(f"the child interpreter {self.python} answered with nonsense")
+        finally:
+            self._used_at = time.monotonic()
         self._child = None
         child.kill(label)
         raise failure
@@ -112,7 +113,7 @@ class Worker:
     def rest(self) -> None:
         """Drain, and let go of a child that has been idle for IDLE_S."""
         self.drain()
-        if time.monotonic() - self._asked_at > IDLE_S:
+        if time.monotonic() - self._used_at > IDLE_S:
             self.close()
 
     def close(self, label: str = _AFTER) -> None:

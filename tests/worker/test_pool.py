@@ -16,6 +16,7 @@ import pytest
 
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.worker import pool
 from listener.worker.output import MAX_OUTPUT, Output
 from listener.worker.pool import Worker
 from tests.support import wait_for
@@ -52,6 +53,10 @@ def floods(context):
 def exits_at_once(context):
     print("so long", end="")
     os._exit(4)
+
+
+def takes(context):
+    time.sleep(context["seconds"])
 
 
 def sleeps(context):
@@ -213,6 +218,19 @@ def test_a_flood_of_output_does_not_hold_up_the_clock(
     assert time.monotonic() - began < SHORT_S + 3
     assert sum(map(len, caplog.messages)) < MAX_OUTPUT + 1000
     assert "was dropped" in caplog.messages[-1]
+
+
+def test_a_child_is_idle_from_the_end_of_its_call(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = child_of(worker)
+    monkeypatch.setattr(pool, "IDLE_S", SHORT_S)
+    ask(worker, "takes", {"seconds": 2 * SHORT_S})
+    worker.rest()
+    assert state(child) not in ("", "Z")
+    monkeypatch.setattr(pool, "IDLE_S", 0.0)
+    worker.rest()
+    assert state(child) == ""
 
 
 def test_output_is_taken_in_by_bounded_amounts(tmp_path: Path) -> None:
