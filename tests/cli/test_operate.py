@@ -39,7 +39,9 @@ STRANGER = """
 import importlib, os, pkgutil
 import click, rich.console, rich.table, rich.text
 import listener
-not_needed = ("listener.supervisord", "listener.snmp.receiver", "listener.cli.demo")
+not_needed = (
+    "listener.supervisord", "listener.snmp.receiver", "listener.cli.demo", "listener.worker.ctx"
+)
 for room in pkgutil.walk_packages(listener.__path__, "listener."):
     if not room.name.startswith(not_needed):
         importlib.import_module(room.name)
