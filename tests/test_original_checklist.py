@@ -18,7 +18,7 @@ from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import NoJournal
 from listener.notification import Notification
-from tests.managed_plugins import make_plugin
+from tests.plugins.by_hand import make_plugin
 
 TASKS = """
 def hook_task(context, **kwargs):

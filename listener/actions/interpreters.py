@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from listener.errors import ActionFailed
 from listener.hooks import ListenerSettings, RestService
 from listener.located import nearest
-from listener.plugins import MARKER, Plugin, Plugins, Root
+from listener.plugins import MARKER, Plugin, Plugins
 
 if TYPE_CHECKING:
     from listener.worker.pool import Worker
@@ -28,10 +28,7 @@ class Interpreters:
     def __init__(self, settings: ListenerSettings, state_dir: str | None = None) -> None:
         self._settings = settings
         self._for_manager = _for_manager(settings.manager) if settings.manager else {}
-        roots = [Root.own(state_dir)] if state_dir else []
-        if settings.plugins:
-            roots.append(Root.of_manager(settings.plugins))
-        self._plugins = Plugins(roots)
+        self._plugins = Plugins.below(state_dir, settings.plugins)
         self._warm: dict[str, tuple[object, Worker]] = {}
 
     def plugin(self, implementation: str, tenant: object) -> Plugin | None:

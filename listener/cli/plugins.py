@@ -69,9 +69,9 @@ def upload(
     What a wheel, an sdist or a source folder needs is got in the same way. Another version of a plugin
     is kept beside those that are there, and the newest runs.
     """
-    from listener.plugin_source import Given
-    from listener.plugin_upload import upload, working
-    from listener.plugin_yaml import PluginYaml
+    from listener.plugins.plugin_yaml import PluginYaml
+    from listener.plugins.source import Given
+    from listener.plugins.upload import upload, working
 
     settings, folder = _place(config, state_dir)
     path = os.path.abspath(path)
@@ -90,7 +90,7 @@ def upload(
         given = Given(path, file, named_yaml)
         with working(folder, _tell) as workshop:
             made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, _tell)
-    _print([made], _known(settings, folder), output)
+    _print([made], Plugins.below(folder, settings.plugins), output)
 
 
 @plugins.command("list", short_help="Which plugins there are, and whether they work.")
@@ -102,7 +102,7 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
     if os.path.isdir(folder):
         become_owner(folder)
         _refuse_unreadable(folder)
-    known = _known(settings, folder)
+    known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
 
 
@@ -121,7 +121,7 @@ def remove(
     state_dir: str | None,
 ) -> None:
     """Remove one version of a plugin, or all. Exits with 1 when there is none."""
-    from listener.plugin_upload import remove, working
+    from listener.plugins.upload import remove, working
 
     _, folder = _place(config, state_dir)
     if not os.path.isdir(folder):
@@ -153,11 +153,6 @@ def _place(config: str | None, state_dir: str | None) -> tuple[ListenerSettings,
     table = load(config_path(config, os.environ), os.environ).table
     settings = table.listener if table else ListenerSettings()
     return settings, path_of(state_dir, os.environ, lambda: settings.state_dir)
-
-
-def _known(settings: ListenerSettings, folder: str) -> Plugins:
-    """All plugins that hooks may name."""
-    return Plugins(roots_of(settings, folder))
 
 
 def _readable(path: str) -> BinaryIO:
@@ -213,7 +208,7 @@ def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
 
 def _described(plugin: Plugin, known: Plugins) -> dict[str, Any]:
     """A plugin as every verb prints it."""
-    from listener.plugin_health import look, size_bytes
+    from listener.plugins.health import look, size_bytes
 
     health = look(plugin)
     return {

@@ -22,7 +22,7 @@ from listener.dispatch import Dispatcher
 from listener.hooks_watch import HooksFile
 from listener.journal import NoJournal
 from listener.notification import Notification
-from tests.managed_plugins import make_plugin
+from tests.plugins.by_hand import make_plugin
 from tests.support import require_program, wait_for
 
 RUN_TASK = """

@@ -24,7 +24,7 @@ from listener.outcome import NEVER
 from listener.plugins import MARKER
 from listener.worker import pool
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
-from tests.managed_plugins import make_plugin
+from tests.plugins.by_hand import make_plugin
 from tests.support import wait_for
 from tests.worker.test_end_of_listener import children, living
 

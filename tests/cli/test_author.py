@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from listener.emitter import frame
-from tests.managed_plugins import make_plugin
+from tests.plugins.by_hand import make_plugin
 
 FUNCTIONS = """
 import pathlib

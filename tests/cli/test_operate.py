@@ -739,7 +739,7 @@ def damage_all(file: Path) -> None:
 
 def damage_a_part(file: Path) -> None:
     with open(file, "r+b") as opened:
-        opened.seek(4096)
+        opened.seek(2048)
         opened.write(b"\xff" * 16_384)
 
 

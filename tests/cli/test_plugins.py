@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from listener.cli import command
-from listener.plugin_source import COMMON
 from listener.plugins import MARKER
-from tests.plugins_made import Made, installed
+from listener.plugins.source import COMMON
+from tests.plugins.uploads import Made, installed
 from tests.support import do_without, uncounted_env
 from tests.test_state_dir import NOBODY, needs_root
 

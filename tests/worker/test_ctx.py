@@ -18,7 +18,7 @@ from listener.errors import ActionFailed
 from listener.hooks import Hook, ListenerSettings, RestService
 from listener.notification import Notification
 from listener.outcome import NEVER
-from tests.managed_plugins import dispatched, make_plugin
+from tests.plugins.by_hand import dispatched, make_plugin
 from tests.worker.test_child import interpreters
 
 TASKS = '''

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from listener.errors import HooksError
-from listener.plugin_python import Installer, environment, told
+from listener.plugins.installer import Installer, environment, told
 from listener.programs import ProgramFailed
-from tests.plugins_made import Made
+from tests.plugins.uploads import Made
 
 
 @pytest.fixture

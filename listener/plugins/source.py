@@ -1,7 +1,7 @@
 """What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the plugin in it.
 
 Owns how an archive is unpacked and what makes it no plugin for this machine. It installs nothing, and
-trusts no name in an archive. plugin_upload.py has it read what it makes a plugin of.
+trusts no name in an archive. upload.py has it read what it makes a plugin of.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from listener.errors import HooksError
-from listener.plugin_yaml import PluginYaml
+from listener.plugins.plugin_yaml import PluginYaml
 from listener.programs import ProgramFailed
 
 COMMON = "cloudify-common"

@@ -56,6 +56,12 @@ class Plugins:
     def __init__(self, roots: Iterable[Root]) -> None:
         self.roots = tuple(roots)
 
+    @classmethod
+    def below(cls, state_dir: str | None, manager_root: str | None) -> Plugins:
+        """All that hooks may name: the uploaded ones, and a manager's own; either may be missing."""
+        own = [Root.own(state_dir)] if state_dir else []
+        return cls([*own, *([Root.of_manager(manager_root)] if manager_root else [])])
+
     def newest(self, name: str, tenant: object) -> Plugin | None:
         """The plugin that serves a tenant: its own newest version, else the newest of every tenant's.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from listener.errors import HooksError
-from listener.plugin_yaml import PluginYaml
+from listener.plugins.plugin_yaml import PluginYaml
 
 RIGHT = "executor: central_deployment_agent"
 

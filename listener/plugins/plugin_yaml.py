@@ -1,7 +1,7 @@
 """plugin.yaml, as far as it tells whether a plugin's tasks can be hooks.
 
 Owns what is read of it: the block `plugins`, in any version of Cloudify's language, with every value
-as the text that stands there. It knows none of the rest. plugin_source.py has it found, the upload
+as the text that stands there. It knows none of the rest. source.py has it found, upload.py
 has it checked.
 """
 

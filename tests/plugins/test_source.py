@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from listener.errors import HooksError
-from listener.plugin_source import Given, Package, misfit, read
-from listener.plugin_yaml import PluginYaml
+from listener.plugins.plugin_yaml import PluginYaml
+from listener.plugins.source import Given, Package, misfit, read
 from listener.programs import ProgramFailed
-from tests.plugins_made import Made
+from tests.plugins.uploads import Made
 
 METADATA = {
     "package_name": "tried",

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from listener.plugin_source import COMMON, Given
-from listener.plugin_upload import upload, working
-from listener.plugin_yaml import EXECUTOR, PluginYaml
 from listener.plugins import MARKER, Plugin
+from listener.plugins.plugin_yaml import EXECUTOR, PluginYaml
+from listener.plugins.source import COMMON, Given
+from listener.plugins.upload import upload, working
 from tests.support import uncounted_env
 
 TASKS = """

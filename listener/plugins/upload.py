@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from listener.errors import HooksError
-from listener.plugin_python import Installer
-from listener.plugin_source import COMMON, Given, Package, misfit, read
 from listener.plugins import GLOBAL, MARKER, Plugin, Root
+from listener.plugins.installer import Installer
+from listener.plugins.source import COMMON, Given, Package, misfit, read
 from listener.programs import ProgramFailed
 from listener.state_dir import open_file
 

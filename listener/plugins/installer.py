@@ -1,8 +1,8 @@
 """Virtualenvs of plugins, and what pip does in them.
 
 Owns the command lines and the environment of pip and of the interpreter that makes virtualenvs. It
-never decides what is installed where, and gives no virtualenv a pip of its own. plugin_upload.py has it
-make and install, plugin_source.py has it build.
+never decides what is installed where, and gives no virtualenv a pip of its own. upload.py has it make
+and install, source.py has it build.
 """
 
 from __future__ import annotations

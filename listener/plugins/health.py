@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from listener.plugin_python import environment, told
-from listener.plugin_source import COMMON
 from listener.plugins import Plugin
+from listener.plugins.installer import environment, told
+from listener.plugins.source import COMMON
 from listener.programs import ProgramFailed, run
 
 _LOOK_S = 30.0

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from listener.errors import HooksError
-from listener.plugin_health import Health, look
-from listener.plugin_source import COMMON
-from listener.plugin_upload import remove, working
 from listener.plugins import MARKER, Plugin, Plugins, Root
-from tests.plugins_made import Made, installed, left_in, run_in
+from listener.plugins.health import Health, look
+from listener.plugins.source import COMMON
+from listener.plugins.upload import remove, working
+from tests.plugins.uploads import Made, installed, left_in, run_in
 from tests.support import wait_for
 
 TAG = sys.implementation.cache_tag

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from listener.plugin_health import Health, look, size_bytes
-from listener.plugin_python import Installer
 from listener.plugins import Plugin
+from listener.plugins.health import Health, look, size_bytes
+from listener.plugins.installer import Installer
 
 
 @pytest.fixture
