@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import click
@@ -25,6 +25,32 @@ _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "hea
 
 def _tell(line: str) -> None:
     click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A way to tell each step; at a terminal the last one shows how long it has been going on."""
+    if not sys.stderr.isatty():
+        yield _tell
+        return
+    from rich.console import Console  # slow to import
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    text = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
+    console = Console(stderr=True)
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), text, console=console) as progress:
+
+        def end_last() -> None:
+            for task in progress.tasks[-1:]:
+                progress.update(task.id, total=1, completed=1)
+
+        def tell(line: str) -> None:
+            end_last()
+            progress.add_task(line, total=None)
+
+        yield tell
+        end_last()
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -88,8 +114,8 @@ def upload(
             wheels = os.path.abspath(wheels)
             _refuse_unreadable(wheels)
         given = Given(path, file, named_yaml)
-        with working(folder, _tell) as workshop:
-            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, _tell)
+        with _progress() as tell, working(folder, tell) as workshop:
+            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, tell)
     _print([made], Plugins.below(folder, settings.plugins), output)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -294,3 +297,22 @@ def test_who_may_not_look_into_the_state_directory_is_told_so(nobodys: Path) -> 
     result = run_at(nobodys, "list", as_nobody=True)
     assert result.returncode == 2
     assert f"{nobodys}/state cannot be read: Permission denied" in result.stderr
+
+
+def test_at_a_terminal_each_step_of_an_upload_shows_how_long_it_takes(made: Made, state: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/none"]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        [*command, made.wagon("tried")], env=env, stdout=subprocess.DEVNULL, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    plain = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)
+    assert re.search(rb"0:00:\d\d cloudify-common 7\S+ is provided by ", plain), plain
+    assert re.search(rb"0:00:\d\d installing tried 1\.0 for Python ", plain), plain
