@@ -33,8 +33,8 @@ setup(
         "cryptography>=42,<51",
         # Decodes a notification in a quarter of the standard library's time.
         "msgspec>=0.18.6,<1",
-        # Orders the versions of a managed plugin as pip does.
-        "packaging>=23,<27",
+        # Orders the versions of a managed plugin as pip does; 26 takes versions that are none.
+        "packaging>=26,<27",
         # The command line's verbs, options and help.
         "click>=8.1,<9",
         # Tables a person can read in any width of terminal.

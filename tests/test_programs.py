@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,6 +95,22 @@ def test_when_we_are_interrupted_it_is_killed_too(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
     wait_for("its child's end", lambda: is_gone(child_of(note)))
+
+
+def test_when_we_are_interrupted_just_after_its_end_that_is_what_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait = subprocess.Popen.wait
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        status = wait(process)
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return status
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(python("pass"), env={}, limit_s=60)
 
 
 def test_held_descriptors_are_open_in_it_and_no_others() -> None:

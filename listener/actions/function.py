@@ -55,8 +55,9 @@ class FunctionAction:
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """Only inputs that do not fit are certain: the listener may find what is not found here."""
-        plugins: Sequence[Plugin | None] = self.plugins(hook)
+        plugins: Sequence[Plugin | None]
         try:
+            plugins = self._interpreters.plugins(hook.implementation)
             plugins = plugins or [self._interpreters.plugin(hook.implementation, None)]
         except ActionFailed as error:
             return [Fault(None, str(error), is_certain=False)]
@@ -84,8 +85,14 @@ class FunctionAction:
         return Fault(None, _reason(answer, hook, plugin), is_certain=answer.get("cause") == "inputs")
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
-        """The plugins that have the hook's task, one for each tenant that has its own."""
-        return self._interpreters.plugins(hook.implementation)
+        """The plugins that have the hook's task, one for each tenant that has its own.
+
+        None when that cannot be told, of which `check` tells the reason.
+        """
+        try:
+            return self._interpreters.plugins(hook.implementation)
+        except ActionFailed:
+            return ()
 
     def drain(self) -> None:
         """Log what programs left behind have printed since, and end children that were long idle."""

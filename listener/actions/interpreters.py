@@ -76,7 +76,7 @@ class Interpreters:
         return worker
 
     def new(self, plugin: Plugin | None) -> Worker:
-        """A child that the caller closes."""
+        """A child that the caller closes. Raises ActionFailed for a plugin that we must not run."""
         from listener.worker.pool import Worker  # a listener that only sends traps never needs it
 
         memory_mib = self._settings.child_memory
@@ -84,6 +84,7 @@ class Interpreters:
         if plugin is None:
             python = self._settings.python or sys.executable
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
+        plugin.refuse_to_root()
         return Worker(
             plugin.python,
             env=_inside(plugin, env),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
@@ -109,11 +110,14 @@ def upload(
         if not os.path.isdir(folder):
             make(folder)
             _tell(f"made the state directory {folder}, for the user who must also run the listener")
-        become_owner(folder)
+        _go_on_as_owner(folder)
+        if file is None:
+            _refuse_unreadable(path)
         if wheels is not None:
             wheels = os.path.abspath(wheels)
             _refuse_unreadable(wheels)
         given = Given(path, file, named_yaml)
+        _end_by_interrupt()
         with _progress() as tell, working(folder, tell) as workshop:
             made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, tell)
     _print([made], Plugins.below(folder, settings.plugins), output)
@@ -126,7 +130,7 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
     """The plugins, those that run marked: each tenant's newest version, else the newest for all."""
     settings, folder = _place(config, state_dir)
     if os.path.isdir(folder):
-        become_owner(folder)
+        _go_on_as_owner(folder)
         _refuse_unreadable(folder)
     known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
@@ -152,8 +156,9 @@ def remove(
     _, folder = _place(config, state_dir)
     if not os.path.isdir(folder):
         raise HooksError(f"there is no state directory {folder}; name the right one with --state-dir")
-    become_owner(folder)
+    _go_on_as_owner(folder)
     _refuse_unreadable(folder)
+    _end_by_interrupt()
     with working(folder, _tell):
         there = Plugins([Root.own(folder)]).all()
         doomed = [
@@ -179,6 +184,23 @@ def _place(config: str | None, state_dir: str | None) -> tuple[ListenerSettings,
     table = load(config_path(config, os.environ), os.environ).table
     settings = table.listener if table else ListenerSettings()
     return settings, path_of(state_dir, os.environ, lambda: settings.state_dir)
+
+
+def _go_on_as_owner(folder: str) -> None:
+    """Become who the state directory belongs to, if that user can run us."""
+    become_owner(folder)
+    for place in (sys.executable, os.__file__, __file__):
+        if not os.access(place, os.R_OK):
+            raise HooksError(
+                f"{place} cannot be read by the owner of the state directory, as whom this goes on:"
+                " install conductor-hooks, and its Python, where that user can read them"
+            )
+
+
+def _end_by_interrupt() -> None:
+    """Let SIGTERM and a closed terminal end the programs that were started, too, as Ctrl-C does."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)
 
 
 def _readable(path: str) -> BinaryIO:

@@ -7,8 +7,12 @@ a plugin once its plugin.id is written. It makes and removes none, and runs none
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+from listener.errors import ActionFailed
+
+_T = TypeVar("_T")
 
 MARKER = "plugin.id"
 """The file that makes a virtualenv a plugin; written last, removed first."""
@@ -49,6 +53,18 @@ class Plugin(NamedTuple):
         """The interpreter of its virtualenv."""
         return os.path.join(self.folder, "bin", "python")
 
+    def refuse_to_root(self) -> None:
+        """Raise ActionFailed when we are root and it is another user's, who can change it."""
+        try:
+            owner = os.stat(self.folder).st_uid
+        except OSError:
+            return  # its interpreter cannot be started either, which is told then
+        if os.geteuid() == 0 != owner:
+            raise ActionFailed(
+                f"{self.folder} belongs to user {owner}, and root runs nothing that others can change:"
+                " do this as that user, and let the listener's section have user="
+            )
+
 
 class Plugins:
     """The plugins below some roots, as they are on disk at each call."""
@@ -65,7 +81,8 @@ class Plugins:
     def newest(self, name: str, tenant: object) -> Plugin | None:
         """The plugin that serves a tenant: its own newest version, else the newest of every tenant's.
 
-        `name` and `tenant` may be whatever a hook or a notification says.
+        `name` and `tenant` may be whatever a hook or a notification says. Raises ActionFailed when
+        that cannot be told, as `all` does.
         """
         for groups in (
             [(root, tenant) for root in self.roots if tenant != root.shared],
@@ -96,15 +113,25 @@ def _versions(root: Root, tenant: object, name: str) -> list[Plugin]:
     return [
         Plugin(name, version, of_tenant, os.path.join(above, version))
         for version in _names(above)
-        if os.path.exists(os.path.join(above, version, MARKER))
+        if _looked_at(os.stat, os.path.join(above, version, MARKER))
     ]
 
 
 def _names(folder: str) -> list[str]:
+    return sorted(_looked_at(os.listdir, folder) or ())
+
+
+def _looked_at(look: Callable[[str], _T], path: str) -> _T | None:
+    """What is at a path, None where nothing is. Raises ActionFailed when that cannot be told."""
     try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+        return look(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ActionFailed(
+            f"looking for plugins, {path} cannot be read: {error.strerror};"
+            " let the listener's user read it"
+        ) from error
 
 
 def is_one_folder(name: str) -> bool:

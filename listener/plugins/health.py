@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from listener.errors import ActionFailed
 from listener.plugins import Plugin
 from listener.plugins.installer import environment, told
 from listener.plugins.source import COMMON
@@ -29,7 +30,8 @@ except Exception as caught:
     error = "%s: %s" % (type(caught).__name__, caught)
 try:
     from importlib.metadata import distributions
-    found = [(d.metadata["Name"], d.version, d.requires or []) for d in distributions()]
+    named = [each for each in distributions() if each.metadata["Name"]]
+    found = [(each.metadata["Name"], each.version, each.requires or []) for each in named]
 except ImportError:
     found = []
 print("\\n" + json.dumps(["%d.%d.%d" % sys.version_info[:3], error, found]))
@@ -46,11 +48,14 @@ class Health(NamedTuple):
 def look(plugin: Plugin) -> Health:
     """Start the plugin's interpreter and ask it; that takes about a tenth of a second."""
     try:
+        plugin.refuse_to_root()
         answer = run([plugin.python, "-I", "-B", "-c", _QUESTION], env=environment(), limit_s=_LOOK_S)
         version, error, found = json.loads(answer.strip().rpartition("\n")[2])
     except ProgramFailed as failure:
         said = told(failure.output)
         return Health((f"its interpreter does not work: {failure}{': ' if said else ''}{said}",))
+    except ActionFailed as refusal:
+        return Health((str(refusal),))
     except ValueError:
         return Health(("its interpreter answers with nonsense: look at the .pth files in it",))
     problems = [f"cloudify cannot be imported: {error}"] if error else []

@@ -7,7 +7,6 @@ and install, source.py has it build.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from listener.errors import HooksError
 from listener.programs import ProgramFailed, run
 
+_PIP = ("-I", "-m", "pip")
 _OLDEST_PIP = "22.3"  # the first that installs for another interpreter: `pip --python`
 _START_S = 60.0
 _INSTALL_S = 1200.0
@@ -88,7 +88,7 @@ class Installer:
         links = only_from or self._wheels
         where = ["--no-index", "--find-links", links] if links else []
         where += ["--pre"] if only_from else []  # what lies in a wagon is meant, whatever its version
-        own_pip = [sys.executable, "-I", "-m", "pip", "--python", _python_in(virtualenv)]
+        own_pip = [sys.executable, *_PIP, "--python", os.path.join(virtualenv, "bin", "python")]
         command = [*own_pip, "-q", "--no-input", arguments[0], *where, *arguments[1:]]
         env = environment(is_offline=links is not None, temporary=self._scratch)
         try:
@@ -123,16 +123,13 @@ def told(output: str) -> str:
     return " ".join("; ".join(telling or lines[-1:]).split())[:_SHOWN]
 
 
-def _python_in(virtualenv: str) -> str:
-    return os.path.join(virtualenv, "bin", "python")
-
-
 def _refuse_old_pip() -> None:
     from packaging.version import Version  # slow to import
 
-    try:
-        version = importlib.metadata.version("pip")
-    except importlib.metadata.PackageNotFoundError:
+    try:  # the one that will be run, which is not one of the user's own packages
+        answer = run([sys.executable, *_PIP, "--version"], env=environment(), limit_s=_START_S)
+        version = answer.split()[1]
+    except (ProgramFailed, IndexError):
         version = "0"
     if Version(version) < Version(_OLDEST_PIP):
         found = f"pip {version}" if version != "0" else "no pip"

@@ -26,6 +26,7 @@ from listener.programs import ProgramFailed
 COMMON = "cloudify-common"
 """The distribution that holds the package `cloudify`."""
 
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
 _DAMAGE = (EOFError, RuntimeError, ValueError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError,
@@ -69,7 +70,7 @@ def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Packa
     file = given.file
     if file is None:
         source = os.path.join(scratch, "source")
-        shutil.copytree(given.path, source, symlinks=True)  # building leaves files behind
+        _copy(given, source)  # building leaves files behind
         return _of_source(given, source, scratch, build)
     if given.path.endswith(".whl"):
         wheel = os.path.join(scratch, os.path.basename(given.path))
@@ -106,6 +107,18 @@ def misfit(package: Package, python_version: str, machine: str) -> str | None:
     return None
 
 
+def _copy(given: Given, target: str) -> None:
+    if os.path.realpath(target).startswith(os.path.join(os.path.realpath(given.path), "")):
+        raise HooksError(f"{given.path} holds the state directory; name a folder that does not")
+    try:
+        shutil.copytree(given.path, target, symlinks=True)
+    except OSError as error:
+        why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        raise HooksError(
+            f"{given.path} cannot be copied: {why}; mend that, or upload an sdist"
+        ) from error
+
+
 def _of_wagon(given: Given, top: str) -> Package:
     wheels = os.path.join(top, "wheels")
     try:
@@ -114,11 +127,12 @@ def _of_wagon(given: Given, top: str) -> Package:
         name, version = _text(metadata, "package_name"), _text(metadata, "package_version")
         platform = _text(metadata, "supported_platform")
         there = os.listdir(wheels) if os.path.isdir(wheels) else []
-        missing = set(metadata["wheels"]) - set(there)
-    except (KeyError, TypeError, *_DAMAGE) as error:
+        missing = sorted(set(map(str, metadata["wheels"])) - set(there))
+        python_versions = ", ".join(map(str, metadata.get("supported_python_versions") or ()))
+    except (KeyError, TypeError, AttributeError, *_DAMAGE) as error:
         raise HooksError(_damaged(given, _first(error))) from error
     if missing:
-        raise HooksError(_damaged(given, f"the wheel {min(missing)} is missing"))
+        raise HooksError(_damaged(given, f"the wheel {missing[0]} is missing"))
     return Package(
         _checked(given, name),
         _checked(given, version),
@@ -128,7 +142,7 @@ def _of_wagon(given: Given, top: str) -> Package:
         any(wheel.lower().replace("-", "_").startswith("cloudify_common_") for wheel in there),
         platform,
         str(metadata.get("python_requires") or ""),
-        ", ".join(map(str, metadata.get("supported_python_versions") or ())),
+        python_versions,
     )
 
 
@@ -153,7 +167,10 @@ def _of_source(given: Given, source: str, scratch: str, build: Callable[[str, st
 def _of_wheel(given: Given, wheel: str, plugin_yaml: PluginYaml | None) -> Package:
     try:
         with zipfile.ZipFile(wheel) as archive:
-            [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+            names = list(filter(_METADATA.fullmatch, archive.namelist()))
+            if len(names) != 1:
+                raise ValueError(f"of .dist-info/METADATA it has {len(names)}, and not one")
+            [name] = names
             metadata = email.parser.BytesParser().parsebytes(archive.read(name), headersonly=True)
     except _DAMAGE as error:
         raise HooksError(_damaged(given, _first(error))) from error
@@ -174,6 +191,8 @@ def _unpacked(given: Given, archive: BinaryIO, folder: str) -> str:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "xb") as file:
                 shutil.copyfileobj(content, file)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise HooksError(_damaged(given, f"two of its files are at {error.filename}")) from error
     except _DAMAGE as error:
         raise HooksError(_damaged(given, _first(error))) from error
     tops = os.listdir(folder)

@@ -54,7 +54,7 @@ def working(state_dir: str, tell: Tell) -> Iterator[Workshop]:
             try:
                 yield workshop
             finally:
-                shutil.rmtree(workshop.scratch)
+                _remove_scratch(workshop.scratch)
     except OSError as error:
         raise HooksError(
             f"the plugins in {root} could not be changed: {error}; mend that, and do it again"
@@ -70,7 +70,10 @@ def _locked(path: str, tell: Tell) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(fd, 32).decode("ascii", "replace").strip()
-            tell(f"waiting for process {holder} or the programs it left, which change plugins here")
+            tell(
+                f"waiting for process {holder} or the programs it left, which change plugins here; who"
+                f" has {path} open (fuser) can be ended"
+            )
             fcntl.flock(fd, fcntl.LOCK_EX)
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
@@ -184,12 +187,21 @@ def _visible_at_last(folder: str, mark: str) -> Iterator[None]:
 
 def _clear(workshop: Workshop) -> None:
     """Remove what an interrupted upload or removal has left."""
-    shutil.rmtree(workshop.scratch, ignore_errors=True)
+    _remove_scratch(workshop.scratch)
     plugins = os.path.join(glob.escape(Root.own(workshop.state_dir).path), "*", "*", "*")
     common = os.path.join(glob.escape(workshop.state_dir), COMMON, "*")
     for folder in (*glob.glob(plugins), *glob.glob(common)):
         if os.path.isdir(folder) and not os.path.exists(os.path.join(folder, MARKER)):
             _remove_tree(folder)
+
+
+def _remove_scratch(folder: str) -> None:
+    """Remove all in it, also copies of folders that nobody may write to."""
+    for above, names, _ in os.walk(folder):
+        for inner in (os.path.join(above, name) for name in names):
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_tree(folder: str) -> None:

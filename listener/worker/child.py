@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Dict, Optional
 
+_MOST = {"text": 209, "error": 500}  # characters of an answer
 _GRACE_S = 0.5  # for exit handlers, when the listener has let go of the child
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
@@ -75,7 +76,7 @@ def serve(request_fd: int, answer_fd: int) -> None:
                 return
             (size,) = struct.unpack(">I", header)
             request = pickle.loads(requests.read(size))
-            answer = without_token(handle(request), request)
+            answer = presentable(handle(request), request)
             streams.renew()
             if os.getpid() != own_pid:
                 os._exit(0)  # a fork that a function made and did not end
@@ -133,15 +134,18 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
         return dict(consequence(error), error=describe(error), details=details)
 
 
-def without_token(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
-    """The answer, with the context's rest_token left out of its texts: they are logged."""
+def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
+    """The answer as it is logged: without the context's rest_token, and only then cut to its length."""
     token = request.get("context", {}).get("rest_token")
-    if not isinstance(token, str) or not token:
-        return answer
-    return {
-        name: value.replace(token, "...") if isinstance(value, str) else value
-        for name, value in answer.items()
-    }
+    if isinstance(token, str) and token:
+        answer = {
+            name: value.replace(token, "...") if isinstance(value, str) else value
+            for name, value in answer.items()
+        }
+    for name, most in _MOST.items():
+        if name in answer:
+            answer[name] = shorten(answer[name], most)
+    return answer
 
 
 def call(request: "Dict[str, Any]") -> str:
@@ -163,7 +167,7 @@ def call(request: "Dict[str, Any]") -> str:
         text = repr(result)
     except Exception as error:
         text = "a %s, whose repr raised %s" % (type(result).__name__, describe(error))
-    return "returned " + shorten(text)
+    return "returned " + text
 
 
 _found = {}  # type: Dict[str, Callable[..., Any]]
@@ -254,7 +258,7 @@ def describe(error: BaseException) -> str:
         text = "(its text cannot be had)"
     if isinstance(error, MemoryError) and "memory" in _rooms:
         text = _rooms["memory"].exceeded()
-    return shorten("%s: %s" % (type(error).__name__, text) if text else type(error).__name__, 500)
+    return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
 
 
 def below_us(error: BaseException) -> "Optional[TracebackType]":
@@ -270,7 +274,7 @@ def is_ours(file: str) -> bool:
     return ours or file.startswith("<frozen importlib")
 
 
-def shorten(text: str, most: int = 200) -> str:
+def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

@@ -21,11 +21,12 @@ from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook, ListenerSettings
 from listener.notification import Notification
 from listener.outcome import NEVER
-from listener.plugins import MARKER
+from listener.plugins import GLOBAL, MARKER
 from listener.worker import pool
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
 from tests.plugins.by_hand import make_plugin
 from tests.support import wait_for
+from tests.test_state_dir import NOBODY, needs_root
 from tests.worker.test_end_of_listener import children, living
 
 TASKS = """
@@ -292,6 +293,33 @@ def test_a_plugin_that_is_removed_at_this_very_moment_is_a_failure_that_says_so(
         f"the interpreter {folder}/bin/python cannot be started: No such file or directory;"
         " upload doors 1.0 again"
     )
+
+
+def test_plugins_that_cannot_be_read_are_a_failure_and_no_reason_to_import_something_else(
+    make_action: MakeAction, own: Path
+) -> None:
+    action = make_action()
+    (own / GLOBAL).mkdir(parents=True)
+    (own / GLOBAL / "os").symlink_to("os")  # a circle: even root cannot read it
+    hook = hook_for("os.path.basename")
+    expected = f"looking for plugins, {own}/{GLOBAL}/os cannot be read: "
+    assert str(failure(action, hook.implementation)).startswith(expected)
+    [fault] = action.check(hook, may_import=True)
+    assert fault.reason.startswith(expected)
+    assert action.plugins(hook) == ()
+
+
+def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(
+    make_action: MakeAction, own: Path
+) -> None:
+    needs_root()
+    folder = make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
+    os.chown(folder, NOBODY, NOBODY)
+    action = make_action()
+    expected = f"{folder} belongs to user {NOBODY}, and root runs nothing that others can change"
+    assert str(failure(action, "doors.doors.version")).startswith(expected)
+    [fault] = action.check(hook_for("doors.doors.version"), may_import=True)
+    assert fault.reason.startswith(expected)
 
 
 MISSING = {

@@ -8,22 +8,24 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+import listener
 from listener.cli import command
 from listener.plugins import MARKER
 from listener.plugins.source import COMMON
+from tests.faults.processes import is_gone
 from tests.plugins.uploads import Made, installed
-from tests.support import do_without, uncounted_env
+from tests.support import do_without, uncounted_env, wait_for
 from tests.test_state_dir import NOBODY, needs_root
 
 
@@ -218,22 +220,16 @@ def test_remove_without_a_state_directory_makes_none(tmp_path: Path) -> None:
 def reachable(made: Made) -> Iterator[Path]:
     """A folder with all that nobody needs to run the command; he may not read this Python."""
     needs_root()
-    program = "import ensurepip, sys; print(sys.version_info[:2])"
-    found = subprocess.run(
-        ["/usr/bin/python3", "-c", program], capture_output=True, text=True, check=False
-    )
-    if found.stdout.strip() != str(sys.version_info[:2]):
-        do_without("/usr/bin/python3 is not there, is another Python, or has no ensurepip")
+    if not os.path.exists("/usr/bin/python3"):
+        do_without("there is no /usr/bin/python3, which every user can run")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder / "venv")], check=True)
+        pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec"], check=True)
         [site_packages] = (folder / "venv").glob("lib/*/site-packages")
-        for module in ("listener", "click", "yaml", "packaging", "msgspec"):
-            spec = find_spec(module)
-            assert spec is not None
-            assert spec.origin is not None
-            shutil.copytree(Path(spec.origin).parent, site_packages / module)
+        shutil.copytree(Path(listener.__file__).parent, site_packages / "listener")
         shutil.copytree(made.wheels, folder / "wheels")
         yield folder
 
@@ -316,3 +312,48 @@ def test_at_a_terminal_each_step_of_an_upload_shows_how_long_it_takes(made: Made
     plain = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)
     assert re.search(rb"0:00:\d\d cloudify-common 7\S+ is provided by ", plain), plain
     assert re.search(rb"0:00:\d\d installing tried 1\.0 for Python ", plain), plain
+
+
+HANGS = """
+import os, pathlib, time
+pathlib.Path({note!r}).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
+    signum: signal.Signals, state: Path, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    (tmp_path / "hanging").mkdir()
+    (tmp_path / "hanging/setup.py").write_text(HANGS.format(note=str(note)))
+    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/none"]
+    with subprocess.Popen(
+        [*command, tmp_path / "hanging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for("its setup.py", lambda: note.exists() and note.read_text() != "")
+        process.send_signal(signum)
+        answer, told = process.communicate(timeout=30)
+    assert (process.returncode, answer, told.splitlines()[-1]) == (1, "", "Aborted!")
+    wait_for("the end of its setup.py", lambda: is_gone(int(note.read_text())))
+    assert os.listdir(state / "plugins") == [".lock"]
+
+
+def test_a_source_folder_that_the_owner_cannot_read_is_named(nobodys: Path) -> None:
+    (nobodys / "source").mkdir(0o700)
+    result = run_at(nobodys, "upload", nobodys / "source")
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        f"Error: {nobodys}/source cannot be read: Permission denied; it must"
+    )
+
+
+def test_a_command_that_the_owner_cannot_run_is_named(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _mode: path != os.__file__)
+    assert failed(run("list")) == (
+        f"Error: {os.__file__} cannot be read by the owner of the state directory, as whom this goes"
+        " on: install conductor-hooks, and its Python, where that user can read them"
+    )

@@ -11,6 +11,7 @@ import pytest
 from listener.plugins import Plugin
 from listener.plugins.health import Health, look, size_bytes
 from listener.plugins.installer import Installer
+from tests.test_state_dir import NOBODY, needs_root
 
 
 @pytest.fixture
@@ -53,6 +54,24 @@ def test_what_is_missing_or_of_another_version_is_named(plugin: Plugin) -> None:
         "trier 1.0 needs dep<3,>=2, and has 1.5",
         "trier 1.0 needs none, and has none",
         "trier 1.0 needs old, and has none",
+    )
+
+
+def test_what_other_tools_have_left_there_is_no_reason_to_stumble(plugin: Plugin) -> None:
+    (site_packages(plugin) / "half-1.0.dist-info").mkdir()
+    add(plugin, "ancient", "2004d")
+    add(plugin, "trier", "1.0", "ancient>=2004", "ancient")
+    [problem] = look(plugin).problems
+    assert problem == "trier 1.0 needs ancient>=2004, and has 2004d"
+
+
+def test_root_runs_no_plugin_of_another_user(plugin: Plugin) -> None:
+    needs_root()
+    os.chown(plugin.folder, NOBODY, NOBODY)
+    [problem] = look(plugin).problems
+    assert problem == (
+        f"{plugin.folder} belongs to user {NOBODY}, and root runs nothing that others can change: do"
+        " this as that user, and let the listener's section have user="
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -121,16 +120,15 @@ def test_an_interpreter_without_venv_is_named(tmp_path: Path) -> None:
 def test_a_pip_that_is_too_old_or_missing_is_named(
     found: str | None, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def version(name: str) -> str:
-        if found is None:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return found
-
-    monkeypatch.setattr("importlib.metadata.version", version)
+    python = tmp_path / "python"
+    does = f"echo pip {found} from /somewhere" if found else "echo No module named pip; exit 1"
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
     with pytest.raises(
-        HooksError, match=rf"has {said}, and plugins need 22\.3 .*install 'pip>=22\.3'$"
+        HooksError, match=rf"^{python} has {said}, and plugins need 22\.3 .*install 'pip>=22\.3'$"
     ):
-        Installer(sys.executable, str(tmp_path), 0, None)
+        Installer(str(python), str(tmp_path), 0, None)
 
 
 @pytest.mark.parametrize(

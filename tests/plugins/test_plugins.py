@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.plugins import MARKER, Plugins, Root
+from listener.errors import ActionFailed
+from listener.plugins import GLOBAL, MARKER, Plugins, Root
 
 
 def put(root: Path, tenant: str, name: str, *versions: str) -> None:
@@ -111,3 +112,14 @@ def test_all_are_listed_by_root_tenant_and_name_the_newest_first(
 def test_no_root_is_no_plugin(plugins: Plugins) -> None:
     assert plugins.all() == []
     assert plugins.newest("fabric", "acme") is None
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_one_without_plugins(tmp_path: Path) -> None:
+    (tmp_path / "_global").mkdir()
+    (tmp_path / "_global" / "tried").symlink_to("tried")  # a circle: even root cannot read it
+    plugins = Plugins([Root(str(tmp_path), GLOBAL)])
+    for look in (lambda: plugins.newest("tried", None), plugins.all):
+        with pytest.raises(
+            ActionFailed, match=rf"^looking for plugins, {tmp_path}/_global/tried cannot be"
+        ):
+            look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -123,7 +124,9 @@ def without(key: str) -> dict[str, str]:
         (metadata(package_version="1 @ http://x"), " is damaged: it says that its name or version is"),
         (metadata(package_version=".."), " is damaged: it says that its name or version is '..'"),
         (metadata(wheels=["a.whl"]), " is damaged: the wheel a.whl is missing"),
-        (metadata(wheels=[["a"]]), " is damaged: unhashable type"),
+        (metadata(wheels=[["a"], 1]), " is damaged: the wheel 1 is missing"),
+        (metadata(wheels=1), " is damaged: 'int' object is not iterable"),
+        (metadata(supported_python_versions=3), " is damaged: 'int' object is not iterable"),
         (
             {"tried/package.json": json.dumps(METADATA)},
             " is damaged: the wheel tried-1.0-py3-none-any.whl is missing",
@@ -199,6 +202,43 @@ def test_a_wheel_is_known_by_its_metadata(made: Made, tmp_path: Path) -> None:
 def test_a_wheel_without_a_name_and_a_version_is_refused(files: dict[str, str], tmp_path: Path) -> None:
     path = zipped(tmp_path / "tried-1.0-py3-none-any.whl", files)
     assert refused(path, tmp_path / "scratch").startswith(" is damaged: ")
+
+
+def test_a_wheel_may_carry_the_metadata_of_what_it_has_taken_in(tmp_path: Path) -> None:
+    files = {"tried-1.dist-info/METADATA": REQUIRED, "tried/_vendor/x-1.dist-info/METADATA": "Name: x"}
+    wheel = zipped(tmp_path / "tried-1.0-py3-none-any.whl", files)
+    assert reading(wheel, tmp_path / "scratch").name == "tried"
+
+
+@pytest.mark.parametrize("files", [("tried/x", "tried/x"), ("tried/x", "tried/x/y")])
+def test_an_archive_with_two_files_at_one_place_is_damaged(
+    files: tuple[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.wgn"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in files:
+            archive.addfile(tarfile.TarInfo(name))
+    reason = f" is damaged: two of its files are at {tmp_path}/scratch/unpacked/tried/x"
+    assert refused(path, tmp_path / "scratch").startswith(reason)
+
+
+def test_a_source_folder_that_cannot_be_copied_is_refused(made: Made, tmp_path: Path) -> None:
+    source = shutil.copytree(made.source("tried"), tmp_path / "source")
+    os.mkfifo(source / "pipe")
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(
+        HooksError, match=rf"^{source} cannot be copied: `{source}/pipe` is a named pipe;"
+    ):
+        read(Given(str(source), None), str(tmp_path / "scratch"), no_build)
+    with pytest.raises(HooksError, match=r"^/none cannot be copied: .*No such file or directory"):
+        read(Given("/none", None), str(tmp_path / "scratch"), no_build)
+
+
+def test_a_source_folder_that_holds_the_state_directory_is_refused(made: Made, tmp_path: Path) -> None:
+    source = shutil.copytree(made.source("tried"), tmp_path / "source")
+    (source / "state").mkdir()
+    with pytest.raises(HooksError, match=rf"^{source} holds the state directory; name a folder that"):
+        read(Given(str(source), None), str(source / "state"), no_build)
 
 
 def test_a_source_folder_is_built_from_a_copy(made: Made, tmp_path: Path) -> None:

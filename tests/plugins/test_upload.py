@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from listener.plugins.source import COMMON
 from listener.plugins.upload import remove, working
 from tests.plugins.uploads import Made, installed, left_in, run_in
 from tests.support import wait_for
+from tests.test_state_dir import NOBODY
 
 TAG = sys.implementation.cache_tag
 
@@ -328,7 +331,8 @@ def test_a_second_upload_waits_until_the_first_has_ended(state: Path) -> None:
     thread.join(30)
     assert entered.is_set()
     assert told == [
-        f"waiting for process {os.getpid()} or the programs it left, which change plugins here"
+        f"waiting for process {os.getpid()} or the programs it left, which change plugins here; who has"
+        f" {state}/plugins/.lock open (fuser) can be ended"
     ]
 
 
@@ -388,3 +392,47 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
         working(str(tmp_path), lambda _: None),
     ):
         pytest.fail("there is no such folder")
+
+
+def test_a_copy_of_what_nobody_may_write_to_is_cleared_away(made: Made, state: Path) -> None:
+    """Root may do anything, so it is done as somebody else."""
+    plugins = state / "plugins"
+    sealed = plugins / ".scratch/source/sealed"
+
+    def leave_and_clear() -> None:
+        (sealed / "inner").mkdir(parents=True)
+        (sealed / "link").symlink_to("/")
+        sealed.chmod(0o500)
+        with working(str(state), lambda _line: None) as workshop:
+            assert os.listdir(workshop.scratch) == []
+            (sealed / "inner").mkdir(parents=True)
+            sealed.chmod(0o500)
+        assert not (plugins / ".scratch").exists()
+
+    plugins.mkdir()
+    as_somebody_else(leave_and_clear, plugins)
+    assert os.listdir(plugins) == [".lock"]
+    assert left_in(state) == []
+
+
+def as_somebody_else(work: Callable[[], None], folder: Path) -> None:
+    """Do it as nobody where we are root, in a process of its own, to whom the folder is given."""
+    if os.geteuid() != 0:
+        work()
+        return
+    for above in folder.parents:
+        if above.stat().st_uid == 0 and not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)
+    os.chown(folder, NOBODY, NOBODY)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
