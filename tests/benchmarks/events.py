@@ -26,6 +26,7 @@ from tests.benchmarks.listeners import (
     Listener,
     environment,
     ours,
+    parts,
     write_hooks_conf,
 )
 from tests.benchmarks.notifications import (
@@ -68,15 +69,19 @@ def run(python: str, quick: bool) -> None:
         else [Plan(300, 500, 20_000), Plan(8192, 500, 5_000)]
     )
     with Sink() as sink:
-        trap, both = trap_hook(sink.address[1]), trap_and_function_hooks(sink.address[1])
+        port = str(sink.address[1])
+        trap, both = trap_hook(int(port)), trap_and_function_hooks(int(port))
         listeners: dict[Listener, Wanted | None] = {
             MINIMAL: None,
             MINIMAL._replace(name="minimal, and the recorder", is_recorded=True): at_least(0.93),
+            parts("nothing matches", "0"): None,
             ours("nothing matches, no journal", unmatched_hooks(), has_journal=False): at_least(0.9),
-            ours("a trap, no journal", trap, has_journal=False): at_least(0.7),
+            parts("a trap, no journal", port, traps=1): None,
+            ours("a trap, no journal", trap, has_journal=False, traps=1): at_least(0.7),
             ours("a function, no journal", function_hook(), has_journal=False): None,
-            ours("a trap", trap): at_least(0.45),
-            ours("a trap and a function", both): at_least(0.3),
+            parts("a trap", port, "journal", traps=1): None,
+            ours("a trap", trap, traps=1): at_least(0.45),
+            ours("a trap and a function", both, traps=1): at_least(0.3),
             CHILDUTILS: None,
             SUPERLANCE: None,
         }
@@ -86,8 +91,7 @@ def run(python: str, quick: bool) -> None:
                 for listener in listeners:
                     before = sink.count()
                     courses[listener].append(_course(python, listener, plan))
-                    has_trap = listener.conf in (trap, both)
-                    _check_traps(sink.count() - before, plan if has_trap else None)
+                    _check_traps(sink.count() - before, listener, plan)
             _show(plan, repetitions, listeners, courses)
 
 
@@ -135,8 +139,8 @@ def _frame(size: int) -> bytes:
     return framed
 
 
-def _check_traps(count: int, plan: Plan | None) -> None:
-    expected = plan.paced + plan.saturated + 2 if plan else 0
+def _check_traps(count: int, listener: Listener, plan: Plan) -> None:
+    expected = listener.traps * (plan.paced + plan.saturated + 2)
     if count != expected:
         raise RuntimeError(f"{count} traps came, expected {expected}")
 

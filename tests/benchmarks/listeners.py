@@ -19,7 +19,7 @@ class Listener(NamedTuple):
     """A listener under test: what its interpreter is to run.
 
     `conf` is the text of its hooks.conf, or '' if it is not ours. `is_recorded`: supervisord has the
-    recorder in it.
+    recorder in it. `traps`: how many it sends for an event.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Listener(NamedTuple):
     conf: str = ""
     has_journal: bool = False
     is_recorded: bool = False
+    traps: int = 0
 
 
 MINIMAL = Listener("minimal, os.read and os.write", (str(PROGRAMS / "minimal.py"),))
@@ -37,10 +38,18 @@ CONSOLE_SCRIPT = str(Path(sys.executable).with_name("conductor-hooks"))
 """As pip made it, beside the interpreter that runs the benchmarks; an installation may lack it."""
 
 
-def ours(name: str, conf: str, *, console_script: bool = False, has_journal: bool = True) -> Listener:
+def ours(
+    name: str, conf: str, *, console_script: bool = False, has_journal: bool = True, traps: int = 0
+) -> Listener:
     """Our listener, by default as `python -m listener listen`."""
     start = (CONSOLE_SCRIPT,) if console_script else ("-m", "listener")
-    return Listener(f"ours, {name}", (*start, "listen"), conf, has_journal)
+    return Listener(f"ours, {name}", (*start, "listen"), conf, has_journal, traps=traps)
+
+
+def parts(name: str, *arguments: str, traps: int = 0) -> Listener:
+    """The parts of our work alone; what they reach of MINIMAL's rate, ours cannot exceed."""
+    return Listener(f"the parts of it, {name}", (str(PROGRAMS / "parts.py"), *arguments), "", True,
+                    traps=traps)  # fmt: skip
 
 
 def environment(
