@@ -284,8 +284,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib  # only a mistake needs it, and it is slow to import
 
     known = tuple(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known)}"
+    by_spelling = {spelled_alike(each): each for each in known}
+    close = difflib.get_close_matches(spelled_alike(word), by_spelling, n=1, cutoff=0.6)
+    return f"did you mean {by_spelling[close[0]]!r}?" if close else f"known are: {', '.join(known)}"
+
+
+def spelled_alike(word: str) -> str:
+    """The same for all words that differ in case, or in - and _."""
+    return word.casefold().replace("_", "-")
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:

@@ -171,6 +171,9 @@ class Runner:
             if runs[current].state == "pending":
                 _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
                           retries + 1, runs[current].due_at - now, about)  # fmt: skip
+            elif retries and runs[current].state == "failed":
+                _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
+                           retries + 1, about)  # fmt: skip
             current = _first_due(runs, now, current + 1)
             if current is not None:
                 runs[current] = runs[current].begun(now)

@@ -800,6 +800,9 @@ def test_each_attempt_stands_in_the_entry_and_after_the_last_it_has_failed(
         "hook h: attempt 2 of 3 in 1.0 s",
         "hook h: attempt 3 of 3 in 2.0 s",
     ]
+    assert [line.split(" (")[0] for line in lines(caplog, "ERROR")][-1] == (
+        "hook h: given up after attempt 3 of 3"
+    )
 
 
 def test_only_the_run_that_failed_is_tried_again(house: House) -> None:

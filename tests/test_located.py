@@ -294,7 +294,7 @@ def test_what_was_found_is_described_and_shortened(text: str, shown: str) -> Non
     [
         ("time_out", "did you mean 'timeout'?"),
         ("retry", "did you mean 'retries'?"),
-        ("TIMEOUT", "known are: timeout, retries"),
+        ("TIME-OUT", "did you mean 'timeout'?"),
         ("", "known are: timeout, retries"),
     ],
 )

@@ -32,7 +32,8 @@ class FunctionAction:
 
     def run(self, call: Call) -> str:
         hook = call.hook
-        plugin = self._interpreters.plugin(hook.implementation, call.hook_context.get("tenant_name"))
+        tenant = call.hook_context.get("tenant_name")
+        plugin = self._interpreters.plugin(hook.implementation, tenant)
         request = {
             "op": "call",
             "path": _path(hook, plugin),
@@ -50,7 +51,8 @@ class FunctionAction:
         if "error" in answer:
             after_s = NEVER if answer.get("is_final") else answer.get("retry_after_s")
             details = str(answer.get("details", ""))
-            raise ActionFailed(_reason(answer, hook, plugin), details, retry_after_s=after_s)
+            reason = self._reason(answer, hook, plugin, tenant)
+            raise ActionFailed(reason, details, retry_after_s=after_s)
         return " ".join(filter(None, (_name(plugin), str(answer["text"]))))
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
@@ -82,7 +84,26 @@ class FunctionAction:
             return Fault(None, str(error), is_certain=False)
         if "error" not in answer:
             return None
-        return Fault(None, _reason(answer, hook, plugin), is_certain=answer.get("cause") == "inputs")
+        reason = self._reason(answer, hook, plugin, None)
+        return Fault(None, reason, is_certain=answer.get("cause") == "inputs")
+
+    def _reason(
+        self, answer: Mapping[str, Any], hook: Hook, plugin: Plugin | None, tenant: object
+    ) -> str:
+        """Why the hook has failed, as the child says it, with what to do where only we know."""
+        error = str(answer["error"])
+        if plugin is not None:
+            of_tenant = f" of tenant {plugin.tenant}" if plugin.tenant else ""
+            return f"{_name(plugin)}{of_tenant}: {error}"
+        if answer.get("cause") != "module":
+            return error
+        name = hook.implementation.partition(".")[0]
+        if self._interpreters.has_alike(name):
+            return f"{error}; {self._interpreters.missing(name, tenant)}"
+        return (
+            f"{error}; if it lies in a folder of its own, name the folder in 'listener: python_path';"
+            f" if {name} is a managed plugin, upload it"
+        )
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
         """The plugins that have the hook's task, one for each tenant that has its own.
@@ -134,18 +155,3 @@ def _described(plugin: Plugin | None) -> dict[str, str]:
 
 def _name(plugin: Plugin | None) -> str:
     return f"{plugin.name} {plugin.version}" if plugin else ""
-
-
-def _reason(answer: Mapping[str, Any], hook: Hook, plugin: Plugin | None) -> str:
-    """Why the hook has failed, as the child says it, with what to do where only we know."""
-    error = str(answer["error"])
-    if plugin is not None:
-        of_tenant = f" of tenant {plugin.tenant}" if plugin.tenant else ""
-        return f"{_name(plugin)}{of_tenant}: {error}"
-    if answer.get("cause") == "module":
-        name = hook.implementation.partition(".")[0]
-        return (
-            f"{error}; if it lies in a folder of its own, name the folder in 'listener: python_path';"
-            f" if {name} is a managed plugin, upload it"
-        )
-    return error

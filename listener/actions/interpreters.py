@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
 from listener.hooks import ListenerSettings, RestService
-from listener.located import nearest
+from listener.located import nearest, spelled_alike
 from listener.plugins import MARKER, Plugin, Plugins
 
 if TYPE_CHECKING:
@@ -39,8 +39,12 @@ class Interpreters:
         name = implementation.partition(".")[0]
         plugin = self._plugins.newest(name, tenant)
         if plugin is None and not name.isidentifier():
-            raise ActionFailed(self._missing(name, tenant))
+            raise ActionFailed(self.missing(name, tenant))
         return plugin
+
+    def has_alike(self, name: str) -> bool:
+        """Whether some plugin has this name, in whatever spelling and for whatever tenant."""
+        return any(spelled_alike(each.name) == spelled_alike(name) for each in self._plugins.all())
 
     def plugins(self, implementation: str) -> Sequence[Plugin]:
         """Every plugin that has this implementation for some tenant: its own, or that of all others."""
@@ -49,8 +53,8 @@ class Interpreters:
         found = (self._plugins.newest(name, tenant) for tenant in tenants)
         return [plugin for plugin in found if plugin is not None]
 
-    def _missing(self, name: str, tenant: object) -> str:
-        """Why a name that no module can have names no plugin either."""
+    def missing(self, name: str, tenant: object) -> str:
+        """Why a name names no plugin of a tenant, and what to do about it."""
         plugins = self._plugins.all()
         tenants = sorted({each.tenant or "" for each in plugins if each.name == name})
         if tenants:

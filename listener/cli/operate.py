@@ -144,7 +144,8 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         click.secho(f"\n{one_line(run['hook'])}: {run['state']}", bold=True, nl=False)
         click.echo(f"   {one_line(run['implementation'])}")
         for attempt in run["attempts"]:
-            seconds = "" if attempt["state"] == "running" else f" after {attempt['seconds']:.3f} s"
+            is_timed = attempt["state"] not in ("running", "interrupted")
+            seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
             text = attempt["text"] and f": {one_line(attempt['text'])}"
             click.echo(f"  {attempt['began_at']}  {attempt['state']}{seconds}{text}")
         if run["due_at"]:

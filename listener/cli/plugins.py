@@ -134,6 +134,8 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
         _refuse_unreadable(folder)
     known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
+    if not known.all():
+        _tell(f"no plugin in {' or '.join(root.path for root in known.roots)}")
 
 
 @plugins.command(short_help="Take a plugin away.")
@@ -172,16 +174,19 @@ def remove(
         versions = ", ".join(plugin.version for plugin in doomed)
         if len(doomed) > 1 and not yes:
             click.confirm(f"remove {len(doomed)} versions of {name}, {versions}?", abort=True, err=True)
-        for plugin in doomed:
+        for plugin in reversed(doomed):  # the newest last: as long as it is there, hooks run it
             remove(plugin)
-    _tell(f"removed {name} {versions}")
+    _tell(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
 
 
 def _place(config: str | None, state_dir: str | None) -> tuple[ListenerSettings, str]:
     """hooks.conf's settings, and the state directory."""
     from listener.hooks_file import config_path, load  # YAML is slow to import
 
-    table = load(config_path(config, os.environ), os.environ).table
+    path = config_path(config, os.environ)
+    table = load(path, os.environ).table
+    if table is None and config is not None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
     settings = table.listener if table else ListenerSettings()
     return settings, path_of(state_dir, os.environ, lambda: settings.state_dir)
 
@@ -213,6 +218,8 @@ def _readable(path: str) -> BinaryIO:
 def _refuse_unreadable(folder: str) -> None:
     try:
         os.listdir(folder)
+    except FileNotFoundError as error:
+        raise HooksError(f"there is no {folder}; name a folder that is there") from error
     except OSError as error:
         raise HooksError(
             f"{folder} cannot be read: {error.strerror}; it must be readable by the owner of the state"
@@ -250,8 +257,6 @@ def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
         row["cloudify-common"] = row["cloudify_common"]
         row["health"] = "; ".join(row["problems"]) or "ok"
     print_table(_COLUMNS, rows, whole=_COLUMNS[:-1])
-    if not rows:
-        _tell("nothing found")
 
 
 def _described(plugin: Plugin, known: Plugins) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class PluginYaml(NamedTuple):
             has = f"the executor {executor}" if executor else "no executor"
             raise HooksError(
                 f"{self.where}: plugin {name!r} has {has}, and hooks run only tasks of"
-                f" {EXECUTOR}; upload a plugin that has it"
+                f" {EXECUTOR}; correct the file, or name another with --plugin-yaml"
             )
 
     def _plugins(self) -> Mapping[str, Mapping[str, Any]]:

@@ -243,4 +243,6 @@ def _damaged(given: Given, how: str) -> str:
 def _first(error: Exception) -> str:
     """The first line of an error; a KeyError's text is the missing key alone."""
     text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    if text == "File is not a zip file":  # what is asked last
+        text = "it is neither a zip nor a tar archive, or cut off"
     return text.strip().partition("\n")[0][:300] or type(error).__name__

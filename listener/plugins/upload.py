@@ -93,7 +93,7 @@ def upload(
     plugin = Plugin(package.name, package.version, tenant, os.path.join(above, package.version))
     _refuse(given, package, plugin, installer)
     if package.plugin_yaml is None:
-        tell("there is no plugin.yaml, so the executor is not known; --plugin-yaml names one")
+        tell("there is no plugin.yaml (--plugin-yaml names one): installing it all the same")
     common = None if package.carries_common else _common(workshop, installer, tell)
     tell(f"installing {package.name} {package.version} for Python {installer.python.version}")
     with _visible_at_last(plugin.folder, str(uuid.uuid4())):
@@ -130,8 +130,9 @@ def _refuse(given: Given, package: Package, plugin: Plugin, installer: Installer
     if os.path.exists(os.path.join(plugin.folder, MARKER)):
         of_tenant = f" --tenant {plugin.tenant}" if plugin.tenant else ""
         raise HooksError(
-            f"{plugin.name} {plugin.version} is there already, in {plugin.folder}; to replace it,"
-            f" first do: conductor-hooks plugins remove {plugin.name} {plugin.version}{of_tenant}"
+            f"{plugin.name} {plugin.version} is there already, in {plugin.folder}; give a changed one"
+            " another version, which takes over without a gap; or, hooks failing until it is uploaded"
+            f" again: conductor-hooks plugins remove {plugin.name} {plugin.version}{of_tenant}"
         )
 
 

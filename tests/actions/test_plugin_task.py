@@ -331,6 +331,9 @@ MISSING = {
                   " correct 'implementation' to my-plugin.module.pid"),
     "no such module": ("my-plugin.my.task.pid", "my-plugin 1.0: No module named my.task for {python}"),
     "no function": ("my-plugin.my.tasks.pit", "my-plugin 1.0: my.tasks has no function named 'pit'"),
+    "spelled alike": ("My_Plugin.my.tasks.pid", "No module named My_Plugin.my.tasks for {ours};"
+                      " there is no managed plugin 'My_Plugin'; upload it with 'conductor-hooks"
+                      " plugins upload', or correct the name: did you mean 'my-plugin'?"),
     "neither": ("myplugin.tasks.pid", "No module named myplugin.tasks for {ours}; if it lies in a"
                 " folder of its own, name the folder in 'listener: python_path'; if myplugin is a"
                 " managed plugin, upload it"),

@@ -969,7 +969,7 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
     for text in (
         "2023-11-14T22:13:20.000Z  failed after 0.250 s: ValueError: first\n",
         "2023-11-14T22:13:22.500Z  timed out after 60.000 s: no end after 60 s\n",
-        "2023-11-14T22:15:00.000Z  interrupted",
+        "2023-11-14T22:15:00.000Z  interrupted\n",
         "2023-11-14T22:13:20.000Z  done after 0.500 s: sent\n",
         "the next attempt is due at 20",
         "trap: done   m.trap\n",

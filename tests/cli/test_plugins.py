@@ -33,7 +33,7 @@ def run(*arguments: str | Path, stdin: str = "") -> Result:
     """The verb in this process, with a hooks.conf that is not there unless one is named."""
     words = list(map(str, arguments))
     if "--config" not in words:
-        words += ["--config", "/none"]
+        words += ["--config", "/dev/null"]
     return CliRunner().invoke(command, ["plugins", *words], input=stdin)
 
 
@@ -84,7 +84,7 @@ def test_all_answers_go_to_stdout_and_all_else_to_stderr(made: Made, state: Path
         "upload",
         str(made.wagon("tried")),
     ]
-    words = [*verb, "--output", "json", "--config", "/none"]
+    words = [*verb, "--output", "json", "--config", "/dev/null"]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     assert [plugin["name"] for plugin in json.loads(result.stdout)] == ["tried"]
     assert len(result.stderr.splitlines()) == 2
@@ -109,9 +109,9 @@ def test_list_is_a_table_that_tells_which_runs_and_what_is_wrong(made: Made, sta
     assert [plugin["runs"] for plugin in listed()] == [True, False, False, True]
 
 
-def test_no_plugins_are_nothing_found(tmp_path: Path) -> None:
+def test_no_plugins_are_said_to_be_none_and_where(tmp_path: Path) -> None:
     result = run("list")
-    assert (result.exit_code, result.stderr) == (0, "nothing found\n")
+    assert (result.exit_code, result.stderr) == (0, f"no plugin in {tmp_path}/state/plugins\n")
     assert listed() == []
     assert not (tmp_path / "state").exists()
 
@@ -135,6 +135,13 @@ def test_the_state_directory_and_the_interpreter_are_those_of_hooks_conf(
     assert "/none/python" in failed(run("upload", made.wagon("tried"), "--config", conf))
 
 
+def test_a_hooks_conf_that_is_named_and_not_there_is_no_empty_one(made: Made, state: Path) -> None:
+    expected = "Error: /none/hooks.conf does not exist; name a hooks.conf with --config"
+    for words in (["list"], ["upload", made.wagon("tried")], ["remove", "tried"]):
+        assert failed(run(*words, "--config", "/none/hooks.conf")) == expected
+    assert not (state / "plugins").exists()
+
+
 def test_a_tenant_and_a_plugin_yaml_can_be_named(made: Made, state: Path, tmp_path: Path) -> None:
     named = tmp_path / "plugin.yaml"
     named.write_text("plugins: {x: {executor: host_agent}}")
@@ -155,7 +162,7 @@ def test_what_is_no_tenant_is_refused(made: Made, tenant: str) -> None:
         assert f"{tenant!r} is no tenant's name; leave it out for all tenants" in failed(result)
 
 
-@pytest.mark.parametrize("option", [[], ["--plugin-yaml", "none.yaml"], ["--wheels", "none"]])
+@pytest.mark.parametrize("option", [[], ["--plugin-yaml", "none.yaml"]])
 def test_a_file_that_is_not_there_is_named(made: Made, option: list[str]) -> None:
     path = made.wagon("tried") if option else "none.wgn"
     reason = failed(run("upload", path, *option))
@@ -247,7 +254,7 @@ def run_at(
     folder: Path, *words: str | Path, as_nobody: bool = False
 ) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = [
-        folder / "venv/bin/python", "-m", "listener", "plugins", *words, "--config", "/none",
+        folder / "venv/bin/python", "-m", "listener", "plugins", *words, "--config", "/dev/null",
     ]  # fmt: skip
     env = {**uncounted_env(), "CONDUCTOR_HOOKS_STATE_DIR": str(folder / "state"), "HOME": "/root"}
     user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}
@@ -297,7 +304,7 @@ def test_who_may_not_look_into_the_state_directory_is_told_so(nobodys: Path) -> 
 
 def test_at_a_terminal_each_step_of_an_upload_shows_how_long_it_takes(made: Made, state: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/none"]
+    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     with subprocess.Popen(
         [*command, made.wagon("tried")], env=env, stdout=subprocess.DEVNULL, stderr=theirs
@@ -328,7 +335,7 @@ def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
     note = tmp_path / "note"
     (tmp_path / "hanging").mkdir()
     (tmp_path / "hanging/setup.py").write_text(HANGS.format(note=str(note)))
-    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/none"]
+    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
     with subprocess.Popen(
         [*command, tmp_path / "hanging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -338,6 +345,23 @@ def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
     assert (process.returncode, answer, told.splitlines()[-1]) == (1, "", "Aborted!")
     wait_for("the end of its setup.py", lambda: is_gone(int(note.read_text())))
     assert os.listdir(state / "plugins") == [".lock"]
+
+
+def test_a_wheels_folder_that_is_not_there_is_named(made: Made, state: Path) -> None:
+    reason = failed(run("upload", made.wagon("tried"), "--wheels", state / "none"))
+    assert reason == f"Error: there is no {state}/none; name a folder that is there"
+
+
+def test_the_newest_version_is_removed_last_and_the_tenant_named(
+    made: Made, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1.0", "1.9", "1.33"):
+        installed(state, made.wagon("tried", version), tenant="acme")
+    removed: list[str] = []
+    monkeypatch.setattr("listener.plugins.upload.remove", lambda plugin: removed.append(plugin.version))
+    result = run("remove", "tried", "--tenant", "acme", "--yes")
+    assert removed == ["1.0", "1.9", "1.33"]
+    assert result.stderr == "removed tried 1.33, 1.9, 1.0 of tenant acme\n"
 
 
 def test_a_source_folder_that_the_owner_cannot_read_is_named(nobodys: Path) -> None:

@@ -53,7 +53,7 @@ def plugins(setting: Setting) -> Verdict:
 
 def _uploading(setting: Setting, state: Path, wagon: Path, wheels: Path) -> subprocess.Popen[str]:
     verb = [sys.executable, "-m", "listener", "plugins", "upload", str(wagon)]
-    options = ["--wheels", str(wheels), "--state-dir", str(state), "--config", "/none"]
+    options = ["--wheels", str(wheels), "--state-dir", str(state), "--config", "/dev/null"]
     return subprocess.Popen(
         [*verb, *options],
         env=processes.environment(setting.folder),

@@ -35,7 +35,15 @@ def site(tmp_path: Path, state: Path) -> Iterator[Site]:
 
 
 def plugins(*arguments: str | Path) -> str:
-    command = [sys.executable, "-m", "listener", "plugins", *map(str, arguments), "--config", "/none"]
+    command = [
+        sys.executable,
+        "-m",
+        "listener",
+        "plugins",
+        *map(str, arguments),
+        "--config",
+        "/dev/null",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -187,6 +187,14 @@ def test_an_archive_that_was_cut_or_altered_anywhere_is_refused(pack: str, tmp_p
         assert " is damaged: " in refused(cut, tmp_path / f"altered {number}")
 
 
+@pytest.mark.parametrize("content", [b"", b"not what it was\n" * 100])
+def test_what_is_no_archive_is_told_to_be_none(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.wgn"
+    path.write_bytes(content)
+    reason = " is damaged: it is neither a zip nor a tar archive, or cut off; make it again,"
+    assert refused(path, tmp_path / "scratch").startswith(reason)
+
+
 def test_a_wheel_is_known_by_its_metadata(made: Made, tmp_path: Path) -> None:
     wheel = made.wheel("tried", "1.9")
     copy = str(tmp_path / "scratch" / wheel.name)

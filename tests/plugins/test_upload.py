@@ -173,7 +173,7 @@ def test_without_a_plugin_yaml_it_is_said_that_the_executor_is_not_known(
 ) -> None:
     told: list[str] = []
     installed(state, made.wagon("no-yaml", executor=None), tell=told.append)
-    assert told[0] == "there is no plugin.yaml, so the executor is not known; --plugin-yaml names one"
+    assert told[0] == "there is no plugin.yaml (--plugin-yaml names one): installing it all the same"
 
 
 def test_a_plugin_for_another_executor_is_refused_unless_a_right_file_is_named(
@@ -257,7 +257,7 @@ def test_a_version_that_is_there_is_refused_and_stays(made: Made, state: Path) -
     before = marker.read_text()
     reason = refused(state, made.wagon("tried"), tenant="acme")
     assert reason.startswith(
-        f"tried 1.0 is there already, in {plugin.folder}; to replace it, first do: "
+        f"tried 1.0 is there already, in {plugin.folder}; give a changed one another version"
     )
     assert reason.endswith("conductor-hooks plugins remove tried 1.0 --tenant acme")
     assert marker.read_text() == before
