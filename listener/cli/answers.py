@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from listener.entry import Run
+from listener.errors import HooksError
 
 _CELL = 400  # characters of a value in a table
 
@@ -49,6 +50,18 @@ def output_option(verb: _Verb) -> _Verb:
         show_default=True,
         help="For people or for programs.",
     )(verb)
+
+
+def ask(question: str) -> None:
+    """Return when a person says yes. Raises click.Abort, or HooksError where nobody can be asked."""
+    try:
+        is_wanted = click.confirm(question, err=True)
+    except click.Abort as error:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        raise HooksError("nobody has answered; where there is no terminal, add --yes") from error
+    if not is_wanted:
+        raise click.Abort
 
 
 def described_run(run: Run) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def check(
         for hook, plugin in used:
             click.echo(Mistake(hook.line, described(hook, plugin)).told(name))
         for mistake in mistakes:
-            click.echo(mistake.told(name))
+            label = "warning: " if mistake.is_warning else ""
+            click.echo(mistake._replace(text=label + mistake.text).told(name))
         hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
         warnings = _count(len(mistakes) - wrong, "warning")
         click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from listener.cli.answers import common_options, output_option, print_json, print_table
+from listener.cli.answers import ask, common_options, output_option, print_json, print_table
 from listener.errors import HooksError
 from listener.hooks import ListenerSettings
 from listener.plugins import GLOBAL, Plugin, Plugins, Root, is_one_folder
@@ -173,7 +173,7 @@ def remove(
             sys.exit(1)
         versions = ", ".join(plugin.version for plugin in doomed)
         if len(doomed) > 1 and not yes:
-            click.confirm(f"remove {len(doomed)} versions of {name}, {versions}?", abort=True, err=True)
+            ask(f"remove {len(doomed)} versions of {name}, {versions}?")
         for plugin in reversed(doomed):  # the newest last: as long as it is there, hooks run it
             remove(plugin)
     _tell(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")

@@ -15,7 +15,7 @@ import msgspec
 
 from listener import log, payload
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, output_option
+from listener.cli.answers import ask, common_options, output_option
 from listener.cli.entries import found, moment, opened_journal, print_entries
 from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
@@ -68,7 +68,7 @@ def replay(
     planned = _planned_again(entries, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_described(planned)}", err=True)
     if len(planned) > _MANY and not yes:
-        click.confirm("go on?", abort=True, err=True)
+        ask("go on?")
     try:
         held = None if is_locked(folder) else lock(folder)
     except InUse:

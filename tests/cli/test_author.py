@@ -88,7 +88,8 @@ def test_check_names_every_mistake_with_its_line_at_once(folder: Path, file: str
     name = "standard input" if file == "-" else f"{folder}/broken.conf"
     assert result.returncode == 1
     assert result.stdout.splitlines() == [
-        f"{name}, line 3: hook 1: 'event_type': Conductor publishes no event type 'workflow_faild';"
+        f"{name}, line 3: warning: hook 1: 'event_type': Conductor publishes no event type"
+        " 'workflow_faild';"
         " did you mean 'workflow_failed'?",
         f"{name}, line 5: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
         f"{name}, line 6: hook 2 has no 'implementation'; add it",
@@ -103,7 +104,7 @@ def test_check_finds_what_functions_lack_and_can_leave_their_modules_alone(folde
     assert not imported.exists()
     tried = run(folder, "check", "-", stdin=hooks.replace("name: world", "nome: world"))
     assert imported.exists()
-    assert "line 7: hook 'fail': test_functions has no function named 'fall'" in looked.stdout
+    assert "line 7: warning: hook 'fail': test_functions has no function named 'fall'" in looked.stdout
     assert "line 3: hook 'greet': the inputs do not fit greet(context, name)" in tried.stdout
     assert (looked.returncode, tried.returncode) == (0, 1)
 
@@ -181,8 +182,8 @@ def test_check_of_a_task_whose_plugin_is_not_there_names_the_nearest(folder: Pat
     result = run(folder, "check", "-", stdin=f"{hooks}listener: {{plugins: plugins}}\n")
     assert result.returncode == 0
     assert result.stdout.splitlines()[0] == (
-        "standard input, line 3: hook 'greet': there is no managed plugin 'the-door'; upload it with"
-        " 'conductor-hooks plugins upload', or correct the name: did you mean 'the-doors'?"
+        "standard input, line 3: warning: hook 'greet': there is no managed plugin 'the-door'; upload"
+        " it with 'conductor-hooks plugins upload', or correct the name: did you mean 'the-doors'?"
     )
 
 

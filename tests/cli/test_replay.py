@@ -366,6 +366,7 @@ def test_more_than_ten_are_asked_for(place: Place, number: int, asked: bool) -> 
         store(place.journal, "failed", runs=(was("failed"),))
     result = run("replay", "--failed", stdin="")
     assert ("go on?" in result.stderr, bool(result.returncode)) == (asked, asked)
+    assert ("where there is no terminal, add --yes" in result.stderr) == asked
     assert "go on?" not in result.stdout
     assert len(place.notes()) == (0 if asked else number)
 
