@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from listener.errors import HooksError
-from listener.plugins.plugin_yaml import PluginYaml
+from listener.plugins.plugin_yaml import EXECUTOR, PluginYaml
 
 RIGHT = "executor: central_deployment_agent"
 
@@ -52,7 +52,10 @@ def test_only_the_block_plugins_is_read_and_versions_are_texts() -> None:
     ],
 )
 def test_a_plugin_with_the_right_executor_is_taken(block: str, name: str, version: str) -> None:
-    check(f"plugins:\n  {block}\n", name, version)
+    text = f"plugins:\n  {block}\n"
+    check(text, name, version)
+    with pytest.raises(HooksError, match="and hooks run only tasks of"):
+        check(text.replace(EXECUTOR, "host_agent"), name, version)
 
 
 @pytest.mark.parametrize(
