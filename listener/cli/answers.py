@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from listener.entry import Run
 from listener.errors import HooksError
 
 _CELL = 400  # characters of a value in a table
+_PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -97,8 +99,13 @@ def print_table(
 ) -> None:
     """Rows that have a value for each column; a long one is cut, control characters are escaped.
 
-    The columns in `whole` keep their values on one line, to be copied, as long as there is room.
+    At a terminal values are folded to its width, but for those of the columns in `whole` as long as
+    there is room. Anywhere else a row is one line, for grep and its like.
     """
+    cells = [[one_line(row[name], _CELL) for name in columns] for row in rows]
+    if not sys.stdout.isatty():
+        _print_lines([list(columns), *cells])
+        return
     from rich.console import Console  # slow to import
     from rich.table import Table
     from rich.text import Text
@@ -106,7 +113,20 @@ def print_table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in whole)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(file=sys.stdout, highlight=False).print(table)
+
+
+def _print_lines(rows: Sequence[Sequence[str]]) -> None:
+    widths = [min(_PADDED, max(map(_width, column))) for column in zip(*rows, strict=True)]
     for row in rows:
-        table.add_row(*(Text(one_line(row[name], _CELL)) for name in columns))
-    width = None if sys.stdout.isatty() else 160  # a pipe has no width of its own
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)

@@ -933,19 +933,33 @@ def test_one_long_field_does_not_push_everything_else_off_the_screen(journal: Jo
     store(journal, event_type="z" * 20_000)
     store(journal)
     shown = lines(run("history"))
-    assert len(shown) < 40
-    assert max(map(len, shown)) <= 160
+    assert len(shown) == 6
+    assert [len(line) < 200 for line in shown] == [True, True, False, False, False, True]
+    assert max(map(len, shown)) < 600
 
 
-def test_long_texts_of_hooks_stay_in_their_column(journal: Journal) -> None:
+def test_a_row_is_one_line_unless_a_terminal_is_too_narrow_for_it(journal: Journal) -> None:
     store(journal)
     store(journal, "failed", runs=(failed(error="ValueError: " + "配置 " * 150),))
     store(journal)
-    _, third, *_, first = shown = lines(run("history"))
-    assert third.startswith("3 ")
-    assert first.startswith("1 ")
-    assert max(map(len, shown)) <= 160
-    assert sum(not line.startswith(" ") for line in shown) == 4
+    _, third, second, first = lines(run("history"))
+    assert [line.split()[0] for line in (third, second, first)] == ["3", "2", "1"]
+    assert len(second) > 300
+    assert max(len(third), len(first)) < 160
+
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": "100", "TERM": "dumb"}
+    with subprocess.Popen([*COMMAND, "history"], stdout=theirs, env=env) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    at_terminal = shown.decode().splitlines()
+    assert len(at_terminal) > 8
+    assert max(map(len, at_terminal)) <= 100
 
 
 # show
