@@ -1,12 +1,17 @@
-"""What several test modules need: programs that may be missing, events as frames, waiting."""
+"""What several test modules need: programs that may be missing, frames, waiting, a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
 import shutil
+import subprocess
 import time
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn, TypeVar
 
 import pytest
 
@@ -62,3 +67,21 @@ def event(
         f" eventname:{eventname} len:{len(payload)}\n"
     )
     return (header + payload).encode("utf-8", "surrogateescape")
+
+
+def shown_at_terminal(
+    command: Sequence[str | Path], *, columns: int, stream: Literal["stdout", "stderr"]
+) -> list[str]:
+    """The lines that a program shows on one of its streams, if that is a terminal so wide."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+    streams: dict[str, int] = {"stdout": subprocess.DEVNULL, stream: theirs}
+    with subprocess.Popen(command, env=env, **streams) as process:  # type: ignore[call-overload]
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()).splitlines()

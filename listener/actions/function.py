@@ -108,7 +108,7 @@ class FunctionAction:
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
         """The plugins that have the hook's task, one for each tenant that has its own.
 
-        None when that cannot be told, of which `check` tells the reason.
+        () when that cannot be told, of which `check` tells the reason.
         """
         try:
             return self._interpreters.plugins(hook.implementation)

@@ -29,7 +29,7 @@ from listener.entry import Attempt, Entry, Run
 from listener.journal import Filters, Journal
 from listener.outcome import Tally
 from tests.snmp.receivers import closed_port, udp_socket
-from tests.support import do_without, event, uncounted_env, wait_for
+from tests.support import do_without, event, shown_at_terminal, uncounted_env, wait_for
 
 COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
 
@@ -947,17 +947,7 @@ def test_a_row_is_one_line_unless_a_terminal_is_too_narrow_for_it(journal: Journ
     assert len(second) > 300
     assert max(len(third), len(first)) < 160
 
-    ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": "100", "TERM": "dumb"}
-    with subprocess.Popen([*COMMAND, "history"], stdout=theirs, env=env) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while part := os.read(ours, 4096):
-                shown += part
-    os.close(ours)
-    assert process.returncode == 0
-    at_terminal = shown.decode().splitlines()
+    at_terminal = shown_at_terminal([*COMMAND, "history"], columns=100, stream="stdout")
     assert len(at_terminal) > 8
     assert max(map(len, at_terminal)) <= 100
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -25,7 +23,7 @@ from listener.plugins import MARKER
 from listener.plugins.source import COMMON
 from tests.faults.processes import is_gone
 from tests.plugins.uploads import Made, installed
-from tests.support import do_without, uncounted_env, wait_for
+from tests.support import do_without, shown_at_terminal, uncounted_env, wait_for
 from tests.test_state_dir import NOBODY, needs_root
 
 
@@ -303,22 +301,11 @@ def test_who_may_not_look_into_the_state_directory_is_told_so(nobodys: Path) -> 
 
 
 def test_at_a_terminal_each_step_of_an_upload_shows_how_long_it_takes(made: Made, state: Path) -> None:
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    with subprocess.Popen(
-        [*command, made.wagon("tried")], env=env, stdout=subprocess.DEVNULL, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while part := os.read(ours, 4096):
-                shown += part
-    os.close(ours)
-    assert process.returncode == 0
-    plain = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)
-    assert re.search(rb"0:00:\d\d cloudify-common 7\S+ is provided by ", plain), plain
-    assert re.search(rb"0:00:\d\d installing tried 1\.0 for Python ", plain), plain
+    lines = shown_at_terminal([*command, made.wagon("tried")], columns=80, stream="stderr")
+    plain = "\n".join(lines)
+    assert re.search(r"0:00:\d\d cloudify-common 7\S+ is provided by ", plain), plain
+    assert re.search(r"0:00:\d\d installing tried 1\.0 for Python ", plain), plain
 
 
 HANGS = """
