@@ -153,28 +153,33 @@ class SnmpTrapAction:
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
         deadline, half_way = now + hook.timeout_s, now + hook.timeout_s / 2
-        problems: dict[str, str] = {}
-        self._names.look_up([target.host for target in targets])
-        known = [target for target in targets if self._names.is_known(target.host)]
-        others = [target for target in targets if target not in known]
-        for group in (known, others):
-            informs: dict[str, Conversation] = {}
-            for target in group:
-                try:
-                    peer = Peer(self._names.address(target.host, half_way), target.port, target.name)
-                    if target.is_inform:
-                        informs[target.name] = self._inform(target, peer, content)
-                    else:
-                        self._sender.send(self._trap(target, peer, content), peer)
-                except (ActionFailed, StateError) as error:
-                    problems[target.name] = str(error)
-            if informs:
-                until = half_way if others and group is known else deadline
-                problems |= self._sender.converse(informs, until)
+        others = self._names.look_up([target.host for target in targets])
+        known = [target for target in targets if target.host not in others] if others else targets
+        problems = self._send_all(content, known, half_way, half_way if others else deadline)
+        if others:
+            unknown = [target for target in targets if target.host in others]
+            problems |= self._send_all(content, unknown, half_way, deadline)
         for target in targets if problems else ():
             if target.name in problems:
                 self._names.doubt(target.host)
         return problems
+
+    def _send_all(
+        self, content: Content, targets: Iterable[Target], resolved_by: float, deadline: float
+    ) -> dict[str, str]:
+        """Send to each of these; `deadline` is the end of waiting for acknowledgements."""
+        problems: dict[str, str] = {}
+        informs: dict[str, Conversation] = {}
+        for target in targets:
+            try:
+                peer = Peer(self._names.address(target.host, resolved_by), target.port, target.name)
+                if target.is_inform:
+                    informs[target.name] = self._inform(target, peer, content)
+                else:
+                    self._sender.send(self._trap(target, peer, content), peer)
+            except (ActionFailed, StateError) as error:
+                problems[target.name] = str(error)
+        return problems | self._sender.converse(informs, deadline) if informs else problems
 
     def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
         request_id = self._request_id()

@@ -52,6 +52,13 @@ def object_identifier(oid: Oid) -> bytes:
     return _tlv(_OBJECT_IDENTIFIER, b"".join(map(_base128, (first * 40 + second, *rest))))
 
 
+_TAGS = (
+    _INTEGER, _OCTET_STRING, _OBJECT_IDENTIFIER, _SEQUENCE, _TIME_TICKS, _COUNTER64, TRAP, INFORM
+)  # fmt: skip
+_SHORT_HEADS = {tag: [bytes((tag, size)) for size in range(0x80)] for tag in _TAGS}
+"""A tag and a length in the short form (X.690, 8.1.3.4), by the two."""
+
+
 class Name(NamedTuple):
     """An OBJECT IDENTIFIER that varbinds begin with.
 
@@ -137,7 +144,9 @@ def _read_tlv(data: bytes) -> tuple[int, bytes, bytes]:
 def _tlv(tag: int, content: bytes) -> bytes:
     size = len(content)
     if size < 0x80:
-        return bytes((tag, size)) + content
+        return _SHORT_HEADS[tag][size] + content
+    if size < 0x100:
+        return bytes((tag, 0x81, size)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
 

@@ -78,7 +78,8 @@ _OIDS: Mapping[str, Mapping[str, Oid]] = {
     "mib": {name: (*oid, 0) for name, oid in OBJECTS.items()},
 }
 _NAMES = {
-    layout: {name: ber.Name.of(oid) for name, oid in oids.items()} for layout, oids in _OIDS.items()
+    layout: [(name, ber.Name.of(_OIDS[layout][name])) for name in (*order, _ERROR_DETAILS)]
+    for layout, order in _ORDER.items()
 }
 _SYS_UP_TIME = ber.Name.of(SYS_UP_TIME_0)
 _TRAP_OIDS = {
@@ -135,30 +136,28 @@ class Content(NamedTuple):
         return [
             (SYS_UP_TIME_0, self.up_time),
             (SNMP_TRAP_OID_0, NOTIFICATIONS[self.event_type][1]),
-            *[(oids[name], self.values[name]) for name in self._names(layout)],
+            *[(oids[name], self.values[name]) for name, _ in _NAMES[layout] if name in self.values],
         ]
 
     def varbinds(self, layout: str) -> bytes:
         """The same, encoded. Raises KeyError, too."""
-        names, values = _NAMES[layout], self.values
+        values = self.values
         encoded = [
             ber.varbind(_SYS_UP_TIME, ber.time_ticks(self.up_time)),
             _TRAP_OIDS[self.event_type],
         ]
-        for name in self._names(layout):
+        for name, encoded_name in _NAMES[layout]:
+            value = values.get(name)
             if name == _TIME_STAMP:
-                encoded.append(ber.varbind(names[name], ber.counter64(values[name])))
-            else:
-                encoded.append(ber.text_varbind(names[name], values[name]))
+                encoded.append(ber.varbind(encoded_name, ber.counter64(values[name])))
+            elif value is not None:  # only a failed workflow has an error
+                encoded.append(ber.text_varbind(encoded_name, value))
         return b"".join(encoded)
-
-    def _names(self, layout: str) -> Sequence[str]:
-        order = _ORDER[layout]
-        return (*order, _ERROR_DETAILS) if _ERROR_DETAILS in self.values else order
 
 
 def _octets(value: Any, most: int) -> bytes:
-    data = (value if isinstance(value, str) else _text(value)).encode("utf-8", "replace")
+    text = value if isinstance(value, str) else _text(value)
+    data = text.encode() if text.isascii() else text.encode("utf-8", "replace")
     return data if len(data) <= most else cut(data, most)
 
 
@@ -183,7 +182,7 @@ def _seconds(timestamp: Any, received_at: float, warn: Callable[[str], None]) ->
 
 
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:[.,]\d+)?)?"
+    r"(\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d)(?::([0-5]\d|60)(?:[.,]\d+)?)?"
     r" ?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?",
     re.ASCII,
 )
@@ -198,12 +197,12 @@ def unix_seconds(timestamp: Any) -> int | None:
     match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
     if match is None:
         return None
-    day, hour, minute, second, sign, hours, minutes = match.groups()
-    midnight = _midnight(day)
-    if midnight is None:
+    minute, second, sign, hours, minutes = match.groups()
+    begin = _begin_of(minute)
+    if begin is None:
         return None
     # Second 60 is a leap second, which Unix time does not count.
-    seconds = midnight + int(hour) * 3600 + int(minute) * 60 + min(int(second or 0), 59)
+    seconds = begin + min(int(second or 0), 59)
     if sign is None:
         return seconds
     offset = int(hours) * 3600 + int(minutes or 0) * 60
@@ -211,12 +210,13 @@ def unix_seconds(timestamp: Any) -> int | None:
 
 
 @functools.lru_cache(maxsize=16)
-def _midnight(day: str) -> int | None:
-    """When a day begins, in Unix time; None when there is no such day."""
+def _begin_of(minute: str) -> int | None:
+    """When a minute of UTC begins, in Unix time; None when there is no such day."""
     try:
-        return (date.fromisoformat(day).toordinal() - _EPOCH_DAY) * 86_400
+        days = date.fromisoformat(minute[:10]).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
+    return days * 86_400 + int(minute[11:13]) * 3600 + int(minute[14:]) * 60
 
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()

@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from listener.errors import ActionFailed
@@ -86,23 +86,26 @@ class Names:
         self._known: dict[str, _Known] = {}
         self._lookups: dict[str, _Lookup] = {}
 
-    def look_up(self, hosts: Iterable[str]) -> None:
-        """Begin to ask for those names whose address is not known, or not fresh."""
+    def look_up(self, hosts: Iterable[str]) -> Sequence[str]:
+        """Begin to ask for names whose address is not known, or not fresh; those to be waited for."""
+        now = self._now()
+        unknown: list[str] = []
         for host in hosts:
-            known, now = self._known.get(host), self._now()
-            if known and now - known.since < FRESH_S:
-                continue
-            if host in self._lookups and now - self._lookups[host].ended_at < FRESH_S:
-                continue
-            literal = _literal(host) if known is None else None
-            if literal is not None:
-                self._known[host] = _Known(literal, math.inf)
-            else:
-                self._lookups[host] = _Lookup(host, self._ask, self._now)
+            known = self._known.get(host)
+            if known is None or now - known.since >= FRESH_S:
+                self._look_up(host, now, is_known=known is not None)
+                if host not in self._known and not self._lookups[host].is_over():
+                    unknown.append(host)
+        return unknown
 
-    def is_known(self, host: str) -> bool:
-        """Whether `address` would not have to wait."""
-        return host in self._known or (host in self._lookups and self._lookups[host].is_over())
+    def _look_up(self, host: str, now: float, *, is_known: bool) -> None:
+        if host in self._lookups and now - self._lookups[host].ended_at < FRESH_S:
+            return
+        literal = None if is_known else _literal(host)
+        if literal is not None:
+            self._known[host] = _Known(literal, math.inf)
+        else:
+            self._lookups[host] = _Lookup(host, self._ask, self._now)
 
     def doubt(self, host: str) -> None:
         """Ask for this name again before it is used again: it may mean another address by now."""
@@ -111,6 +114,9 @@ class Names:
 
     def address(self, host: str, deadline: float) -> Address:
         """The address of a name or of itself. Raises ActionFailed when there is none by then."""
+        known = self._known.get(host)
+        if known is not None and known.since == math.inf:
+            return known.address
         self.look_up((host,))
         if lookup := self._lookups.get(host):
             self._hear(host, lookup, deadline)

@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from listener.errors import ActionFailed
@@ -21,6 +22,8 @@ from listener.snmp.names import Address
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM = 65535
+_REFUSALS = (errno.ECONNREFUSED, errno.EHOSTUNREACH)
+"""What a connected socket says of the datagram before (ICMP port unreachable, and prohibited)."""
 _T = TypeVar("_T")
 
 
@@ -68,16 +71,18 @@ class TrapSender:
         Raises ActionFailed when it cannot be sent, and when the peer's host said at once that nothing
         listens there, as a local one does. A refusal that comes later is a WARNING at the next trap.
         """
-        kept = self._connected(peer)
-        if error := _error_of(kept):
-            _log.warning("what was sent to %s before did not arrive: %s", peer.name, os.strerror(error))
+        address, kept = self._sockets.get(peer.name, (None, None))
+        if kept is None or address != peer.address:
+            kept = self._connected_anew(peer)
         try:
             kept.send(datagram)
-        except OSError:  # it may be the old socket's: of a route that has changed, say
+        except OSError as error:  # it may be the old socket's: of a route that has changed, say
+            if error.errno in _REFUSALS:
+                _log.warning("what was sent to %s before did not arrive: %s", peer.name, error.strerror)
             kept = self._connected_anew(peer)
-            _raising(lambda: kept.send(datagram), peer, len(datagram))
-        if error := _error_of(kept):
-            raise ActionFailed(_reason(error, len(datagram), peer))
+            _raising(partial(kept.send, datagram), peer, len(datagram))
+        if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise ActionFailed(_reason(refused, len(datagram), peer))
 
     def converse(self, conversations: Mapping[str, Conversation], deadline: float) -> dict[str, str]:
         """Send informs, all at once, until each is acknowledged or given up.
@@ -120,13 +125,6 @@ class TrapSender:
         """Close every socket. Safe to call twice."""
         while self._sockets:
             self._sockets.popitem()[1][1].close()
-
-    def _connected(self, peer: Peer) -> socket.socket:
-        """The socket kept for this peer, which is another one when its address is another."""
-        address, kept = self._sockets.get(peer.name, (None, None))
-        if kept is not None and address == peer.address:
-            return kept
-        return self._connected_anew(peer)
 
     def _connected_anew(self, peer: Peer) -> socket.socket:
         if peer.name in self._sockets:
@@ -195,10 +193,6 @@ def _connect(peer: Peer) -> socket.socket:
         new.close()
         raise
     return new
-
-
-def _error_of(kept: socket.socket) -> int:
-    return kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _raising(work: Callable[[], _T], peer: Peer, size: int) -> _T:
