@@ -13,6 +13,7 @@ from listener import log
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.log import loggable
 from listener.outcome import Outcome
 
 _log = log.logger(__name__)
@@ -49,9 +50,3 @@ def _outcome(actions: Actions, call: Call) -> Outcome:
         reason = f"{type(error).__name__}: {error}"
         return Outcome("failed", reason, time.monotonic() - began, traceback.format_exc())
     return Outcome("done", text, time.monotonic() - began)
-
-
-def loggable(value: object) -> str:
-    """A field of a notification as one short line, whatever somebody has put there."""
-    text = str(value)[:80]
-    return text if text.isprintable() else repr(text)[1:-1]

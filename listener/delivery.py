@@ -24,35 +24,44 @@ _NO_NOTIFICATION = Notification("", {})
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """`problem` tells why it is no notification that can be read; '' when it is one.
+    """`text` is the JSON as it came, `origin` is for the log.
 
-    `body` is the JSON as it came, but for the rest_token. `key` is None for one that would not be
-    recognised if it came again. `origin` is for the log.
+    `serials` are None when no supervisord has numbered it: frames that are piped in are never taken
+    for redeliveries, unless the notification has an id of its own. `mark` is the key of what is known
+    by something else. `problem` tells why it cannot be read; '' when it can.
     """
 
     notification: Notification
-    body: str
+    text: str
     source: str
     origin: str
-    key: str | None = None
-    serials: str | None = None
+    serials: Serials | None = None
     problem: str = ""
+    mark: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What it is recognised by if it comes again; None when it would not be."""
+        number = self.serials and self.serials.event
+        if self.notification.id:
+            number = storable(self.notification.id)
+        return self.mark or (number and f"{number} {_digest(self.text)}")
+
+    @property
+    def body(self) -> str:
+        """What is kept of the text: all but the rest_token."""
+        if self.problem:
+            return storable(TOKEN.sub("ctok-…", self.text))
+        return without(storable(self.text), rest_token_of(self.notification))
 
 
 def read(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
-    """The Delivery of a notification's JSON.
-
-    `serials` are None when no supervisord has numbered it: frames that are piped in are never taken
-    for redeliveries, unless the notification has an id of its own.
-    """
+    """The Delivery of a notification's JSON."""
     try:
         notification = payload.decode(text)
     except UnreadableNotification as error:
         return unreadable(text, str(error), source, origin, serials)
-    number = storable(notification.id) if notification.id else serials and serials.event
-    key = number and f"{number} {_digest(text)}"
-    body = without(storable(text), rest_token_of(notification))
-    return Delivery(notification, body, source, origin, key, serials and str(serials))
+    return Delivery(notification, text, source, origin, serials)
 
 
 def rest_token_of(notification: Notification) -> str | None:
@@ -69,12 +78,10 @@ def execution_id_of(notification: Notification) -> str | None:
 
 def unreadable(text: str, problem: str, source: str, origin: str, serials: Serials | None) -> Delivery:
     """The Delivery of a text that is no notification."""
-    key = serials and f"{serials.event} {_digest(text)}"
-    body = storable(TOKEN.sub("ctok-…", text))
-    return Delivery(_NO_NOTIFICATION, body, source, origin, key, serials and str(serials), problem)
+    return Delivery(_NO_NOTIFICATION, text, source, origin, serials, problem)
 
 
-def as_entry(delivery: Delivery, now: float, runs: Sequence[Run] | None) -> Entry:
+def as_entry(delivery: Delivery, now: float, runs: Sequence[Run] | None, key: str | None) -> Entry:
     """The entry for a delivery with these runs; None: they are to be planned by somebody else."""
     notification = delivery.notification
     state: EntryState = "pending" if runs is None else state_of(runs)
@@ -84,8 +91,8 @@ def as_entry(delivery: Delivery, now: float, runs: Sequence[Run] | None) -> Entr
         delivery.source,
         "unreadable" if delivery.problem else state,
         delivery.body,
-        delivery.key,
-        delivery.serials,
+        key,
+        delivery.serials and str(delivery.serials),
         storable(notification.event_type) or None,
         execution_id_of(notification),
         rest_token_of(notification),
@@ -112,7 +119,7 @@ def hook_failed(
     }
     found = read(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
     # One for each end of the run, however often the journal has to be asked to keep it.
-    return msgspec.structs.replace(found, key=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
+    return msgspec.structs.replace(found, mark=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
 
 
 def without(text: str, token: str | None) -> str:

@@ -16,14 +16,14 @@ import msgspec
 from listener import log
 from listener.actions.registry import Actions
 from listener.agenda import WAIT_FOR_RETRIES_S, Agenda
-from listener.attempt import loggable
 from listener.delivery import Delivery, execution_id_of
 from listener.entry import Entry, storable
 from listener.errors import Unanswered
 from listener.hold import Hold
 from listener.hooks_watch import HooksFile
-from listener.journal import Journal, NoJournal
+from listener.journal import SERIALS, Journal, NoJournal
 from listener.journal_file import NewerSchema
+from listener.log import loggable
 from listener.outcome import Tally
 from listener.runner import LATER_S, Runner, about_of, item
 
@@ -58,36 +58,50 @@ class Dispatcher:
         self._runner = Runner(hooks_file, actions, journal, self._agenda, self._hold, now, jitter)
         self._is_stopping = is_stopping
 
-    def deliver(self, delivery: Delivery) -> Entry | None:
+    def deliver(self, delivery: Delivery) -> None:
         """Accept a delivery; run what was accepted before it and was never tried, then its own hooks.
 
-        The entry as it is then; None when it had been accepted before. Raises Unanswered when the
-        listener is asked to stop while the journal cannot be written.
+        It is all that an answer waits for; `settle` has to follow. Raises Unanswered when the listener
+        is asked to stop while the journal cannot be written.
         """
+        self._runner.settle()
         notification = delivery.notification
         hook_context = notification.hook_context()
         must_wait = self._agenda.must_wait(execution_id_of(notification))
         entry, hooks = self._runner.plan(delivery, hook_context, begins=not must_wait)
-        entry_id = self._hold(lambda: self._journal.accept(entry))
+        if entry.state == "ignored":
+            self._runner.leave(lambda: self._accept(delivery, entry)[0])
+            return
+        accepted, about = self._accept(delivery, entry)
+        if accepted is not None and accepted.state == "running":
+            self._runner.carry_out(accepted, notification, hook_context, hooks, about)
+            return
+        if accepted is not None and not accepted.is_settled:
+            self._agenda.put_fresh(item(accepted))
+        self._run_fresh()
+
+    def settle(self) -> Entry | None:
+        """Store what an answer need not wait for: how the last action ended, what no hook matches.
+
+        The entry that it was about, as it is stored now; None when there was nothing to do.
+        """
+        return self._runner.settle()
+
+    def _accept(self, delivery: Delivery, entry: Entry) -> tuple[Entry | None, str]:
+        """The entry as it is stored, None when it is known already, and what log lines call it."""
+        entry_id = self._hold(self._journal.accept, entry)
         if entry_id is None:
             entry_id = self._own_id(entry)
         if entry_id is None:
-            self._recognise(delivery)
-            self._run_fresh()
-            return None
+            self._recognise(delivery, entry)
+            return None, ""
         entry = msgspec.structs.replace(entry, id=entry_id)
-        about = self._tell_accepted(delivery, entry)
-        if entry.state == "running":
-            return self._runner.carry_out(entry, notification, hook_context, hooks, about)
-        if not entry.is_settled:
-            self._agenda.put_fresh(item(entry))
-            self._run_fresh()
-        return entry
+        return entry, self._tell_accepted(delivery, entry)
 
     def take_in(self, deliveries: Sequence[Delivery], note: tuple[str, str] | None = None) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
         entries = [self._runner.plan(each, each.notification.hook_context())[0] for each in deliveries]
-        ids = self._hold(lambda: self._journal.accept_all(entries, note))
+        ids = self._hold(self._journal.accept_all, entries, note)
         if self._hold.was_tried_again:
             ids = [own or self._own_id(entry) for own, entry in zip(ids, entries, strict=True)]
         accepted = [
@@ -103,20 +117,20 @@ class Dispatcher:
 
     def keep(self, entry: Entry) -> None:
         """Store a settled entry, for the history."""
-        self._hold(lambda: self._journal.accept(entry))
+        self._hold(self._journal.accept, entry)
 
     def note(self, name: str, value: str) -> None:
         """Keep a small text in the journal, under a name."""
-        self._hold(lambda: self._journal.note(name, value))
+        self._hold(self._journal.note, name, value)
 
     def count(self, tallies: Mapping[str, Tally]) -> None:
         """Add to what the journal has counted for each destination."""
         if tallies:
-            self._hold(lambda: self._journal.count(tallies))
+            self._hold(self._journal.count, tallies)
 
     def prune(self, after: int, *, older_than: float, keep: int) -> int:
         """A step of the journal's pruning; see there."""
-        return self._hold(lambda: self._journal.prune(after, older_than=older_than, keep=keep))
+        return self._hold(self._journal.prune, after, older_than=older_than, keep=keep)
 
     def recall(self) -> None:
         """Put on the agenda what the journal has unsettled: from an earlier process, or another one."""
@@ -138,6 +152,7 @@ class Dispatcher:
     def resume(self, entry_id: int) -> None:
         """Go on with an entry now, whether it is due or not."""
         self._runner.resume(entry_id)
+        self._runner.settle()
 
     def work(self) -> float | None:
         """Go on with one entry that is due; the seconds until the next one is, or None."""
@@ -147,6 +162,7 @@ class Dispatcher:
             entry_id = self._agenda.pop_due(now)
         if entry_id is not None:
             self._go_on(entry_id)
+            self._runner.settle()
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
@@ -169,18 +185,20 @@ class Dispatcher:
         return about
 
     def _has_other(self, number: str, entry_id: int) -> bool:
-        return self._hold(lambda: self._journal.has_other(storable(number), entry_id))
+        return self._hold(self._journal.has_other, storable(number), entry_id)
 
     def _own_id(self, entry: Entry) -> int | None:
         """The id under which an entry was stored although the journal had reported an error."""
         if not self._hold.was_tried_again:
             return None
-        known = self._hold(lambda: self._journal.find(str(entry.key)))
+        known = self._hold(self._journal.find, str(entry.key))
         return known.id if known is not None and known.received_at == entry.received_at else None
 
-    def _recognise(self, delivery: Delivery) -> None:
+    def _recognise(self, delivery: Delivery, entry: Entry) -> None:
         """Say that a delivery is known; if nobody has begun with it yet, put it on the agenda."""
-        known = self._hold(lambda: self._journal.find(str(delivery.key)))
+        if entry.serials is not None:
+            self.note(SERIALS, entry.serials)
+        known = self._hold(self._journal.find, str(entry.key))
         if known is None:
             return  # pruned meanwhile
         if known.is_settled or not known.is_fresh:

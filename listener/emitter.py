@@ -78,7 +78,7 @@ def keep(data: bytes, state_dir: str | None = None, config: str | None = None) -
         if journal.noted(DURABILITY) == "power":
             journal.file.close()
             journal = Journal(folder, power_safe=True)
-        journal.accept(as_entry(delivery, time.time(), None))
+        journal.accept(as_entry(delivery, time.time(), None, delivery.key))
     except HooksError as error:
         raise HooksError(
             f"the notification was not sent, since it cannot be kept: {error}. A durable emit writes"

@@ -21,7 +21,7 @@ from listener.entry import Entry
 from listener.errors import Unanswered, UnreadableNotification
 from listener.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.hooks import ListenerSettings
-from listener.journal import Journal, NoJournal
+from listener.journal import SERIALS, Journal, NoJournal
 from listener.journal_file import NewerSchema
 from listener.losses import Gap, LossDetector, Serials
 from listener.recording import FOLDER, RECORDED_IN, Recorded, RecordingReader
@@ -29,7 +29,6 @@ from listener.state_dir import InUse
 
 _log = logging.getLogger(__name__)
 
-_SERIALS = "serials"
 _GAPS = "gaps"
 _GAPS_AT_ONCE = 1000
 _TAKEN_IN = "taken in from the recorder"
@@ -61,6 +60,7 @@ class Events:
         self._keep_lock = keep_lock
         self._losses: LossDetector | None = None
         self._recording: RecordingReader | None = None
+        self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
         self._taken_in = ("", -1)
         self._pruned_to = 0
         self._ignored: set[str] = set()
@@ -78,7 +78,7 @@ class Events:
         self._take_in_recorded()
         self._recording.settle()
         if self._run is not None:
-            texts = (self._journal.last_serials(), self._journal.noted(_SERIALS))
+            texts = (self._journal.last_serials(), self._journal.noted(SERIALS))
             known = filter(None, map(Serials.read, filter(None, texts)))
             self._losses = LossDetector(self._run, known, self._journal.noted(_GAPS) or "")
 
@@ -99,6 +99,15 @@ class Events:
         except Exception:  # the funnel: a defect of ours costs one event, and is told of
             _log.exception("serial %d: a defect of conductor-hooks; please report it", frame.serial)
 
+    def settle(self) -> None:
+        """Put on record what an answer need not wait for. Raises as `handle` does."""
+        try:
+            self._dispatcher.settle()
+        except (Unanswered, NewerSchema, InUse):
+            raise
+        except Exception:  # the same funnel
+            _log.exception("after an event: a defect of conductor-hooks; please report it")
+
     def between(self) -> float | None:
         """Do what can be done without an event; the seconds until there is more to do, or None."""
         try:
@@ -112,13 +121,15 @@ class Events:
         return min((s for s in (work_s, log_s) if s is not None), default=None)
 
     def _handle(self, frame: Frame) -> None:
-        self._look_for_losses(frame)
+        serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
+        self._look_for_losses(frame, serials)
         if frame.eventname in COMMUNICATION_EVENTS:
-            self._take_in_recorded()
-            if self._dispatcher.deliver(self._delivery(frame)) is None:
-                self._note(frame)
+            if self._is_recorded:
+                self._take_in_recorded()
+            self._dispatcher.deliver(_read(frame, "supervisord", serials))
             return
-        self._note(frame)
+        if serials is not None:
+            self._dispatcher.note(SERIALS, str(serials))
         if frame.eventname == TICK:
             self._tidy()
         elif frame.eventname not in self._ignored:
@@ -151,15 +162,11 @@ class Events:
         run, serial = self._taken_in
         return event.run == run and event.serial <= serial
 
-    def _delivery(self, frame: Frame) -> Delivery:
-        serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
-        return _read(frame, "supervisord", serials)
-
-    def _look_for_losses(self, frame: Frame) -> None:
+    def _look_for_losses(self, frame: Frame, serials: Serials | None) -> None:
         """Tell of a gap at the next TICK_5: an event that only came late has come before that."""
-        if self._losses is None or self._run is None:
+        if self._losses is None or serials is None:
             return
-        is_changed = self._losses.see(Serials(self._run, frame.serial, frame.poolserial))
+        is_changed = self._losses.see(serials)
         gaps = self._losses.gaps
         if gaps and (frame.eventname == TICK or len(gaps) >= _GAPS_AT_ONCE):
             self._tell_of_losses(self._losses.settle())
@@ -173,18 +180,12 @@ class Events:
             f"supervisord discarded {sum(gap.size for gap in gaps)} events before serial"
             f" {event.serial}, because more waited than fit: raise buffer_size in the"
             " [eventlistener:…] section"
-            f"{'; the recorder has kept them' if RECORDED_IN in os.environ else ''}"
+            f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
         self._dispatcher.keep(
             Entry(0, time.time(), "supervisord", "dropped", "", f"gap {event}", error=problem)
         )
-
-    def _note(self, frame: Frame) -> None:
-        """Keep the numbers of an event that has no entry of its own."""
-        if self._run is not None:
-            serials = Serials(self._run, frame.serial, frame.poolserial)
-            self._dispatcher.note(_SERIALS, str(serials))
 
     def _tidy(self) -> None:
         """Every five seconds: what nobody waits for."""
@@ -210,7 +211,8 @@ def _recorded_delivery(event: Recorded) -> Delivery:
     serials = Serials(event.run, event.serial, -1)
     frame = Frame("PROCESS_COMMUNICATION", event.serial, -1, event.payload)
     delivery = _read(frame, "recorder", serials)
-    return msgspec.structs.replace(delivery, serials=None)  # it has no place in a pool yet
+    # It has no place in a pool yet.
+    return msgspec.structs.replace(delivery, mark=delivery.key, serials=None)
 
 
 def _read(frame: Frame, source: str, serials: Serials | None) -> Delivery:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from listener.errors import StateError, Unanswered
 
 _log = logging.getLogger(__name__)
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 FIRST_PAUSE_S = 0.1
@@ -27,7 +28,7 @@ class Hold:
         self._pause = pause
         self.was_tried_again = False
 
-    def __call__(self, work: Callable[[], _T]) -> _T:
+    def __call__(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """What `work` returns, which is tried again for as long as it raises StateError.
 
         Raises Unanswered when the listener is asked to stop meanwhile. `was_tried_again` tells
@@ -37,7 +38,7 @@ class Hold:
         told = ""
         while True:
             try:
-                result = work()
+                result = work(*args, **kwargs)
                 self.was_tried_again = bool(told)
             except StateError as error:
                 if str(error) != told:
@@ -45,7 +46,8 @@ class Hold:
                     _log.error("nothing goes on until this is mended: %s", told)
                 if self._pause(pause_s):
                     raise Unanswered(
-                        "stopping without an answer, for supervisord to deliver the event again"
+                        "stopping before the journal could be written: supervisord delivers again what"
+                        " has no answer, and the next listener takes up what was begun"
                     ) from error
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             else:

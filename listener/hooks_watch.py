@@ -14,6 +14,7 @@ from listener.errors import SettingsError
 from listener.hooks import HookTable, ListenerSettings
 from listener.hooks_file import Version, load, stamp
 from listener.located import Mistake
+from listener.log import loggable
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class HooksFile:
         _log.log(
             logging.ERROR if self._problem == _INVALID else logging.WARNING,
             "The hook consumer received `%s` event but %s (%s); %s%s",
-            event_type, self._problem, self.path, force, details,
+            loggable(event_type), self._problem, self.path, force, details,
         )  # fmt: skip
 
 

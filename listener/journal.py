@@ -22,6 +22,8 @@ from listener.outcome import Tally
 FILE = "journal.db"
 DURABILITY = "durability"
 """The note of the listener's setting, for whoever else writes."""
+SERIALS = "serials"
+"""The note of the last event that has no entry of its own, as `last_serials` are an entry's."""
 DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
 _PRUNED_AT_ONCE = 200
 _COLUMNS = ", ".join(Entry.__struct_fields__)
@@ -59,19 +61,19 @@ class Journal:
 
     def open(self) -> None:
         """Make or open the file. Raises NewerSchema, too, which only an upgrade ends."""
-        with self.file.guard():
-            self.file.opened()
+        with self.file:
+            return
 
     def accept(self, entry: Entry) -> int | None:
         """Store a new entry and return its id; None when one with its key is there already."""
-        with self.file.guard():
-            return _insert(self.file.opened(), entry)
+        with self.file as connection:
+            return _insert(connection, entry)
 
     def accept_all(
         self, entries: Iterable[Entry], note: tuple[str, str] | None = None
     ) -> list[int | None]:
         """Like `accept` for each, and `note`, in one transaction."""
-        with self.file.guard(), self.file.transaction() as connection:
+        with self.file, self.file.transaction() as connection:
             if note is not None:
                 connection.execute(_NOTE, note)
             return [_insert(connection, entry) for entry in entries]
@@ -92,10 +94,10 @@ class Journal:
             _encoded(entry.runs),
             entry.id,
         )
-        with self.file.guard():
+        with self.file as connection:
             if not follow_ups:
-                return [] if self.file.opened().execute(self._SAVE, values).rowcount else None
-            with self.file.transaction() as connection:
+                return [] if connection.execute(self._SAVE, values).rowcount else None
+            with self.file.transaction():
                 if not connection.execute(self._SAVE, values).rowcount:
                     return None
                 return [_insert(connection, follow_up) for follow_up in follow_ups]
@@ -107,8 +109,8 @@ class Journal:
     def has_other(self, number: str, entry_id: int) -> bool:
         """Whether another entry than this one has the same number in its key, and another digest."""
         query = "SELECT key FROM entries WHERE key > ? AND key < ? AND id != ?"
-        with self.file.guard():
-            rows = self.file.opened().execute(query, (f"{number} ", f"{number}!", entry_id))
+        with self.file as connection:
+            rows = connection.execute(query, (f"{number} ", f"{number}!", entry_id))
             return any(key.rpartition(" ")[0] == number for (key,) in rows)
 
     def get(self, entry_id: int) -> Entry | None:
@@ -117,7 +119,7 @@ class Journal:
 
     def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
-        with self.file.guard():
+        with self.file:
             return self.file.is_changed()
 
     def mend(self) -> bool:
@@ -132,9 +134,9 @@ class Journal:
         return list(self._select("state IN ('pending', 'running') ORDER BY id"))
 
     def _select(self, condition: str, *values: object) -> Iterator[Entry]:
-        with self.file.guard():
+        with self.file as connection:
             query = f"SELECT {_COLUMNS} FROM entries WHERE {condition}"  # noqa: S608 - constants
-            for row in self.file.opened().execute(query, values):
+            for row in connection.execute(query, values):
                 yield _entry(row)
 
     def newest(self, filters: Filters, limit: int) -> list[Entry]:
@@ -160,8 +162,8 @@ class Journal:
 
     def reopen(self, entry: Entry) -> bool:
         """Make a settled entry pending, with these runs; whether it was settled."""
-        with self.file.guard():
-            cursor = self.file.opened().execute(self._REOPEN, (_encoded(entry.runs), entry.id))
+        with self.file as connection:
+            cursor = connection.execute(self._REOPEN, (_encoded(entry.runs), entry.id))
             return cursor.rowcount == 1
 
     _DROP = (
@@ -171,38 +173,36 @@ class Journal:
 
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
-        with self.file.guard():
-            return self.file.opened().execute(self._DROP, (entry_id,)).rowcount == 1
+        with self.file as connection:
+            return connection.execute(self._DROP, (entry_id,)).rowcount == 1
 
     def last_serials(self) -> str | None:
         """The serials of the newest entry that supervisord has numbered."""
         query = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
-        with self.file.guard():
-            row = self.file.opened().execute(query).fetchone()
+        with self.file as connection:
+            row = connection.execute(query).fetchone()
             return row and str(row[0])
 
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
-        with self.file.guard():
-            self.file.opened().execute(_NOTE, (name, value))
+        with self.file as connection:
+            connection.execute(_NOTE, (name, value))
 
     def noted(self, name: str) -> str | None:
         """The text kept under a name."""
-        with self.file.guard():
-            row = (
-                self.file.opened().execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-            )
+        with self.file as connection:
+            row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
             return row and str(row[0])
 
     def count(self, tallies: Mapping[str, Tally]) -> None:
         """Add to what was counted for each destination. An error does not prove that it has not."""
-        with self.file.guard(), self.file.transaction() as connection:
+        with self.file, self.file.transaction() as connection:
             connection.executemany(COUNT, [(name, *each) for name, each in tallies.items()])
 
     def tallies(self) -> dict[str, Tally]:
         """What was ever counted, by destination."""
-        with self.file.guard():
-            rows = self.file.opened().execute("SELECT * FROM destinations ORDER BY name")
+        with self.file as connection:
+            rows = connection.execute("SELECT * FROM destinations ORDER BY name")
             return {name: Tally(*numbers) for name, *numbers in rows}
 
     def prune(self, after: int, *, older_than: float, keep: int) -> int:
@@ -211,8 +211,7 @@ class Journal:
         Looks at a few of those with an id above `after`; returns the `after` to go on with, 0 when
         the rest is to be kept.
         """
-        with self.file.guard():
-            connection = self.file.opened()
+        with self.file as connection:
             [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
             rows = connection.execute(
                 "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",

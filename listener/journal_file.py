@@ -11,8 +11,9 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import TracebackType
 
 import msgspec
 
@@ -22,6 +23,7 @@ from listener.state_dir import open_file
 _LOCKED_S = 5.0
 _LOCKED_LOOK_S = 0.01
 _BESIDE = ("-wal", "-shm")
+_TROUBLE = (sqlite3.Error, OSError, OverflowError, msgspec.MsgspecError)
 _PAGE_BYTES = 2048  # each commit writes whole pages; with twice that, an event takes a third longer
 _CHECKPOINT_PAGES = 8000  # 16 MB; each checkpoint waits for the disk, a quarter as often as by default
 
@@ -76,7 +78,8 @@ COUNT = (
 class JournalFile:
     """One SQLite file. `power_safe`: every commit outlives a loss of power, too.
 
-    Whatever goes wrong inside `guard` is raised as StateError, and the file is opened anew next time.
+    A context manager: whatever goes wrong inside `with` is raised as StateError, and the file is opened
+    anew next time.
     """
 
     def __init__(self, path: str, *, power_safe: bool = False) -> None:
@@ -122,14 +125,25 @@ class JournalFile:
         connection.execute(f"PRAGMA user_version = {len(_SCHEMAS)}")
         connection.execute("COMMIT")
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Raises what goes wrong inside as StateError."""
+    def __enter__(self) -> sqlite3.Connection:
+        """The connection. Whatever goes wrong with it inside `with` is raised as StateError."""
+        if self._connection is not None:
+            return self._connection
         try:
-            yield
-        except (sqlite3.Error, OSError, OverflowError, msgspec.MsgspecError) as error:
-            self.close()
-            raise StateError(f"the journal {self.path}: {_reason(error)}") from error
+            return self.opened()
+        except _TROUBLE as error:
+            raise self._failed(error) from error
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc, _TROUBLE):
+            raise self._failed(exc) from exc
+
+    def _failed(self, error: Exception) -> StateError:
+        """What to raise; the next use opens the file anew."""
+        self.close()
+        return StateError(f"the journal {self.path}: {_reason(error)}")
 
     def close(self) -> None:
         """Safe to call twice; the next use opens it again."""
@@ -171,12 +185,9 @@ class JournalFile:
         removed, self._connection = self.opened(), None
         known = self._inodes
         try:
-            with self.guard():
-                for suffix in _BESIDE:  # what is left of the removed one would spoil another
-                    if known[suffix] is not None and _inode(self.path + suffix) == known[suffix]:
-                        os.unlink(self.path + suffix)
-                with self.transaction() as connection:
-                    _copy(removed, connection)
+            self._clear_away(known)
+            with self, self.transaction() as connection:
+                _copy(removed, connection)
         except StateError as error:
             if _DAMAGED in str(error):  # nothing can be taken over: it was moved away for that
                 removed.close()
@@ -185,6 +196,15 @@ class JournalFile:
             raise
         self._data_version = -1
         removed.close()
+
+    def _clear_away(self, known: Mapping[str, int | None]) -> None:
+        """Remove what is left beside a removed file: it would spoil another one at its place."""
+        try:
+            for suffix in _BESIDE:
+                if known[suffix] is not None and _inode(self.path + suffix) == known[suffix]:
+                    os.unlink(self.path + suffix)
+        except OSError as error:
+            raise self._failed(error) from error
 
 
 def _make_or_look_at(path: str) -> None:

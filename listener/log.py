@@ -47,6 +47,12 @@ def settle() -> float | None:
     return _handler.settle()
 
 
+def loggable(value: object) -> str:
+    """A field of a notification as one short line, whatever somebody has put there."""
+    text = str(value)[:80]
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def logger(name: str) -> logging.Logger:
     """A logger whose lines below WARNING cost least: for whoever logs at every event."""
     known = logging.getLoggerClass()

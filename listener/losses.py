@@ -82,6 +82,9 @@ class LossDetector:
     def see(self, event: Serials) -> bool:
         """Whether this event's coming has changed the gaps."""
         last = self._last
+        if last is not None and last.poolserial + 1 == event.poolserial and last.serial < event.serial:
+            self._last = event  # as almost always
+            return False
         if last is not None and event.serial <= last.serial:
             left = [part for gap in self.gaps for part in gap.without(event)]
         else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from listener import log, payload
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.agenda import Agenda, Item
-from listener.attempt import attempt, loggable
+from listener.attempt import attempt
 from listener.delivery import Delivery, as_entry, hook_failed
 from listener.entry import Entry, Run
 from listener.errors import UnreadableNotification
@@ -25,6 +24,7 @@ from listener.hold import Hold
 from listener.hooks import HOOK_FAILED, Hook
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal, NoJournal
+from listener.log import loggable
 from listener.notification import Notification
 from listener.outcome import Outcome
 
@@ -54,6 +54,7 @@ class Runner:
         self._hold = hold
         self._now = now
         self._jitter = jitter
+        self._rest: Callable[[], Entry | None] | None = None
 
     def plan(
         self, delivery: Delivery, hook_context: Mapping[str, Any], *, begins: bool = False
@@ -62,8 +63,9 @@ class Runner:
 
         The first one `begins`, or is pending as all others are.
         """
-        if delivery.key is None:  # by which only this process knows it again
-            delivery = msgspec.structs.replace(delivery, key=os.urandom(12).hex())
+        key = None
+        if self._journal.keeps:  # where another one can be known again, at least by this process
+            key = delivery.key or os.urandom(12).hex()
         now = self._now()
         hooks: Sequence[Hook] = ()
         if not delivery.problem:
@@ -71,7 +73,7 @@ class Runner:
         runs = _planned(hooks)
         if runs and begins:
             runs[0] = runs[0].begun(now)
-        return as_entry(delivery, now, runs), hooks
+        return as_entry(delivery, now, runs, key), hooks
 
     def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
         if not entry.runs and self._hooks_file.table is not None:
@@ -81,8 +83,9 @@ class Runner:
             )  # fmt: skip
 
     def resume(self, entry_id: int) -> None:
-        """Go on with an entry, as the journal has it now."""
-        entry = self._hold(lambda: self._journal.get(entry_id))
+        """Go on with an entry, as the journal has it now; `settle` has to follow."""
+        self.settle()
+        entry = self._hold(self._journal.get, entry_id)
         if entry is None or entry.is_settled:
             self._agenda.settle(entry_id)
             return
@@ -90,7 +93,7 @@ class Runner:
             notification = payload.decode(entry.body)
         except UnreadableNotification as error:
             spoilt = msgspec.structs.replace(entry, state="unreadable")
-            self._hold(lambda: self._journal.save(spoilt))
+            self._hold(self._journal.save, spoilt)
             self._agenda.settle(entry_id)
             _log.error("entry %d: nothing more is run: %s", entry_id, error)
             return
@@ -124,7 +127,7 @@ class Runner:
 
     def _matching(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """The hooks for a notification in the newest good hooks.conf."""
-        self._hooks_file.refresh(loggable(event_type))
+        self._hooks_file.refresh(event_type)
         table = self._hooks_file.table
         return table.match(event_type, hook_context) if table else ()
 
@@ -152,11 +155,15 @@ class Runner:
         hook_context: Mapping[str, Any],
         hooks: Sequence[Hook | None],
         about: str,
-    ) -> Entry:
-        """Do every run that is due; the first has begun, each end is stored with the next begin."""
+    ) -> None:
+        """Do every run that is due; the first has begun, each end is stored with the next begin.
+
+        The last end is left to `settle`.
+        """
+        self.settle()
         runs = list(entry.runs)
-        current: int | None = next(i for i, run in enumerate(runs) if run.state == "running")
-        while current is not None:
+        current = next(i for i, run in enumerate(runs) if run.state == "running")
+        while True:
             run, hook = runs[current], hooks[current]
             if hook is None:
                 reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf"
@@ -166,19 +173,44 @@ class Runner:
                 call = Call(hook, notification, hook_context, entry.received_at, run.reached)
                 outcome = attempt(self._actions, call, about)
             now = self._now()
-            retries = hook.retries if hook is not None and self._journal.keeps else 0
-            runs[current] = run.ended(outcome, retries, now, self._jitter())
-            if runs[current].state == "pending":
-                _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
-                          retries + 1, runs[current].due_at - now, about)  # fmt: skip
-            elif retries and runs[current].state == "failed":
-                _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
-                           retries + 1, about)  # fmt: skip
-            current = _first_due(runs, now, current + 1)
-            if current is not None:
-                runs[current] = runs[current].begun(now)
+            following = _first_due(runs, now, current + 1)
+            if following is None:
+                break
+            runs[current] = self._ended(run, hook, outcome, now, about)
+            runs[following] = runs[following].begun(now)
             entry = self._saved(entry, runs, notification)
-        return entry
+            current = following
+
+        def rest() -> Entry:
+            runs[current] = self._ended(run, hook, outcome, now, about)
+            return self._saved(entry, runs, notification)
+
+        self._rest = rest
+
+    def _ended(self, run: Run, hook: Hook | None, outcome: Outcome, now: float, about: str) -> Run:
+        """The run with the end of its attempt, and a log line about what comes next."""
+        retries = hook.retries if hook is not None and self._journal.keeps else 0
+        ended = run.ended(outcome, retries, now, self._jitter())
+        if ended.state == "pending":
+            _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
+                      retries + 1, ended.due_at - now, about)  # fmt: skip
+        elif retries and ended.state == "failed":
+            _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
+                       retries + 1, about)  # fmt: skip
+        return ended
+
+    def leave(self, rest: Callable[[], Entry | None]) -> None:
+        """Have `settle` do this."""
+        self._rest = rest
+
+    def settle(self) -> Entry | None:
+        """Do what an answer need not wait for, if there is anything; the entry that it was about.
+
+        It is the end of the last run. Who dies between the answer and this leaves what he leaves who
+        dies between the action and the answer: a run that has begun.
+        """
+        rest, self._rest = self._rest, None
+        return rest() if rest is not None else None
 
     def _saved(self, entry: Entry, runs: list[Run], notification: Notification) -> Entry:
         """Store the runs, with the entries that follow from those which have just failed for good."""
@@ -187,12 +219,12 @@ class Runner:
             if run.state in ("failed", "interrupted") and run.state != before.state:
                 follow_ups += self._following(notification, run, entry.id)
         entry = entry.with_runs(runs)
-        ids = self._hold(lambda: self._journal.save(entry, follow_ups))
+        ids = self._hold(self._journal.save, entry, follow_ups)
         if ids is None and not self._hold.was_tried_again:
             self._agenda.settle(entry.id)
             return msgspec.structs.replace(entry, state="dropped")
         if ids is None:  # it was stored although the journal had reported an error
-            found = [self._hold(partial(self._journal.find, str(each.key))) for each in follow_ups]
+            found = [self._hold(self._journal.find, str(each.key)) for each in follow_ups]
         else:
             pairs = zip(follow_ups, ids, strict=True)
             found = [msgspec.structs.replace(each, id=own) for each, own in pairs if own is not None]

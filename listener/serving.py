@@ -63,7 +63,7 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
             events.begin()
             if hooks_file.table and not source.has_event():
                 actions.prepare(hooks_file.table.hooks)
-            source.serve(events.handle, events.between)
+            source.serve(events.handle, events.settle, events.between)
             events.end()
     except Unanswered as error:
         _log.warning("%s", error)
@@ -100,7 +100,7 @@ def _opened(
         return NoJournal()
     hold(ownership.keep)
     journal = Journal(state.folder, power_safe=settings.durability == "power")
-    hold(lambda: journal.note(DURABILITY, settings.durability))
+    hold(journal.note, DURABILITY, settings.durability)
     return journal
 
 

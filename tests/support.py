@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
 import pytest
+
+from listener.delivery import Delivery
+from listener.dispatch import Dispatcher
+from listener.entry import Entry
+from listener.notification import Notification
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -67,6 +73,21 @@ def event(
         f" eventname:{eventname} len:{len(payload)}\n"
     )
     return (header + payload).encode("utf-8", "surrogateescape")
+
+
+def delivery_of(notification: Notification) -> Delivery:
+    """What supervisord hands over when a program has written that notification."""
+    text = json.dumps({"event_type": notification.event_type, "context": dict(notification.context)})
+    return Delivery(notification, text, "supervisord", "serial 7")
+
+
+class Settling(Dispatcher):
+    """A dispatcher that is used as the listener uses it, with a pause after each event."""
+
+    def act(self, delivery: Delivery) -> Entry | None:
+        """Deliver and settle; the entry as it is stored then, None for one that only waits."""
+        self.deliver(delivery)
+        return self.settle()
 
 
 def shown_at_terminal(

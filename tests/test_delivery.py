@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from listener import payload
 from listener.actions.registry import Actions
 from listener.delivery import Delivery, as_entry, hook_failed, read, unreadable, without
-from listener.dispatch import Dispatcher
 from listener.entry import Attempt, Entry
 from listener.hooks import HOOK_FAILED, ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import Journal
+from listener.journal import Filters, Journal
 from listener.losses import Serials
+from tests.support import Settling
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 SERIALS = Serials("4711.99", 12, 3)
@@ -51,7 +51,8 @@ def delivered(text: str, serials: Serials | None = None) -> Delivery:
 
 def kept(text: str) -> Entry:
     """What the journal is given for a notification."""
-    return as_entry(delivered(text, SERIALS), 1000.5, None)
+    delivery = delivered(text, SERIALS)
+    return as_entry(delivery, 1000.5, None, delivery.key)
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -84,15 +85,15 @@ def test_a_notification_with_an_id_of_its_own_is_known_by_it_and_its_text() -> N
     assert delivery.key is not None
     assert re.fullmatch(r"b7c1 [0-9a-f]{16}", delivery.key)
     assert delivered(text, SERIALS).key == delivery.key
-    assert delivered(text, SERIALS).serials == "4711.99/12/3"
-    assert delivery.serials is None
+    assert kept(text).serials == "4711.99/12/3"
+    assert as_entry(delivery, 1000.5, None, delivery.key).serials is None
 
 
 def test_what_supervisord_has_numbered_is_known_by_its_number_and_its_text() -> None:
     delivery = delivered(text_of(), SERIALS)
     assert delivery.key is not None
     assert re.fullmatch(r"4711\.99/12 [0-9a-f]{16}", delivery.key)
-    assert delivery.serials == "4711.99/12/3"
+    assert kept(text_of()).serials == "4711.99/12/3"
 
 
 def test_an_event_is_the_same_in_every_pool_and_for_the_recorder() -> None:
@@ -129,8 +130,9 @@ def test_an_id_may_be_any_text() -> None:
 def test_half_a_surrogate_pair_in_an_id_keeps_nothing_from_being_acted_on(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path))
     with closing(journal.file), Actions(ListenerSettings()) as actions:
-        dispatcher = Dispatcher(HooksFile(tmp_path / "hooks.conf", {}), actions, journal)
-        assert dispatcher.deliver(delivered(text_of(id="\ud83d"))) == journal.get(1)
+        dispatcher = Settling(HooksFile(tmp_path / "hooks.conf", {}), actions, journal)
+        dispatcher.act(delivered(text_of(id="\ud83d")))
+        assert [entry.state for entry in journal.newest(Filters(), 9)] == ["ignored"]
 
 
 # What cannot be read
@@ -153,7 +155,7 @@ def test_what_cannot_be_read_is_kept_as_it_came_and_says_why(text: str, problem:
     assert re.fullmatch(r"4711\.99/12 [0-9a-f]{16}", delivery.key)
     assert delivery == unreadable(text, delivery.problem, "supervisord", "serial 12", SERIALS)
 
-    entry = as_entry(delivery, 1000.5, None)
+    entry = as_entry(delivery, 1000.5, None, delivery.key)
     assert (entry.state, entry.error, entry.body) == ("unreadable", delivery.problem, text)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (None, None, None)
 
@@ -171,7 +173,7 @@ def test_bytes_that_are_no_utf8_are_kept_written_out() -> None:
 def test_an_entry_holds_what_is_asked_for_later() -> None:
     text = text_of(context={"rest_token": TOKEN}, id="b7c1")
     delivery = delivered(text, SERIALS)
-    assert as_entry(delivery, 1000.5, None) == Entry(
+    assert as_entry(delivery, 1000.5, None, delivery.key) == Entry(
         id=0,
         received_at=1000.5,
         source="supervisord",
@@ -349,7 +351,7 @@ def test_a_failed_hook_is_a_notification_with_the_context_of_its_own() -> None:
 
     assert (delivery.source, delivery.origin, delivery.problem) == (HOOK_FAILED, "entry 17", "")
     assert (delivery.key, delivery.serials) == ("hook_failed 17 page 2", None)
-    entry = as_entry(delivery, 1.0, None)
+    entry = as_entry(delivery, 1.0, None, delivery.key)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (HOOK_FAILED, "x1", TOKEN)
     assert json.loads(delivery.body) == {
         "event_type": "hook_failed",

@@ -17,14 +17,13 @@ import pytest
 
 from listener.actions import Call, Fault
 from listener.actions.registry import Actions
-from listener.delivery import Delivery
-from listener.dispatch import Dispatcher
 from listener.entry import Run
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook
 from listener.hooks_watch import HooksFile
 from listener.journal import NoJournal
 from listener.notification import Notification
+from tests.support import Settling, delivery_of
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -84,14 +83,14 @@ def dispatch(path: Path, actions: Doubles) -> Callable[..., list[Run]]:
         path.write_text(
             "hooks:\n" + "".join(map(hook_line, implementations)) if implementations else "{}"
         )
-        return runs_of(Dispatcher(HooksFile(path, {}), actions, NoJournal(), now=lambda: 1234.5))
+        return runs_of(Settling(HooksFile(path, {}), actions, NoJournal(), now=lambda: 1234.5))
 
     return dispatch
 
 
-def runs_of(dispatcher: Dispatcher, notification: Notification = NOTIFICATION) -> list[Run]:
+def runs_of(dispatcher: Settling, notification: Notification = NOTIFICATION) -> list[Run]:
     """What a dispatcher has done for a notification."""
-    entry = dispatcher.deliver(Delivery(notification, "{}", "supervisord", "serial 7"))
+    entry = dispatcher.act(delivery_of(notification))
     assert entry is not None
     return list(entry.runs)
 
@@ -148,7 +147,7 @@ hooks:
 - {name: disabled, event_type: workflow_failed, implementation: a.b, enabled: false}
 - {name: any, event_type: "*", implementation: a.b}
 """)
-    dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
 
     runs = runs_of(dispatcher)
 
@@ -259,7 +258,7 @@ def test_every_event_without_a_usable_file_is_logged_as_the_original_does(
     level: str,
     problem: str,
 ) -> None:
-    dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
     if text is not None:
         path.write_text(text)
 
@@ -290,7 +289,7 @@ def test_a_file_that_goes_bad_is_logged_once_and_its_hooks_still_run(
     problem: str,
 ) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
-    dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
 
     spoil(path)
     attempts = [runs_of(dispatcher) for _ in range(3)]
@@ -303,7 +302,7 @@ def test_a_file_that_goes_bad_is_logged_once_and_its_hooks_still_run(
 
 def test_a_changed_file_is_in_force_for_the_event_that_finds_it(path: Path, actions: Doubles) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
-    dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
 
     path.write_text(f"hooks:\n{hook_line('b.b')}")
     os.utime(path, ns=(10**18, 10**18))
@@ -316,7 +315,7 @@ def test_missing_fields_are_warned_about_once_and_the_hooks_run(
     path: Path, actions: Doubles, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}{hook_line('b.b')}")
-    dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
 
     attempts = runs_of(dispatcher, Notification("workflow_failed", {"execution_id": "x1"}))
 
@@ -330,6 +329,6 @@ def test_missing_fields_are_warned_about_once_and_the_hooks_run(
 def test_the_time_is_the_clock_s_by_default(path: Path, actions: Doubles) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
 
-    runs_of(Dispatcher(HooksFile(path, {}), actions, NoJournal()))
+    runs_of(Settling(HooksFile(path, {}), actions, NoJournal()))
 
     assert actions.calls[0].received_at > 1.7e9

@@ -24,13 +24,13 @@ from listener.actions import Call, Fault
 from listener.actions.registry import Actions
 from listener.actions.snmp_trap import NAME as TRAP
 from listener.delivery import Delivery, as_entry, read
-from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
 from listener.errors import ActionFailed, ActionTimedOut, StateError, Unanswered
 from listener.hooks import Hook, ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Filters, Journal, NoJournal
 from listener.losses import Serials
+from tests.support import Settling
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -104,9 +104,9 @@ class House:
         version = next(self._versions)
         os.utime(self.path, ns=(version, version))
 
-    def start(self, journal: Journal | NoJournal | None = None, *, wait_s: float = 900.0) -> Dispatcher:
+    def start(self, journal: Journal | NoJournal | None = None, *, wait_s: float = 900.0) -> Settling:
         """A dispatcher as another process would have it."""
-        return Dispatcher(
+        return Settling(
             HooksFile(self.path, {}),
             self.actions,
             journal or self.opened(Journal(str(self.folder))),
@@ -120,13 +120,13 @@ class House:
         self.pauses.append(seconds)
         return self.on_pause(len(self.pauses))
 
-    def recalled(self, **options: Any) -> Dispatcher:
+    def recalled(self, **options: Any) -> Settling:
         """A dispatcher that has taken up what is there."""
         dispatcher = self.start(**options)
         dispatcher.recall()
         return dispatcher
 
-    def work(self, dispatcher: Dispatcher, until: float = 0.0) -> None:
+    def work(self, dispatcher: Settling, until: float = 0.0) -> None:
         """Work on, the clock going from one thing that is due to the next, up to a moment."""
         for _ in range(1000):
             wait_s = dispatcher.work()
@@ -234,25 +234,29 @@ def test_an_event_takes_one_transaction_more_than_it_has_hooks(
     dispatcher = house.start(journal)
     transactions = Transactions(journal)
 
-    dispatcher.deliver(delivery(id="n1", serial=1))
+    dispatcher.act(delivery(id="n1", serial=1))
 
     assert transactions.number == expected
     assert states(house.entry) == ["done"] * hooks
 
 
 @pytest.mark.parametrize(
-    "again", [delivery(serial=1), read("no json", source="s", origin="o")], ids=["known", "unreadable"]
+    ("again", "expected"),
+    [(delivery(serial=1), 2), (read("no json", source="s", origin="o"), 1)],
+    ids=["known, and its numbers are noted", "unreadable"],
 )
-def test_what_runs_no_hook_takes_one_transaction_at_most(house: House, again: Delivery) -> None:
+def test_what_runs_no_hook_takes_few_transactions(
+    house: House, again: Delivery, expected: int
+) -> None:
     house.hooks(hook("h"))
     journal = house.opened(Journal(str(house.folder)))
     dispatcher = house.start(journal)
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
     transactions = Transactions(journal)
 
-    dispatcher.deliver(again)
+    dispatcher.act(again)
 
-    assert transactions.number <= 1
+    assert transactions.number == expected
     assert house.actions.called == ["h.f"]
 
 
@@ -261,7 +265,7 @@ def test_a_retry_takes_two_transactions_and_a_hook_failed_none_of_its_own(house:
     house.actions.ends["h.f"] = [ActionFailed("no route"), ActionFailed("no route")]
     journal = house.opened(Journal(str(house.folder)))
     dispatcher = house.start(journal)
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     transactions = Transactions(journal)
 
     house.now += 1
@@ -292,7 +296,7 @@ def test_what_was_begun_is_on_record_before_the_work_and_what_has_finished_after
     seen: list[tuple[str, list[str]]] = []
     house.actions.look = lambda call: seen.append((house.entry.state, states(house.entry)))
 
-    house.start().deliver(delivery())
+    house.start().act(delivery())
 
     assert seen == [
         ("running", ["running", "pending", "pending"]),
@@ -302,6 +306,64 @@ def test_what_was_begun_is_on_record_before_the_work_and_what_has_finished_after
     assert (house.entry.state, states(house.entry)) == ("failed", ["done", "failed", "done"])
 
 
+def test_an_answer_waits_for_the_work_but_not_for_the_record_of_its_end(house: House) -> None:
+    house.hooks(hook("a"), hook("b"))
+    dispatcher = house.start()
+
+    dispatcher.deliver(delivery())
+
+    assert house.actions.called == ["a.f", "b.f"]
+    assert states(house.entry) == ["done", "running"]
+    settled = dispatcher.settle()
+    assert settled is not None
+    assert states(house.entry) == ["done", "done"]
+    assert (settled.state, settled.runs) == ("done", house.entry.runs)
+    assert dispatcher.settle() is None
+
+
+@pytest.mark.parametrize(
+    ("repeatable", "state", "calls"), [(True, "done", 2), (False, "interrupted", 1)]
+)
+def test_who_dies_between_the_answer_and_the_record_of_the_end_leaves_what_has_begun(
+    house: House, repeatable: bool, state: str, calls: int
+) -> None:
+    house.hooks(hook("a", repeatable=repeatable))
+    house.start().deliver(delivery(serial=1))
+
+    dispatcher = house.recalled()
+    dispatcher.act(delivery(serial=1))
+    house.work(dispatcher)
+
+    assert (states(house.entry), len(house.actions.calls)) == ([state], calls)
+
+
+def test_what_one_event_has_left_is_stored_before_anything_is_done_for_the_next(house: House) -> None:
+    house.hooks(hook("a"))
+    dispatcher = house.start()
+    dispatcher.deliver(delivery("x1"))
+    seen: list[list[str]] = []
+    house.actions.look = lambda call: seen.append([entry.state for entry in house.entries])
+
+    dispatcher.deliver(delivery("x2"))
+    dispatcher.settle()
+
+    assert seen == [["done", "running"]]
+
+
+def test_an_event_that_no_hook_matches_is_stored_when_it_was_answered(house: House) -> None:
+    house.hooks(hook("a", event_type="workflow_started"))
+    dispatcher = house.start()
+
+    dispatcher.deliver(delivery(serial=1))
+    assert house.entries == []
+    dispatcher.settle()
+    assert [entry.state for entry in house.entries] == ["ignored"]
+
+    dispatcher.deliver(delivery(serial=1))
+    assert dispatcher.settle() is None
+    assert [entry.state for entry in house.entries] == ["ignored"]
+
+
 def test_a_begun_attempt_is_on_record_as_interrupted_which_is_right_if_nothing_comes_after(
     house: House,
 ) -> None:
@@ -309,7 +371,7 @@ def test_a_begun_attempt_is_on_record_as_interrupted_which_is_right_if_nothing_c
     house.actions.look = lambda call: seen.extend(house.runs[0].attempts)
     seen: list[Any] = []
 
-    house.start().deliver(delivery())
+    house.start().act(delivery())
 
     assert [(attempt.state, attempt.began_at) for attempt in seen] == [("interrupted", 1000.0)]
     assert [attempt.state for attempt in house.runs[0].attempts] == ["done"]
@@ -319,7 +381,7 @@ def test_the_entry_tells_what_was_delivered(house: House) -> None:
     house.hooks(hook("a"))
     given = delivery(serial=7)
 
-    returned = house.start().deliver(given)
+    returned = house.start().act(given)
 
     entry = house.entry
     assert returned is not None
@@ -338,7 +400,7 @@ def test_the_entry_tells_what_was_delivered(house: House) -> None:
 def test_what_cannot_be_read_is_kept_raw_with_the_reason(house: House) -> None:
     house.hooks(hook("a"))
 
-    house.start().deliver(read('{"event_ty', source="supervisord", origin="serial 7"))
+    house.start().act(read('{"event_ty', source="supervisord", origin="serial 7"))
 
     assert (house.entry.state, house.entry.body) == ("unreadable", '{"event_ty')
     assert "the payload is not JSON" in house.entry.error
@@ -445,7 +507,7 @@ def live(house: House, life: Mortal | None, ledger: Ledger, *, recalls_first: bo
         if recalls_first:
             dispatcher.recall()
             dispatcher.work()
-        dispatcher.deliver(delivery(serial=1))
+        dispatcher.act(delivery(serial=1))
         dispatcher.recall()
         house.work(dispatcher, until=house.now + 3600)
         return True
@@ -539,7 +601,7 @@ def test_what_was_begun_is_run_again_only_if_it_is_repeatable_and_the_next_hooks
     house.hooks(hook("first"), kind, hook("next"))
     house.actions.ends[json.loads(f"{{{kind}}}")["implementation"]] = [Killed()]
     with pytest.raises(Killed):
-        house.start().deliver(delivery())
+        house.start().act(delivery())
     calls = len(house.actions.calls)
 
     dispatcher = house.recalled()
@@ -565,7 +627,7 @@ def test_what_was_begun_for_a_hook_that_is_gone_is_interrupted(
     house.hooks(hook("h", repeatable=True))
     house.actions.ends["h.f"] = [Killed()]
     with pytest.raises(Killed):
-        house.start().deliver(delivery())
+        house.start().act(delivery())
     house.hooks(*left)
 
     house.work(house.recalled())
@@ -578,7 +640,7 @@ def test_an_interruption_is_no_failure_and_takes_no_retry_away(house: House) -> 
     house.hooks(hook("h", repeatable=True, retries=1))
     house.actions.ends["h.f"] = [Killed(), ActionFailed("one"), ActionFailed("two")]
     with pytest.raises(Killed):
-        house.start().deliver(delivery())
+        house.start().act(delivery())
 
     house.work(house.recalled(), until=2000)
 
@@ -594,7 +656,7 @@ def test_a_defect_in_between_leaves_what_was_begun_to_the_next_process(house: Ho
 
     house.hooks(hook("h", repeatable=True), hook("next"))
     with pytest.raises(LookupError):
-        house.start(house.opened(Defective(str(house.folder)))).deliver(delivery())
+        house.start(house.opened(Defective(str(house.folder)))).act(delivery())
 
     house.work(house.recalled())
 
@@ -609,13 +671,13 @@ def test_the_same_key_runs_once_and_one_line_names_the_first_entry(
 ) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.deliver(delivery("before"))
-    first = dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery("before"))
+    first = dispatcher.act(delivery(serial=1))
     assert first is not None
     caplog.clear()
 
     for other in (dispatcher, house.start()):
-        assert other.deliver(delivery(serial=1)) is None
+        assert other.act(delivery(serial=1)) is None
 
         [record] = caplog.records
         assert (record.levelname, record.getMessage()) == (
@@ -646,8 +708,8 @@ def test_what_counts_as_the_same(house: House, first: Delivery, second: Delivery
     house.hooks(hook("h"))
     dispatcher = house.start()
 
-    dispatcher.deliver(first)
-    dispatcher.deliver(second)
+    dispatcher.act(first)
+    dispatcher.act(second)
 
     assert len(house.actions.calls) == len(house.entries) == runs
 
@@ -658,7 +720,7 @@ def test_other_white_space_at_the_end_makes_no_other_notification(house: House) 
     dispatcher = house.start()
 
     for end in ("", "\n", "    \r\n"):
-        dispatcher.deliver(read(text + end, source="supervisord", origin="o"))
+        dispatcher.act(read(text + end, source="supervisord", origin="o"))
 
     assert len(house.actions.calls) == 1
 
@@ -668,10 +730,10 @@ def test_the_same_id_with_another_payload_runs_with_a_warning(
 ) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.deliver(delivery("a", id="n1"))
+    dispatcher.act(delivery("a", id="n1"))
     assert lines(caplog, "WARNING") == []
 
-    dispatcher.deliver(delivery("b", id="n1", serial=4))
+    dispatcher.act(delivery("b", id="n1", serial=4))
 
     assert house.actions.served == ["a", "b"]
     assert lines(caplog, "WARNING") == [
@@ -691,7 +753,7 @@ def test_ids_of_which_one_begins_with_the_other_are_two(
         if taken_in:
             dispatcher.take_in([delivery(id=own_id)])
         else:
-            dispatcher.deliver(delivery(id=own_id))
+            dispatcher.act(delivery(id=own_id))
 
     house.work(dispatcher)
     assert len(house.actions.calls) == 5
@@ -702,9 +764,9 @@ def test_a_redelivery_leaves_a_retry_as_it_is(house: House, caplog: pytest.LogCa
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
 
-    assert dispatcher.deliver(delivery(serial=1)) is None
+    assert dispatcher.act(delivery(serial=1)) is None
     assert "serial 1: accepted already, as entry 1, which is pending" in lines(caplog, "INFO")
     assert len(house.actions.calls) == 1
     house.work(dispatcher, until=2000)
@@ -717,12 +779,12 @@ def test_a_redelivery_of_what_was_begun_leaves_it_to_what_is_recalled(house: Hou
     house.hooks(hook("h", repeatable=True))
     house.actions.ends["h.f"] = [Killed()]
     with pytest.raises(Killed):
-        house.start().deliver(delivery(serial=1))
+        house.start().act(delivery(serial=1))
 
     dispatcher = house.start()
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
     dispatcher.recall()
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
     house.work(dispatcher)
 
     assert len(house.actions.calls) == 2
@@ -737,10 +799,10 @@ def test_a_redelivery_of_what_was_pruned_in_between_is_dropped(house: House) -> 
 
     house.hooks(hook("h"))
     for serial in (1, 2):  # the newest entry is never pruned
-        house.start().deliver(delivery(serial=serial))
+        house.start().act(delivery(serial=serial))
     dispatcher = house.start(house.opened(Pruning(str(house.folder))))
 
-    assert dispatcher.deliver(delivery(serial=1)) is None
+    assert dispatcher.act(delivery(serial=1)) is None
 
     assert len(house.actions.calls) == 2
 
@@ -763,7 +825,7 @@ def test_retries_are_due_after_growing_pauses_times_the_jitter(
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 11
     house.jitter = jitter
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     for pause_s in pauses_s:
         assert house.runs[0].due_at == house.now + pause_s
@@ -784,7 +846,7 @@ def test_each_attempt_stands_in_the_entry_and_after_the_last_it_has_failed(
     house.hooks(hook("h", retries=2))
     house.actions.ends["h.f"] = [ActionFailed("one"), ActionTimedOut("two"), ValueError("three")]
 
-    entry = house.start().deliver(delivery())
+    entry = house.start().act(delivery())
 
     assert entry is not None
     assert (entry.state, entry.runs[0].state) == ("pending", "pending")
@@ -809,7 +871,7 @@ def test_only_the_run_that_failed_is_tried_again(house: House) -> None:
     house.hooks(hook("a", retries=3), hook("b", retries=3), hook("c", retries=3))
     house.actions.ends["b.f"] = [ActionFailed("no route")] * 2
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert states(house.entry) == ["done", "pending", "done"]
 
     house.work(dispatcher, until=2000)
@@ -824,7 +886,7 @@ def test_a_retry_that_is_due_at_once_comes_after_the_other_hooks_of_its_entry(ho
     house.actions.ends["a.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert house.actions.called == ["a.f", "b.f"]
     dispatcher.work()
 
@@ -836,7 +898,7 @@ def test_each_run_has_its_own_retries(house: House) -> None:
     no = ActionFailed("no route")
     house.actions.ends = {"a.f": [no] * 2, "b.f": [no], "c.f": [no] * 2}
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert states(house.entry) == ["pending", "failed", "pending"]
 
     house.work(dispatcher, until=2000)
@@ -849,7 +911,7 @@ def test_each_run_has_its_own_retries(house: House) -> None:
 def test_retries_outlive_the_process_and_wait_no_longer_for_it(house: House) -> None:
     house.hooks(hook("h", retries=3))
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 3
-    house.start().deliver(delivery())
+    house.start().act(delivery())
     due = []
 
     while house.entry.state == "pending":
@@ -870,7 +932,7 @@ def test_the_number_of_retries_is_that_of_the_hooks_conf_of_now(
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 3
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(hook("h", retries=after))
 
     house.work(dispatcher, until=2000)
@@ -882,7 +944,7 @@ def test_a_retry_uses_the_inputs_and_the_limits_of_the_hooks_conf_of_now(house: 
     house.hooks(hook("h", retries=1, inputs={"host": "old"}), hook("other"))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(hook("new"), hook("h", retries=1, timeout=7, inputs={"host": "new"}))
 
     house.work(dispatcher, until=2000)
@@ -905,7 +967,7 @@ def test_a_retry_of_a_hook_that_is_gone_fails_and_says_so(
     house.hooks(hook("h", retries=2), hook("other", retries=2))
     house.actions.ends = {"h.f": [ActionFailed("one")], "other.f": [ActionFailed("two")]}
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(*changed, hook("other", retries=2))
 
     house.work(house.recalled() if restarts else dispatcher, until=2000)
@@ -931,7 +993,7 @@ def test_a_retry_of_a_nameless_hook_that_is_gone_is_not_run_by_the_one_in_its_pl
     house.hooks(first, second)
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(second)
 
     house.work(dispatcher, until=2000)
@@ -945,7 +1007,7 @@ def test_the_only_nameless_hook_is_known_again_though_its_inputs_were_corrected(
     house.hooks(wrong)
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(right)
 
     house.work(dispatcher, until=2000)
@@ -958,7 +1020,7 @@ def test_a_hook_that_was_disabled_is_not_tried_again(house: House) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.hooks(hook("h", retries=1, enabled=False))
 
     house.work(dispatcher, until=2000)
@@ -970,7 +1032,7 @@ def test_a_hook_that_was_disabled_is_not_tried_again(house: House) -> None:
 def test_while_there_is_no_hooks_conf_a_retry_waits_for_it(house: House) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
-    house.start().deliver(delivery())
+    house.start().act(delivery())
     house.path.unlink()
     dispatcher = house.recalled()
     house.now = 1010.0
@@ -986,7 +1048,7 @@ def test_while_there_is_no_hooks_conf_a_retry_waits_for_it(house: House) -> None
 def test_a_retry_gets_the_whole_notification_and_the_time_of_its_receipt(house: House) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
-    house.start().deliver(delivery("ü€😀\x00", message={"text": "t", "arguments": {"error": "e"}}))
+    house.start().act(delivery("ü€😀\x00", message={"text": "t", "arguments": {"error": "e"}}))
 
     house.work(house.recalled(), until=2000)
 
@@ -999,7 +1061,7 @@ def test_a_retry_gets_the_whole_notification_and_the_time_of_its_receipt(house: 
 def test_the_rest_token_is_there_for_retries_and_gone_once_all_is_settled(house: House) -> None:
     house.hooks(hook("a"), hook("h", retries=2))
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
-    house.start().deliver(delivery())
+    house.start().act(delivery())
     assert house.entry.rest_token == TOKEN
     assert TOKEN not in house.entry.body
 
@@ -1019,7 +1081,7 @@ def test_the_rest_token_is_there_for_retries_and_gone_once_all_is_settled(house:
 def test_the_rest_token_is_not_kept_of_what_is_settled_at_once(house: House, given: Delivery) -> None:
     house.hooks(hook("h"))
 
-    house.start().deliver(given)
+    house.start().act(given)
 
     assert house.entry.is_settled
     house.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -1031,7 +1093,7 @@ def test_the_rest_token_of_what_is_interrupted_is_gone(house: House) -> None:
     house.hooks(hook("h"))
     house.actions.ends["h.f"] = [Killed()]
     with pytest.raises(Killed):
-        house.start().deliver(delivery())
+        house.start().act(delivery())
     assert house.entry.rest_token == TOKEN
 
     house.work(house.recalled())
@@ -1047,7 +1109,7 @@ def test_a_rest_token_that_an_action_tells_of_is_not_kept(
     house.hooks(hook("h"))
     house.actions.ends["h.f"] = [end]
 
-    house.start().deliver(delivery())
+    house.start().act(delivery())
 
     caplog.clear()  # log.py masks it when it writes the line
     assert TOKEN not in house.runs[0].attempts[0].text
@@ -1063,7 +1125,7 @@ def test_a_short_rest_token_takes_nothing_else_out_of_the_notification(
         "event_type": "workflow_failed",
         "context": {"execution_id": "x1", "rest_token": token, "is_system_workflow": True},
     }
-    house.start().deliver(read(json.dumps(value), source="supervisord", origin="o"))
+    house.start().act(read(json.dumps(value), source="supervisord", origin="o"))
 
     house.work(house.recalled(), until=2000)
 
@@ -1081,7 +1143,7 @@ def test_hooks_on_hook_failed_get_the_context_and_what_has_failed(house: House) 
     house.hooks(hook("h", retries=1), ALARM)
     house.actions.ends["h.f"] = [ActionFailed("one"), ActionTimedOut("two")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery(message={"text": "Workflow failed", "arguments": {"error": "e"}}))
+    dispatcher.act(delivery(message={"text": "Workflow failed", "arguments": {"error": "e"}}))
 
     house.work(dispatcher, until=2000)
 
@@ -1101,7 +1163,7 @@ def test_an_interruption_for_good_is_a_failure_too(house: House) -> None:
     house.hooks(hook("h"), ALARM)
     house.actions.ends["h.f"] = [Killed()]
     with pytest.raises(Killed):
-        house.start().deliver(delivery())
+        house.start().act(delivery())
 
     house.work(house.recalled())
 
@@ -1114,7 +1176,7 @@ def test_each_hook_that_fails_is_told_of_by_an_entry_of_its_own(house: House) ->
     no = ActionFailed("no route")
     house.actions.ends = {"a.f": [no], "c.f": [no] * 2}
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     house.work(dispatcher, until=2000)
 
@@ -1127,7 +1189,7 @@ def test_hook_failed_is_never_told_of_itself(house: House) -> None:
     house.hooks(hook("h"), hook("alarm", event_type="hook_failed", retries=1))
     house.actions.ends = {"h.f": [ActionFailed("one")], "alarm.f": [ActionFailed("two")] * 9}
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     house.work(dispatcher, until=2000)
 
@@ -1151,7 +1213,7 @@ def test_nothing_follows_from_a_failure_that_no_hook_wants_to_know_of(
     house.actions.ends["g.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.work(dispatcher)
 
     assert house.entry.state == "failed"
@@ -1164,7 +1226,7 @@ def test_what_follows_from_a_failure_runs_after_the_event_and_outlives_the_proce
     house.hooks(hook("h"), hook("next"), ALARM)
     house.actions.ends["h.f"] = [ActionFailed("no route")]
 
-    house.start().deliver(delivery())
+    house.start().act(delivery())
     assert house.actions.called == ["h.f", "next.f"]
     assert house.entries[1].state == "pending"
     house.work(house.recalled())
@@ -1181,7 +1243,7 @@ def test_what_tells_of_a_failure_has_the_token_but_not_in_what_is_stored(
         "alarm.f": [ActionFailed("no route")],
     }
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     dispatcher.work()
 
     assert TOKEN not in house.entries[1].body
@@ -1201,7 +1263,7 @@ def test_no_depth_of_a_context_keeps_a_failure_from_being_recorded(house: House)
         context = f'{{"execution_id": "{depth}", "deep": {"[" * depth}{"]" * depth}}}'
         text = f'{{"event_type": "workflow_failed", "context": {context}}}'
         with suppress(RecursionError):
-            dispatcher.deliver(read(text, source="supervisord", origin="o"))
+            dispatcher.act(read(text, source="supervisord", origin="o"))
 
     assert {entry.state for entry in house.entries} == {"failed", "unreadable"}
 
@@ -1215,12 +1277,12 @@ def test_an_execution_s_later_notification_waits_for_the_retries_of_its_earlier_
     house.hooks(hook("h", retries=1, event_type="workflow_started"), hook("late"))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery(event_type="workflow_started"))
+    dispatcher.act(delivery(event_type="workflow_started"))
 
-    later = dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
-    assert later is not None
-    assert (later.state, house.actions.called) == ("pending", ["h.f"])
+    assert [entry.state for entry in house.entries] == ["pending", "pending"]
+    assert house.actions.called == ["h.f"]
     assert dispatcher.work() == 1.0
     house.now += 1
     assert dispatcher.work() == 0.0
@@ -1239,7 +1301,7 @@ def test_it_runs_right_after_the_retries_have_ended_either_way(
     house.actions.ends["h.f"] = [ActionFailed("no route"), *ends]
     dispatcher = house.start()
     for name in ("one", "two", "three"):
-        dispatcher.deliver(delivery(message={"text": name}))
+        dispatcher.act(delivery(message={"text": name}))
     if restarts:
         dispatcher = house.recalled()
     house.now += 1
@@ -1255,9 +1317,9 @@ def test_it_waits_no_longer_than_it_has_to(house: House, restarts: bool) -> None
     house.hooks(hook("h", retries=20))
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 10
     dispatcher = house.start(wait_s=100.0)
-    dispatcher.deliver(delivery(message={"text": "one"}))
+    dispatcher.act(delivery(message={"text": "one"}))
     house.now += 0.5
-    dispatcher.deliver(delivery(message={"text": "two"}))
+    dispatcher.act(delivery(message={"text": "two"}))
     if restarts:
         dispatcher = house.recalled(wait_s=100.0)
 
@@ -1275,9 +1337,9 @@ def test_with_nothing_to_wait_for_it_runs_at_once(house: House) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start(wait_s=0.0)
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     assert len(house.actions.calls) == 2
     assert [entry.state for entry in house.entries] == ["pending", "done"]
@@ -1289,9 +1351,9 @@ def test_other_executions_and_what_has_none_run_at_once(house: House, other: str
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
     dispatcher = house.start()
     for name in ("x1", None):
-        dispatcher.deliver(delivery(name))
+        dispatcher.act(delivery(name))
 
-    dispatcher.deliver(delivery(other))
+    dispatcher.act(delivery(other))
 
     assert house.actions.calls[-1].notification.context.get("execution_id") == other
     assert house.entries[-1].state == "done"
@@ -1302,7 +1364,7 @@ def test_what_tells_of_a_failure_waits_for_no_retries_and_holds_up_nothing(house
     no = ActionFailed("no route")
     house.actions.ends = {"a.f": [no], "h.f": [no], "alarm.f": [no] * 2}
     dispatcher = house.start()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     dispatcher.work()
     assert house.actions.called == ["a.f", "h.f", "alarm.f"]
@@ -1310,7 +1372,7 @@ def test_what_tells_of_a_failure_waits_for_no_retries_and_holds_up_nothing(house
     dispatcher.work()
     assert [entry.state for entry in house.entries] == ["failed", "pending"]
     house.actions.calls.clear()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     assert house.actions.called == ["a.f", "h.f"]
 
@@ -1321,7 +1383,7 @@ def test_what_was_taken_in_runs_in_order_and_before_what_is_delivered(house: Hou
     dispatcher.take_in([delivery("a"), delivery("b"), delivery("a"), delivery("c")])
     assert house.actions.calls == []
 
-    entry = dispatcher.deliver(delivery("d"))
+    entry = dispatcher.act(delivery("d"))
 
     assert house.actions.served == ["a", "b", "a", "c", "d"]
     assert entry is not None
@@ -1345,7 +1407,7 @@ def test_what_was_taken_in_before_the_end_runs_in_the_next_process_in_order(hous
 
     dispatcher = house.recalled()
     dispatcher.take_in([delivery("d")])
-    dispatcher.deliver(delivery("e"))
+    dispatcher.act(delivery("e"))
 
     assert house.actions.served == ["a", "b", "c", "d", "e"]
 
@@ -1353,7 +1415,7 @@ def test_what_was_taken_in_before_the_end_runs_in_the_next_process_in_order(hous
 def test_taking_in_recognises_what_is_known_and_what_comes_twice(house: House) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.deliver(delivery("a", serial=1))
+    dispatcher.act(delivery("a", serial=1))
 
     known = [delivery("a", serial=1), delivery("b", serial=2), delivery("b", serial=2)]
     dispatcher.take_in([*known, read("no json", source="recorder", origin="o"), delivery("c")])
@@ -1371,9 +1433,9 @@ def test_what_is_delivered_after_it_was_taken_in_runs_once_and_before_what_came_
     dispatcher = house.start()
     dispatcher.take_in([delivery("a", serial=1), delivery("b", serial=2)])
 
-    assert dispatcher.deliver(delivery("b", serial=2)) is None
+    dispatcher.act(delivery("b", serial=2))
     assert house.actions.served == ["a", "b"]
-    assert dispatcher.deliver(delivery("a", serial=1)) is None
+    assert dispatcher.act(delivery("a", serial=1)) is None
 
     assert house.actions.served == ["a", "b"]
     assert dispatcher.work() is None
@@ -1383,7 +1445,7 @@ def test_a_retry_that_is_due_comes_after_what_was_never_tried(house: House) -> N
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery("a"))
+    dispatcher.act(delivery("a"))
     house.now += 5
     dispatcher.take_in([delivery("b"), delivery("c")])
 
@@ -1399,7 +1461,7 @@ def test_work_does_one_thing_and_tells_when_there_is_more(house: House) -> None:
     assert dispatcher.work() is None
     for name, jitter in (("a", 1.0), ("b", 0.25), ("c", 0.5)):
         house.jitter = jitter
-        dispatcher.deliver(delivery(name))
+        dispatcher.act(delivery(name))
 
     assert dispatcher.work() == 0.25
     house.now += 0.75
@@ -1415,12 +1477,12 @@ def test_a_clock_that_is_set_back_costs_time_but_nothing_else(house: House) -> N
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery("a"))
+    dispatcher.act(delivery("a"))
     house.now -= 3600
 
     assert dispatcher.work() == 3601
-    dispatcher.deliver(delivery("b"))
-    dispatcher.deliver(delivery("a"))
+    dispatcher.act(delivery("b"))
+    dispatcher.act(delivery("a"))
     house.work(dispatcher, until=1001)
 
     assert house.actions.served == ["a", "b", "a", "a"]
@@ -1432,7 +1494,7 @@ def test_a_clock_that_is_set_back_costs_time_but_nothing_else(house: House) -> N
 def emit(house: House, execution_id: str = "x1", **more: Any) -> None:
     """Put a notification into the journal as `emit --durable` does: pending, and not planned."""
     given = delivery(execution_id, source="emit", **more)
-    house.look.accept(as_entry(given, house.now, None))
+    house.look.accept(as_entry(given, house.now, None, given.key))
 
 
 def test_what_another_process_has_put_there_is_planned_and_runs_once(house: House) -> None:
@@ -1442,7 +1504,7 @@ def test_what_another_process_has_put_there_is_planned_and_runs_once(house: Hous
 
     dispatcher.recall()
     house.work(dispatcher)
-    dispatcher.deliver(delivery(id="n1"))
+    dispatcher.act(delivery(id="n1"))
     dispatcher.recall()
     house.work(dispatcher)
 
@@ -1457,7 +1519,7 @@ def test_what_is_delivered_before_it_was_recalled_runs_once_and_at_once(house: H
     dispatcher = house.recalled()
     emit(house, id="n1")
 
-    assert dispatcher.deliver(delivery(id="n1", serial=4)) is None
+    dispatcher.act(delivery(id="n1", serial=4))
     assert house.actions.called == ["h.f"]
     dispatcher.recall()
     house.work(dispatcher)
@@ -1473,7 +1535,7 @@ def test_what_was_put_there_while_no_listener_ran_comes_before_what_is_delivered
     for name in ("a", "b"):
         emit(house, name, id=name)
 
-    house.recalled().deliver(delivery("c"))
+    house.recalled().act(delivery("c"))
 
     assert house.actions.served == ["a", "b", "c"]
 
@@ -1485,12 +1547,12 @@ def test_what_another_process_has_put_there_waits_for_retries_like_any_other(
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.recalled()
-    dispatcher.deliver(delivery("a"))
+    dispatcher.act(delivery("a"))
     emit(house, "a", id="n1")
 
     if delivered:
-        dispatcher.deliver(delivery("a", id="n1"))
-        dispatcher.deliver(delivery("a", id="n1"))
+        dispatcher.act(delivery("a", id="n1"))
+        dispatcher.act(delivery("a", id="n1"))
     dispatcher.recall()
     assert dispatcher.work() == 1.0
     house.now += 1
@@ -1533,8 +1595,8 @@ def test_what_another_process_has_dropped_is_tried_no_more_and_holds_nothing_up(
     house.hooks(hook("h", retries=9))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery(message={"text": "one"}))
-    dispatcher.deliver(delivery(message={"text": "two"}))
+    dispatcher.act(delivery(message={"text": "one"}))
+    dispatcher.act(delivery(message={"text": "two"}))
     house.look.drop(1)
 
     house.work(house.recalled() if restarts else dispatcher, until=1001)
@@ -1550,7 +1612,7 @@ def test_what_runs_cannot_be_dropped_but_what_waits_for_its_retry_can(house: Hou
     house.actions.look = lambda call: dropped.append(house.look.drop(1))
     dispatcher = house.start()
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert dropped == [False, False]
     assert house.look.drop(1)
     house.work(dispatcher, until=2000)
@@ -1569,7 +1631,7 @@ def test_what_is_dropped_in_the_moment_before_its_retry_is_not_run(house: House)
     house.hooks(hook("h", retries=9))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start(house.opened(Racing(str(house.folder))))
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     house.work(dispatcher, until=2000)
 
@@ -1581,7 +1643,7 @@ def test_what_another_process_has_opened_again_is_run_again(house: House) -> Non
     house.hooks(hook("h"), hook("k"))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.recalled()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     run, other = house.runs
     again = house.entry.with_runs([Run("h", "h.f", attempts=run.attempts), other])
 
@@ -1604,10 +1666,10 @@ def test_without_a_journal_hooks_run_and_nothing_is_tried_again(house: House) ->
     dispatcher.recall()
 
     for _ in range(2):
-        entry = dispatcher.deliver(delivery(id="n1", serial=1))
+        entry = dispatcher.act(delivery(id="n1", serial=1))
         assert entry is not None
         assert (entry.id, entry.state) == (0, "failed" if len(house.actions.calls) == 3 else "done")
-    assert dispatcher.deliver(read("no json", source="s", origin="o")) is not None
+    dispatcher.act(read("no json", source="s", origin="o"))
     dispatcher.keep(Entry(0, 0.0, "supervisord", "dropped", ""))
     dispatcher.note("name", "value")
     dispatcher.recall()
@@ -1651,7 +1713,7 @@ def test_an_event_is_held_until_the_journal_can_be_written(
 
     house.on_pause = unlock_at_last
 
-    entry = dispatcher.deliver(delivery())
+    entry = dispatcher.act(delivery())
 
     assert entry is not None
     assert entry.state == "done"
@@ -1678,7 +1740,7 @@ def test_an_action_whose_end_cannot_be_written_has_run_once_when_it_can(
 
     house.on_pause = unlock
 
-    dispatcher.deliver(delivery(id="n1", serial=1))
+    dispatcher.act(delivery(id="n1", serial=1))
 
     assert house.actions.called == ["a.f", "b.f", "c.f"]
     assert states(house.entry) == ["done", "done", "done"]
@@ -1699,7 +1761,7 @@ def test_another_trouble_is_told_of_too(house: House, caplog: pytest.LogCaptureF
     house.hooks(hook("h"))
     house.on_pause = lambda number: False
 
-    house.start(house.opened(Troubled(str(house.folder)))).deliver(delivery())
+    house.start(house.opened(Troubled(str(house.folder)))).act(delivery())
 
     assert lines(caplog, "ERROR") == [
         "nothing goes on until this is mended: disk full",
@@ -1716,14 +1778,14 @@ def test_who_is_asked_to_stop_while_an_event_is_held_leaves_without_a_trace_of_i
     locker.execute("BEGIN IMMEDIATE")
     house.on_pause = lambda number: number == 3
 
-    with pytest.raises(Unanswered, match="for supervisord to deliver the event again"):
-        dispatcher.deliver(delivery(serial=1))
+    with pytest.raises(Unanswered, match="stopping before the journal could be written"):
+        dispatcher.act(delivery(serial=1))
 
     assert len(house.pauses) == 3
     assert house.actions.calls == []
     assert house.entries == []
     locker.execute("ROLLBACK")
-    assert house.recalled().deliver(delivery(serial=1)) is not None
+    assert house.recalled().act(delivery(serial=1)) is not None
     assert house.actions.called == ["h.f"]
 
 
@@ -1737,13 +1799,13 @@ def test_who_is_asked_to_stop_with_an_end_to_write_has_it_as_begun(
     house.on_pause = lambda number: True
 
     with pytest.raises(Unanswered):
-        dispatcher.deliver(delivery(serial=1))
+        dispatcher.act(delivery(serial=1))
 
     assert states(house.entry) == ["running", "pending"]
     locker.execute("ROLLBACK")
     house.actions.look = lambda call: None
     dispatcher = house.recalled()
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
     house.work(dispatcher)
     assert states(house.entry) == [state, "done"]
 
@@ -1784,8 +1846,8 @@ def test_whatever_of_the_journal_cannot_be_read_for_a_moment_nothing_is_lost(
     dispatcher = house.start(journal)
 
     dispatcher.recall()
-    dispatcher.deliver(delivery("b", id="n1"))
-    dispatcher.deliver(delivery("b", id="n1"))
+    dispatcher.act(delivery("b", id="n1"))
+    dispatcher.act(delivery("b", id="n1"))
     house.work(dispatcher, until=2000)
 
     assert sorted(house.actions.served) == ["a", "a", "b"]
@@ -1828,7 +1890,7 @@ def test_an_error_from_a_commit_that_was_made_all_the_same_changes_nothing(
     if method == "accept_all":
         dispatcher.take_in([delivery("a", serial=serial)])
     else:
-        dispatcher.deliver(delivery("a", serial=serial))
+        dispatcher.act(delivery("a", serial=serial))
     house.work(dispatcher)
     house.work(house.recalled())
 
@@ -1843,7 +1905,7 @@ def test_an_id_that_no_utf_8_can_hold_is_an_id_like_any_other(
     dispatcher = house.start()
 
     for name in ("a", "a", "b"):
-        dispatcher.deliver(delivery(name, id="half \ud83d"))
+        dispatcher.act(delivery(name, id="half \ud83d"))
 
     assert house.actions.served == ["a", "b"]
     assert len(lines(caplog, "WARNING")) == 1
@@ -1861,7 +1923,7 @@ def test_half_a_surrogate_pair_anywhere_costs_no_retry(house: House, field: str)
         value["event_type"] = half
     dispatcher = house.start()
 
-    dispatcher.deliver(read(json.dumps(value), source="supervisord", origin="o"))
+    dispatcher.act(read(json.dumps(value), source="supervisord", origin="o"))
     house.work(dispatcher, until=2000)
 
     assert len(house.actions.calls) == 2
@@ -1880,7 +1942,7 @@ def test_what_was_pending_in_a_journal_that_was_removed_is_gone_on_with(
     house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
     dispatcher = house.recalled()
     for name in ("a", "b"):
-        dispatcher.deliver(delivery(name, id=name))
+        dispatcher.act(delivery(name, id=name))
     dispatcher.recall()
     house.look.file.close()
     for file in house.folder.iterdir():
@@ -1895,7 +1957,7 @@ def test_what_was_pending_in_a_journal_that_was_removed_is_gone_on_with(
     if restarts:
         dispatcher = house.recalled()
     for name in ("a", "b", "c"):
-        dispatcher.deliver(delivery(name, id=name))
+        dispatcher.act(delivery(name, id=name))
     house.work(dispatcher, until=2000)
 
     assert sorted(house.actions.served) == ["a", "a", "b", "b", "c"]
@@ -1907,7 +1969,7 @@ def test_a_journal_may_be_removed_again_and_again(house: House, times: int) -> N
     house.hooks(hook("h", retries=9))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.recalled()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     for _ in range(times):
         house.look.file.close()
@@ -1924,7 +1986,7 @@ def test_what_was_pending_outlives_that_its_directory_was_away_for_a_moment(hous
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
-    dispatcher.deliver(delivery(serial=1))
+    dispatcher.act(delivery(serial=1))
     house.look.file.close()
     shutil.rmtree(house.folder)
 

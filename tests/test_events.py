@@ -15,14 +15,14 @@ import pytest
 
 from listener import log
 from listener.dispatch import Dispatcher
-from listener.entry import Entry
+from listener.entry import Entry, Run
 from listener.errors import ActionFailed, HooksError, StateError, Unanswered
 from listener.events import Events
 from listener.frames import Frame
 from listener.hooks import ListenerSettings
 from listener.journal import Journal, NoJournal
 from listener.processes import run_of
-from listener.recording import FOLDER, file_name, record
+from listener.recording import FOLDER, RECORDED_IN, file_name, record
 from tests.test_dispatch_journal import House, Killed, Mortal, MortalJournal, hook, lines
 
 STDOUT = "PROCESS_COMMUNICATION_STDOUT"
@@ -53,9 +53,9 @@ class Supervised(House):
         self, serial: int, poolserial: int | None = None, eventname: str = STDOUT, **more: Any
     ) -> None:
         payload = "when:1" if eventname.startswith("TICK") else notification(f"x{serial}", **more)
-        self.events.handle(
-            Frame(eventname, serial, serial if poolserial is None else poolserial, payload)
-        )
+        poolserial = serial if poolserial is None else poolserial
+        self.events.handle(Frame(eventname, serial, poolserial, payload))
+        self.events.settle()
 
     def finish(self) -> None:
         """Let the listener work until there is nothing more to do."""
@@ -113,6 +113,27 @@ def notification(execution_id: str, **more: Any) -> str:
 
 
 # Kinds of events
+
+
+def test_a_defect_after_an_event_is_told_of_and_the_next_event_is_acted_on(
+    house: Supervised, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "ended", lambda *_: 1 / 0)
+        house.handle(1)
+    assert f"after an event: {DEFECT}" in lines(caplog, "ERROR")[0]
+
+    house.handle(2)
+    assert house.actions.served == ["x1", "x2"]
+    assert house.states() == ["running", "done"]
+
+
+def test_who_is_asked_to_stop_after_an_answer_that_is_not_stored_leaves(house: Supervised) -> None:
+    house.restart(house.opened(Unwritable(house.folder, "save")))
+    house.on_pause = lambda number: True
+    with pytest.raises(Unanswered):
+        house.handle(1)
+    assert house.states() == ["running"]
 
 
 @pytest.mark.parametrize("eventname", [STDOUT, "PROCESS_COMMUNICATION_STDERR"])
@@ -714,8 +735,10 @@ def test_without_a_journal_events_are_acted_on(
 
 
 @pytest.fixture
-def recorded(house: Supervised) -> Path:
+def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that the recorder writes to; what runs the tests is taken for supervisord."""
+    monkeypatch.setenv(RECORDED_IN, str(house.folder))
+    house.restart()
     return recorded_in(house)
 
 

@@ -85,7 +85,7 @@ def test_each_change_of_the_reason_is_one_error_and_the_end_is_one_line(hold: Ho
 def test_whoever_is_asked_to_stop_leaves_without_an_answer(log: Log) -> None:
     asked = iter([False, False, True])
     hold = Hold(lambda _: next(asked))
-    with pytest.raises(Unanswered, match="for supervisord to deliver the event again") as caught:
+    with pytest.raises(Unanswered, match="stopping before the journal could be written") as caught:
         hold(failing(*["full"] * 9))
     assert isinstance(caught.value.__cause__, StateError)
     assert list(asked) == []

@@ -26,7 +26,6 @@ import pytest
 from listener import journal_file
 from listener.actions.registry import Actions
 from listener.delivery import read
-from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
 from listener.errors import StateError
 from listener.hooks import ListenerSettings
@@ -34,7 +33,7 @@ from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal, NoJournal
 from listener.journal_file import JournalFile, NewerSchema
 from listener.outcome import Outcome, Tally
-from tests.support import do_without
+from tests.support import Settling, do_without
 from tests.test_state_dir import (
     NOBODY,
     child,
@@ -312,8 +311,8 @@ def test_a_token_that_a_function_lets_out_is_not_in_the_history(
     text = json.dumps({"event_type": "x", "context": {"rest_token": TOKEN}})
     journal = make(state)
     with Actions(ListenerSettings(python_path=(str(tmp_path),))) as actions:
-        dispatcher = Dispatcher(HooksFile(conf, {}), actions, journal)
-        dispatcher.deliver(read(text, source="supervisord", origin="serial 1"))
+        dispatcher = Settling(HooksFile(conf, {}), actions, journal)
+        dispatcher.act(read(text, source="supervisord", origin="serial 1"))
     found = journal.get(1)
     assert found is not None
     assert "'rest_token': '" in found.runs[0].attempts[0].text
@@ -1209,7 +1208,7 @@ def test_an_error_of_a_drive_is_told_as_it_came(file: Path) -> None:
         (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "File too large; raise the limit"),
         (sqlite3.OperationalError("unable to open database file"), "unable to open database file;"),
     ):
-        with pytest.raises(StateError) as caught, JournalFile(str(file)).guard():
+        with pytest.raises(StateError) as caught, JournalFile(str(file)):
             raise error
         assert str(caught.value).startswith(f"the journal {file}: {told}")
         assert caught.value.__cause__ is error

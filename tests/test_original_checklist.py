@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.delivery import Delivery
-from listener.dispatch import Dispatcher
 from listener.entry import Run
 from listener.errors import SettingsError
 from listener.hooks import ListenerSettings
@@ -19,6 +17,7 @@ from listener.hooks_watch import HooksFile
 from listener.journal import NoJournal
 from listener.notification import Notification
 from tests.plugins.by_hand import make_plugin
+from tests.support import Settling, delivery_of
 
 TASKS = """
 def hook_task(context, **kwargs):
@@ -61,9 +60,9 @@ def dispatch(
                 path.write_text(text)
             settings = ListenerSettings(python_path=(str(tmp_path),))
             actions = stack.enter_context(Actions(settings, str(tmp_path)))
-            dispatcher = Dispatcher(HooksFile(path, {}), actions, NoJournal())
+            dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
             notification = Notification(event_type, CONTEXT, "2024-08-12T13:16Z")
-            entry = dispatcher.deliver(Delivery(notification, "{}", "supervisord", "serial 7"))
+            entry = dispatcher.act(delivery_of(notification))
             assert entry is not None
             return list(entry.runs)
 

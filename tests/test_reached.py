@@ -23,7 +23,6 @@ import pytest
 from listener.actions.registry import Actions
 from listener.actions.snmp_trap import NAME as TRAP
 from listener.attempt import attempt
-from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
 from listener.errors import ActionFailed, StateError, Unanswered
 from listener.events import Events
@@ -32,7 +31,7 @@ from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal, NoJournal
 from listener.outcome import Outcome, Tally
-from tests.support import event
+from tests.support import Settling, event
 from tests.test_dispatch_journal import House, delivery, hook
 from tests.test_events import notification
 
@@ -84,11 +83,11 @@ class Place(House):
         self.near.come()
         stack.callback(self.close)
 
-    def listener(self, journal: Journal | NoJournal | None = None) -> tuple[Dispatcher, Actions]:
+    def listener(self, journal: Journal | NoJournal | None = None) -> tuple[Settling, Actions]:
         """What another process would have."""
         actions = self._stack.enter_context(Actions(ListenerSettings(), str(self.folder)))
         journal = journal or self.opened(Journal(str(self.folder)))
-        return Dispatcher(
+        return Settling(
             HooksFile(self.path, {}), actions, journal,
             now=lambda: self.now, jitter=lambda: self.jitter, pause=self._pause,
         ), actions  # fmt: skip
@@ -126,7 +125,7 @@ def test_a_retry_reaches_only_the_destinations_that_failed(place: Place, restart
     place.destinations(place.near, place.away)
     dispatcher, _ = place.listener()
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert (place.run.state, place.run.reached) == ("pending", (place.near.name,))
     assert place.near.took() == 1
     place.away.come()
@@ -144,7 +143,7 @@ def test_a_retry_reaches_only_the_destinations_that_failed(place: Place, restart
 def test_what_was_reached_is_kept_through_any_number_of_failures(place: Place) -> None:
     place.destinations(place.near, place.away, place.third)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     place.work(dispatcher, until=1001)
     assert list(place.run.reached) == [place.near.name]
     place.away.come()
@@ -162,7 +161,7 @@ def test_a_destination_that_was_added_is_reached_and_one_that_was_removed_is_not
     third = place.third.come()
     place.destinations(place.near, place.away)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     place.destinations(place.near, third)
     place.work(dispatcher, until=2000)
@@ -174,7 +173,7 @@ def test_a_destination_that_was_added_is_reached_and_one_that_was_removed_is_not
 def test_when_only_what_was_reached_is_left_the_retry_is_done_without_a_trap(place: Place) -> None:
     place.destinations(place.near, place.away)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
 
     place.destinations(place.near)
     place.work(dispatcher, until=2000)
@@ -187,7 +186,7 @@ def test_another_notification_reaches_every_destination_again(place: Place) -> N
     place.destinations(place.near, place.away, retries=0)
     dispatcher, _ = place.listener()
     for name in ("a", "b"):
-        dispatcher.deliver(delivery(name))
+        dispatcher.act(delivery(name))
     assert place.near.took() == 2
 
 
@@ -201,7 +200,7 @@ def test_each_hook_of_a_notification_remembers_its_own(place: Place) -> None:
         )
     )
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert [(run.state, run.reached) for run in place.runs] == [("done", ()), ("pending", ())]
 
 
@@ -209,7 +208,7 @@ def test_after_a_kill_the_attempt_is_made_again_and_leaves_out_what_was_on_recor
     """What the killed attempt itself has reached nobody knows: rather twice than never."""
     place.destinations(place.near, place.away)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert place.near.took() == 1
     place.away.come()
     running = place.entry.with_runs([place.run.begun(1000.0)])
@@ -232,7 +231,7 @@ def test_reached_goes_from_the_action_through_the_outcome_into_the_run_and_back(
     ]
     dispatcher = house.start()
 
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     house.work(dispatcher, until=2000)
 
     assert [call.reached for call in house.actions.calls] == [(), ("a",), ("a",)]
@@ -243,7 +242,7 @@ def test_reached_goes_from_the_action_through_the_outcome_into_the_run_and_back(
 
 def test_an_outcome_has_what_its_action_has_reached(house: House) -> None:
     house.hooks(hook("h"))
-    house.start().deliver(delivery())
+    house.start().act(delivery())
     house.actions.ends["h.f"] = [ActionFailed("no", reached=("a", "b"))]
     assert attempt(house.actions, house.actions.calls[0], "about").reached == ("a", "b")
 
@@ -278,7 +277,7 @@ def test_replay_leaves_out_what_was_reached_unless_all_is_to_be_done(
 ) -> None:
     place.destinations(place.near, place.away, retries=0)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert (place.entry.state, place.near.took()) == ("failed", 1)
     place.away.come()
 
@@ -293,7 +292,7 @@ def test_a_replay_that_fails_again_keeps_what_it_has_reached(place: Place) -> No
     third = place.third
     place.destinations(place.near, place.away, third, retries=0)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     place.away.come()
     assert replay(place).returncode == 1
     assert place.run.reached == (place.near.name, place.away.name)
@@ -305,7 +304,7 @@ def test_a_replay_that_fails_again_keeps_what_it_has_reached(place: Place) -> No
 def test_a_replay_here_and_now_is_counted(place: Place) -> None:
     place.destinations(place.near, retries=0)
     dispatcher, _ = place.listener()
-    dispatcher.deliver(delivery())
+    dispatcher.act(delivery())
     assert replay(place, "--all-actions").returncode == 0
     assert place.look.tallies() == {place.near.name: Tally(1, 0, 0)}  # by the replay alone
 
@@ -333,6 +332,7 @@ def listener(place: Place) -> Listener:
 def send(events: Events, serial: int, eventname: str = "PROCESS_COMMUNICATION_STDOUT") -> None:
     payload = "when:1" if eventname.startswith("TICK") else notification(f"x{serial}")
     events.handle(Frame(eventname, serial, serial, payload))
+    events.settle()
 
 
 def test_what_was_sent_where_is_on_record_at_the_next_tick_and_adds_up(
@@ -412,7 +412,7 @@ def test_who_is_asked_to_stop_while_nothing_can_be_written_leaves(place: Place) 
 def test_without_a_journal_traps_are_sent_and_nothing_is_counted(place: Place) -> None:
     place.destinations(place.near, retries=0)
     dispatcher, actions = place.listener(NoJournal())
-    entry = dispatcher.deliver(delivery())
+    entry = dispatcher.act(delivery())
     assert isinstance(entry, Entry)
     assert entry.state == "done"
     dispatcher.count(actions.take_tallies())

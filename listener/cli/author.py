@@ -200,7 +200,9 @@ def fire(
             hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
             runs = [_planned(hook, actions) for hook in hooks]
         else:
-            fired = Dispatcher(hooks_file, actions, NoJournal()).deliver(delivery)
+            dispatcher = Dispatcher(hooks_file, actions, NoJournal())
+            dispatcher.deliver(delivery)
+            fired = dispatcher.settle()
             runs = [described_run(run) for run in fired.runs] if fired else []
             _record(fired, actions.take_tallies(), folder)
     log.flush()

@@ -84,8 +84,13 @@ class SupervisorSource:
         """Whether there is something to read already, or to stop for."""
         return bool(self._poll.poll(0))
 
-    def serve(self, handle: Callable[[Frame], None], between: Callable[[], float | None]) -> None:
-        """Hand every event to `handle` and answer OK after it returned.
+    def serve(
+        self,
+        handle: Callable[[Frame], None],
+        settle: Callable[[], None],
+        between: Callable[[], float | None],
+    ) -> None:
+        """Hand every event to `handle`, answer OK after it returned, and call `settle` after that.
 
         `between` is called whenever the listener is about to wait for supervisord; it returns the
         seconds after which it wants to be called again, or None. Returns at the end of stdin or after
@@ -97,10 +102,13 @@ class SupervisorSource:
                 if frame.eventname == TICK:
                     self._is_armed = self.is_supervised
                 handle(frame)
-                if self.is_stopping:
-                    self._write(OK)
+                is_last = self.is_stopping
+                try:
+                    self._write(OK if is_last else OK + READY)
+                finally:
+                    settle()
+                if is_last:
                     return
-                self._write(OK + READY)
         if self._decoder.is_inside_frame and not self.is_stopping:
             raise FramingError("stdin ended inside an event; whoever wrote it must write all of it")
 
@@ -114,11 +122,10 @@ class SupervisorSource:
         silent_from = time.monotonic() + self._silence_s
         while True:
             wait_s = between()
-            self._look_for_a_moment()
             if self._is_armed:
                 silence_s = max(0.0, silent_from - time.monotonic())
                 wait_s = silence_s if wait_s is None else min(wait_s, silence_s)
-            if self._poll.poll(None if wait_s is None else wait_s * 1000):
+            if self._is_soon() or self._poll.poll(None if wait_s is None else wait_s * 1000):
                 return b"" if self.is_stopping else os.read(self._events, _READ_BYTES)
             if self._is_armed and time.monotonic() >= silent_from:
                 raise UnheardError(
@@ -126,15 +133,18 @@ class SupervisorSource:
                     " has this listener in state UNKNOWN; leaving, so that it starts a new one"
                 )
 
-    def _look_for_a_moment(self) -> None:
+    def _is_soon(self) -> bool:
         """Look for the next event without sleeping, for as long as supervisord needs to send it.
 
         When events come one after another, putting this process to sleep and waking it again takes
         longer than all that it does for one; between single events this costs next to nothing.
         """
         until = time.monotonic() + _LOOK_S
-        while not self._poll.poll(0) and time.monotonic() < until:
+        while not self._poll.poll(0):
+            if time.monotonic() >= until:
+                return False
             os.sched_yield()
+        return True
 
     def _write(self, answer: bytes) -> None:
         while answer:

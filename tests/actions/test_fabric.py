@@ -17,13 +17,11 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.delivery import Delivery
-from listener.dispatch import Dispatcher
 from listener.hooks_watch import HooksFile
 from listener.journal import NoJournal
 from listener.notification import Notification
 from tests.plugins.by_hand import make_plugin
-from tests.support import require_program, wait_for
+from tests.support import Settling, delivery_of, require_program, wait_for
 
 RUN_TASK = """
 from fabric import Connection, task
@@ -140,7 +138,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.fixture
 def dispatcher(
     tmp_path: Path, machine: Machine, cloudify_packages: Path, fabric_packages: Path
-) -> Iterator[Dispatcher]:
+) -> Iterator[Settling]:
     make_plugin(
         tmp_path / "state/plugins",
         "cloudify-fabric-plugin",
@@ -156,22 +154,20 @@ def dispatcher(
     hooks_file = HooksFile(tmp_path / "hooks.conf", {})
     assert hooks_file.table is not None
     with Actions(hooks_file.table.listener, str(tmp_path / "state"), str(tmp_path)) as actions:
-        yield Dispatcher(hooks_file, actions, NoJournal())
+        yield Settling(hooks_file, actions, NoJournal())
 
 
-def end_of(dispatcher: Dispatcher, event_type: str) -> tuple[str, str]:
+def end_of(dispatcher: Settling, event_type: str) -> tuple[str, str]:
     """State and text of the only hook for an event."""
     context = {"execution_id": "x1", "tenant": {"name": "acme"}}
-    entry = dispatcher.deliver(
-        Delivery(Notification(event_type, context), "{}", "supervisord", "serial 7")
-    )
+    entry = dispatcher.act(delivery_of(Notification(event_type, context)))
     assert entry is not None
     [run] = entry.runs
     return run.state, run.attempts[-1].text
 
 
 def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_names(
-    dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    dispatcher: Settling, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
@@ -185,7 +181,7 @@ def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_na
 
 
 def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
-    dispatcher: Dispatcher,
+    dispatcher: Settling,
 ) -> None:
     state, text = end_of(dispatcher, "workflow_succeeded")
     assert state == "failed"
@@ -206,7 +202,7 @@ def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
     ],
 )
 def test_what_the_plugin_misses_is_told_in_its_own_words(
-    dispatcher: Dispatcher, event_type: str, reason: str
+    dispatcher: Settling, event_type: str, reason: str
 ) -> None:
     expected = f"cloudify-fabric-plugin 2.0.27: NonRecoverableError: {reason}"
     assert end_of(dispatcher, event_type) == ("failed", expected)

@@ -337,7 +337,7 @@ class Peer:
             threading.Event().wait(action_s)
 
         source = SupervisorSource(self.descriptors, is_supervised=is_supervised, silence_s=SILENCE_S)
-        source.serve(handle, lambda: SILENCE_S / 4)
+        source.serve(handle, lambda: None, lambda: SILENCE_S / 4)
         return served
 
 
@@ -366,6 +366,23 @@ def test_silence_means_nothing_without_a_tick_or_without_supervisord(
     os.write(peer.events, first)
     peer.end_after(SILENCE_S * 2)
     assert len(peer.serve(is_supervised=is_supervised)) == (1 if first else 0)
+
+
+def test_every_event_is_settled_after_its_answer_also_when_nobody_takes_that(peer: Peer) -> None:
+    os.write(peer.events, TICK * 2)
+    os.set_blocking(peer.answers, False)
+    heard: list[bytes] = []
+
+    def settle() -> None:
+        heard.append(os.read(peer.answers, 100))
+        os.close(peer.answers)
+
+    source = SupervisorSource(peer.descriptors, is_supervised=False)
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        source.serve(lambda frame: None, settle, lambda: None)
+
+    assert heard == [b"RESULT 2\nOKREADY\n"]
+    assert isinstance(caught.value.__context__, BrokenPipeError)
 
 
 def test_the_time_that_actions_take_is_no_silence(peer: Peer) -> None:
