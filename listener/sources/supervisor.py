@@ -17,7 +17,9 @@ from listener.errors import FramingError, HooksError
 from listener.frames import OK, READY, TICK, Frame, FrameDecoder
 
 _READ_BYTES = 65536  # what a pipe holds
-_LOOK_S = 120e-6
+
+LOOK_S = 120e-6
+"""So long the next event is looked for without sleeping."""
 
 SILENCE_S = 12.0
 """Two TICK_5 periods and the 1.6 s that supervisord may be late."""
@@ -139,7 +141,7 @@ class SupervisorSource:
         When events come one after another, putting this process to sleep and waking it again takes
         longer than all that it does for one; between single events this costs next to nothing.
         """
-        until = time.monotonic() + _LOOK_S
+        until = time.monotonic() + LOOK_S
         while not self._poll.poll(0):
             if time.monotonic() >= until:
                 return False

@@ -1,11 +1,13 @@
 """The parts of the listener's work and nothing else: what a few lines for this notification cost.
 
-It decodes, looks the event type up, sends the trap as our rooms for SNMP make it, and commits twice.
-It has no log and no second hook, knows no event again, and survives no mistake. Arguments: the port for
-the trap, 0 for none; `journal` to commit.
+It decodes, looks the event type up, sends the trap as our rooms for SNMP make it, and commits twice,
+the second time after its answer; then it looks for the next event for as long as ours. It has no log
+and no second hook, knows no event again, and survives no mistake. Arguments: the port for the trap, 0
+for none; `journal` to commit.
 """
 
 import os
+import select
 import socket
 import sqlite3
 import sys
@@ -15,6 +17,7 @@ import msgspec
 
 from listener.snmp import ber
 from listener.snmp.mib import Content
+from listener.sources.supervisor import LOOK_S
 
 _TABLE = """
 CREATE TABLE entries (id INTEGER PRIMARY KEY, at REAL, state TEXT, body TEXT, key TEXT, runs TEXT);
@@ -42,8 +45,17 @@ def main() -> None:
     trap.connect(("127.0.0.1", port or 9))
     hooks = {"workflow_started": "public"} if port else {}
     answer = b"READY\n"
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    entry_id = 0
     for number in range(1 << 62):
         os.write(1, answer)
+        if journal and entry_id:
+            update = "UPDATE entries SET state = 'done', runs = ? WHERE id = ?"
+            journal.execute(update, (_RUNS, entry_id))
+        until = time.monotonic() + LOOK_S
+        while not poll.poll(0) and time.monotonic() < until:
+            os.sched_yield()
         data = os.read(0, 65536)
         while b"\n" not in data and data:
             data += os.read(0, 65536)
@@ -60,11 +72,8 @@ def main() -> None:
             if journal:
                 values = (time.time(), "running", body.decode(), f"1.1/{number}", "[]")
                 insert = "INSERT INTO entries (at, state, body, key, runs) VALUES (?, ?, ?, ?, ?)"
-                entry_id = journal.execute(insert, values).lastrowid
+                entry_id = journal.execute(insert, values).lastrowid or 0
             send(trap, event_type, value)
-            if journal:
-                update = "UPDATE entries SET state = 'done', runs = ? WHERE id = ?"
-                journal.execute(update, (_RUNS, entry_id))
         answer = b"RESULT 2\nOKREADY\n"
 
 
