@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Call, Fault
@@ -19,7 +19,7 @@ from listener.outcome import Tally
 from listener.snmp import ber, mib
 from listener.snmp.identity import EngineFile
 from listener.snmp.mib import Content
-from listener.snmp.names import Names
+from listener.snmp.names import Names, literal
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cInform
@@ -33,11 +33,15 @@ _log = logging.getLogger(__name__)
 
 
 class _Known(NamedTuple):
-    """What the inputs of a hook say; `told` is what is said of it when all its targets were reached."""
+    """What the inputs of a hook say. `peers` are those targets, by name, whose host is an address.
+
+    `told` is what is said of it when all targets were reached.
+    """
 
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
+    peers: Mapping[str, Peer]
     told: str
 
 
@@ -72,7 +76,7 @@ class SnmpTrapAction:
         left = known.targets
         if call.reached:
             left = tuple(target for target in left if target.name not in call.reached)
-        problems = self._send(call, left, time.monotonic())
+        problems = self._send(call, left, known.peers, time.monotonic())
         self._count(left, problems)
         if left is known.targets and not problems:
             return known.told
@@ -126,7 +130,13 @@ class SnmpTrapAction:
         known = self._inputs_read.get(hook.line)
         if known is None or known.hook is not hook:
             targets, faults = read_targets(hook.inputs, hook.timeout_s)
-            known = _Known(hook, targets, faults, _told(targets))
+            addresses = ((target, literal(target.host)) for target in targets)
+            peers = {
+                target.name: Peer(address, target.port, target.name)
+                for target, address in addresses
+                if address is not None
+            }
+            known = _Known(hook, targets, faults, peers, _told(targets))
             self._inputs_read[hook.line] = known
         return known
 
@@ -141,7 +151,9 @@ class SnmpTrapAction:
                 tally[_SENT] += 1
                 tally[_ACKNOWLEDGED] += target.is_inform
 
-    def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
+    def _send(
+        self, call: Call, targets: Sequence[Target], peers: Mapping[str, Peer], now: float
+    ) -> dict[str, str]:
         """Send to all of these; why it failed, by destination, for those that could not be reached."""
         hook, notification = call.hook, call.notification
         content = Content.of(
@@ -152,27 +164,37 @@ class SnmpTrapAction:
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        deadline, half_way = now + hook.timeout_s, now + hook.timeout_s / 2
-        others = self._names.look_up([target.host for target in targets])
-        known = [target for target in targets if target.host not in others] if others else targets
-        problems = self._send_all(content, known, half_way, half_way if others else deadline)
-        if others:
-            unknown = [target for target in targets if target.host in others]
-            problems |= self._send_all(content, unknown, half_way, deadline)
-        for target in targets if problems else ():
+        deadline = now + hook.timeout_s
+        hosts = [target.host for target in targets if target.name not in peers]
+        if not hosts:
+            return self._send_all(content, targets, peers, deadline, deadline)
+        half_way = now + hook.timeout_s / 2
+        unknown = self._names.look_up(hosts)
+        first = [target for target in targets if target.host not in unknown]
+        last = [target for target in targets if target.host in unknown]
+        problems = self._send_all(content, first, peers, half_way, half_way if last else deadline)
+        problems |= self._send_all(content, last, peers, half_way, deadline)
+        for target in targets:
             if target.name in problems:
                 self._names.doubt(target.host)
         return problems
 
     def _send_all(
-        self, content: Content, targets: Iterable[Target], resolved_by: float, deadline: float
+        self,
+        content: Content,
+        targets: Iterable[Target],
+        peers: Mapping[str, Peer],
+        resolved_by: float,
+        deadline: float,
     ) -> dict[str, str]:
         """Send to each of these; `deadline` is the end of waiting for acknowledgements."""
         problems: dict[str, str] = {}
         informs: dict[str, Conversation] = {}
         for target in targets:
             try:
-                peer = Peer(self._names.address(target.host, resolved_by), target.port, target.name)
+                peer = peers.get(target.name) or Peer(
+                    self._names.address(target.host, resolved_by), target.port, target.name
+                )
                 if target.is_inform:
                     informs[target.name] = self._inform(target, peer, content)
                 else:

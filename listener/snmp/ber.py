@@ -55,15 +55,18 @@ def object_identifier(oid: Oid) -> bytes:
 _TAGS = (
     _INTEGER, _OCTET_STRING, _OBJECT_IDENTIFIER, _SEQUENCE, _TIME_TICKS, _COUNTER64, TRAP, INFORM
 )  # fmt: skip
-_SHORT_HEADS = {tag: [bytes((tag, size)) for size in range(0x80)] for tag in _TAGS}
-"""A tag and a length in the short form (X.690, 8.1.3.4), by the two."""
+_HEADS = {
+    tag: [bytes((tag, size) if size < 0x80 else (tag, 0x81, size)) for size in range(0x100)]
+    for tag in _TAGS
+}
+"""A tag and a length, by the two, as far as the length is one octet (X.690, 8.1.3.4 and 8.1.3.5)."""
 
 
 class Name(NamedTuple):
-    """An OBJECT IDENTIFIER that varbinds begin with.
+    """An encoded OBJECT IDENTIFIER that varbinds begin with.
 
     `text_heads` is all that stands before the octets of an OCTET STRING, by their number, in a varbind
-    below 128 bytes.
+    below 128 bytes: most are such.
     """
 
     encoded: bytes
@@ -80,17 +83,9 @@ class Name(NamedTuple):
         return cls(encoded, tuple(heads))
 
 
-def varbind(name: Name, value: bytes) -> bytes:
-    """One variable binding of a name and an encoded value."""
-    return _tlv(_SEQUENCE, name.encoded + value)
-
-
-def text_varbind(name: Name, data: bytes) -> bytes:
-    """One variable binding of a name and an OCTET STRING, as most are."""
-    size = len(data)
-    if size < len(name.text_heads):
-        return name.text_heads[size] + data
-    return varbind(name, octet_string(data))
+def varbind(name: bytes, value: bytes) -> bytes:
+    """One variable binding of an encoded name and an encoded value."""
+    return _tlv(_SEQUENCE, name + value)
 
 
 def pdu(kind: int, request_id: int, varbinds: bytes) -> bytes:
@@ -143,10 +138,8 @@ def _read_tlv(data: bytes) -> tuple[int, bytes, bytes]:
 
 def _tlv(tag: int, content: bytes) -> bytes:
     size = len(content)
-    if size < 0x80:
-        return _SHORT_HEADS[tag][size] + content
     if size < 0x100:
-        return bytes((tag, 0x81, size)) + content
+        return _HEADS[tag][size] + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
 

@@ -91,32 +91,22 @@ class Names:
         now = self._now()
         unknown: list[str] = []
         for host in hosts:
-            known = self._known.get(host)
-            if known is None or now - known.since >= FRESH_S:
-                self._look_up(host, now, is_known=known is not None)
-                if host not in self._known and not self._lookups[host].is_over():
-                    unknown.append(host)
+            known, lookup = self._known.get(host), self._lookups.get(host)
+            if known is not None and now - known.since < FRESH_S:
+                continue
+            if lookup is None or now - lookup.ended_at >= FRESH_S:
+                lookup = self._lookups[host] = _Lookup(host, self._ask, self._now)
+            if known is None and not lookup.is_over():
+                unknown.append(host)
         return unknown
-
-    def _look_up(self, host: str, now: float, *, is_known: bool) -> None:
-        if host in self._lookups and now - self._lookups[host].ended_at < FRESH_S:
-            return
-        literal = None if is_known else _literal(host)
-        if literal is not None:
-            self._known[host] = _Known(literal, math.inf)
-        else:
-            self._lookups[host] = _Lookup(host, self._ask, self._now)
 
     def doubt(self, host: str) -> None:
         """Ask for this name again before it is used again: it may mean another address by now."""
-        if (known := self._known.get(host)) and known.since != math.inf:
+        if known := self._known.get(host):
             self._known[host] = _Known(known.address, -math.inf)
 
     def address(self, host: str, deadline: float) -> Address:
-        """The address of a name or of itself. Raises ActionFailed when there is none by then."""
-        known = self._known.get(host)
-        if known is not None and known.since == math.inf:
-            return known.address
+        """The address of a name. Raises ActionFailed when there is none by then."""
         self.look_up((host,))
         if lookup := self._lookups.get(host):
             self._hear(host, lookup, deadline)
@@ -148,7 +138,7 @@ def _ask(host: str) -> Address:
     return Address(family, sockaddr)
 
 
-def _literal(host: str) -> Address | None:
+def literal(host: str) -> Address | None:
     """The address that the text itself is; a name is only looked at."""
     if ":" not in host and not host[-1:].isdigit():
         return None  # no address of either family ends so

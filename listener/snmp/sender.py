@@ -72,7 +72,7 @@ class TrapSender:
         listens there, as a local one does. A refusal that comes later is a WARNING at the next trap.
         """
         address, kept = self._sockets.get(peer.name, (None, None))
-        if kept is None or address != peer.address:
+        if kept is None or (address is not peer.address and address != peer.address):
             kept = self._connected_anew(peer)
         try:
             kept.send(datagram)
