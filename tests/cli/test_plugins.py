@@ -232,7 +232,7 @@ def reachable(made: Made) -> Iterator[Path]:
         folder.chmod(0o755)
         subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder / "venv")], check=True)
         pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec"], check=True)
+        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec", "wagon"], check=True)
         [site_packages] = (folder / "venv").glob("lib/*/site-packages")
         shutil.copytree(Path(listener.__file__).parent, site_packages / "listener")
         shutil.copytree(made.wheels, folder / "wheels")
