@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 
+from listener import log
+
 _log = logging.getLogger(__name__)
 
 _READ_BYTES = 65536
-MAX_OUTPUT = 65536
-"""Bytes of one call's output that are logged; a function that prints more is cut, not stopped."""
+MAX_OUTPUT = 1 << 20
+"""Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
 
 
 class Output:
@@ -30,33 +32,34 @@ class Output:
         self._secret = secret.encode("utf-8", "replace") if isinstance(secret, str) else b""
 
     def drain(self, label: str) -> bool:
-        """Log what has been written so far; False once nobody can write any more.
+        """Log what is in the pipe; False once nobody can write any more.
 
-        Reads a bounded amount, so that a flood cannot hold up the clock.
+        Reads as much as a pipe holds and no more, so that a flood cannot hold up the clock.
         """
-        for _ in range(16):
-            try:
-                data = os.read(self.fd, _READ_BYTES)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            room = max(0, MAX_OUTPUT - self._taken)
-            self._taken += len(data)
-            *lines, self._rest = (self._rest + data[:room]).split(b"\n")
-            for line in lines:
-                self._log(label, line)
-        return True
+        try:
+            data = os.read(self.fd, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        room = max(0, MAX_OUTPUT - self._taken)
+        self._taken += len(data)
+        *lines, self._rest = (self._rest + data[:room]).split(b"\n")
+        for line in lines:
+            self._log(label, line)
+        if len(data) == _READ_BYTES:
+            log.flush()  # or the lines of a flood would pile up in memory
+        return bool(data)
 
-    def end_call(self, label: str) -> None:
-        """A new call may print MAX_OUTPUT bytes again."""
+    def end_call(self, label: str) -> str:
+        """What was dropped, in words, or ''. A new call may print MAX_OUTPUT bytes again."""
         if self._rest:
             self._log(label, self._rest)
+        dropped = ""
         if self._taken > MAX_OUTPUT:
-            _log.warning("%s: printed %d bytes; what follows the first %d was dropped",
-                         label, self._taken, MAX_OUTPUT)  # fmt: skip
+            dropped = f"printed {self._taken} bytes; what follows the first {MAX_OUTPUT} was dropped"
+            _log.warning("%s: %s", label, dropped)
         self._rest = b""
         self._taken = 0
+        return dropped
 
     def _log(self, label: str, line: bytes) -> None:
         if self._secret:

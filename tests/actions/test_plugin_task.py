@@ -464,12 +464,17 @@ def test_a_subclass_of_an_error_that_is_final_is_final(action: FunctionAction) -
 
 @pytest.mark.parametrize(
     ("name", "state", "due_at"),
-    [("raises_for_good", "failed", 0.0), ("raises_later", "pending", 107.0)],
+    [
+        ("my.tasks.raises_for_good", "failed", 0.0),
+        ("my.tasks.raises_later", "pending", 107.0),
+        ("material.returns_a_lock", "failed", 0.0),
+        ("material.prints_three_megabytes", "failed", 0.0),
+    ],
 )
 def test_the_retries_of_a_hook_follow_what_the_error_says(
     state_dir: Path, name: str, state: str, due_at: float
 ) -> None:
-    hook = hook_for(f"my-plugin.my.tasks.{name}", retries=3)
+    hook = hook_for(f"my-plugin.{name}", retries=3)
     with Actions(ListenerSettings(), str(state_dir)) as actions:
         call = Call(hook, Notification("workflow_failed", {}), CONTEXT, 0.0)
         outcome = attempt(actions, call, "entry 1")
@@ -506,9 +511,21 @@ def test_a_task_that_never_returns_is_killed_with_its_programs(
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 
-def test_a_result_that_json_cannot_hold_is_told_in_words(action: FunctionAction) -> None:
-    told = run(action, "my-plugin.material.returns_a_lock")
-    assert told.startswith("my-plugin 1.0 returned <unlocked _thread.lock object at 0x")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (
+            "returns_a_lock",
+            "it ran to its end, and is not run again, but its result cannot be put into",
+        ),
+        ("prints_three_megabytes", f"it printed {3 << 20} bytes; what follows the first {1 << 20} was"),
+    ],
+)
+def test_a_task_that_ran_to_its_end_and_cannot_tell_so_has_failed(
+    action: FunctionAction, name: str, why: str
+) -> None:
+    told = str(failure(action, f"my-plugin.material.{name}"))
+    assert told.startswith(f"my-plugin 1.0: {why}")
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 

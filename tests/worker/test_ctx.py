@@ -214,14 +214,14 @@ def test_an_importable_function_has_ctx_too_and_a_plain_dict(
         "def ids(context):\n"
         "    return type(context).__name__, ctx.execution_id, ctx.task_name, ctx.plugin.name\n"
         "def resource(context):\n"
-        "    return ctx.get_resource('function.py')[:13]\n"
+        "    return ctx.get_resource('function.py')[:13].decode()\n"
         "def again(context):\n"
         "    ctx.operation.retry('later')\n"
     )
     paths = (str(tmp_path), str(cloudify_packages))
     action = make_action(tmp_path, python_path=paths)
     assert run(action, "function.ids") == "returned ('dict', 'x1', 'function.ids', '')"
-    assert run(action, "function.resource") == "returned b'from cloudify'"
+    assert run(action, "function.resource") == "returned 'from cloudify'"
     with pytest.raises(ActionFailed, match=r"^OperationRetry: later$"):
         run(action, "function.again")
 
