@@ -43,11 +43,12 @@ class FunctionAction:
             "folder": self._folder,
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.warm)(plugin)
+        label = _label(hook, call.entry_id)
         try:
-            answer = worker.ask(request, timeout_s=hook.timeout_s, label=_label(hook))
+            answer = worker.ask(request, timeout_s=hook.timeout_s, label=label)
         finally:
             if hook.fresh:
-                worker.close(_label(hook))
+                worker.close(label)
         if "error" in answer:
             after_s = NEVER if answer.get("is_final") else answer.get("retry_after_s")
             details = str(answer.get("details", ""))
@@ -124,8 +125,9 @@ class FunctionAction:
         self._interpreters.close()
 
 
-def _label(hook: Hook) -> str:
-    return f"hook {hook.name}"
+def _label(hook: Hook, entry_id: int = 0) -> str:
+    """What stands in the log in front of what is printed; with the id one finds the other lines."""
+    return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
 
 
 def _path(hook: Hook, plugin: Plugin | None) -> str:

@@ -5,10 +5,10 @@ for a hook's retries. Runs inside the child, as child.py does and under the same
 imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
 """
 
+import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 
 from cloudify import context, exceptions, state
@@ -130,11 +130,15 @@ class Files:
 
 
 class Lines(logging.Handler):
-    """Writes what `ctx.logger` is told to the child's output, its level first; the listener logs it."""
+    """Hands what `ctx.logger` is told to the listener's log, level and all, in the child's output.
+
+    Each is JSON on one line behind a record separator, as in RFC 7464; output.py reads it.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(record.levelname, self.format(record), file=sys.stderr)
+            line = json.dumps([record.levelno, self.format(record)])
+            os.write(2, b"\x1e" + line.encode() + b"\n")  # at once, and wherever sys.stderr leads
         except Exception:
             self.handleError(record)
 

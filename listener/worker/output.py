@@ -1,7 +1,7 @@
-"""What a child interpreter prints becomes lines of the log.
+"""What a child interpreter prints, and what its `ctx.logger` is told, becomes lines of the log.
 
-Owns how much of it is logged, and that a call's secret is not. It never waits; pool.py calls it
-whenever there is something to read, and at the end of each call.
+Owns how much of it is logged and at which level, and that a call's secret is not. It never waits;
+pool.py calls it whenever there is something to read, and at the end of each call.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import os
 
+import msgspec
+
 from listener import log
 
 _log = logging.getLogger(__name__)
+_log.setLevel(logging.DEBUG)  # who calls ctx.logger.debug wants it to be seen
 
+_RECORD = b"\x1e"
 _READ_BYTES = 65536
 MAX_OUTPUT = 1 << 20
 """Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
@@ -25,11 +29,11 @@ class Output:
         self.fd = fd
         self._rest = b""
         self._taken = 0
-        self._secret = b""
+        self._secret = ""
 
     def keep_secret(self, secret: object) -> None:
         """From now on this text is left out of every line."""
-        self._secret = secret.encode("utf-8", "replace") if isinstance(secret, str) else b""
+        self._secret = secret if isinstance(secret, str) else ""
 
     def drain(self, label: str) -> bool:
         """Log what is in the pipe; False once nobody can write any more.
@@ -62,6 +66,22 @@ class Output:
         return dropped
 
     def _log(self, label: str, line: bytes) -> None:
+        printed, mark, record = line.partition(_RECORD)
+        if printed or not mark:
+            self._tell(label, logging.INFO, printed.decode("utf-8", "replace").rstrip("\r"))
+        if mark:
+            self._tell(label, *_read(record))
+
+    def _tell(self, label: str, level: int, text: str) -> None:
         if self._secret:
-            line = line.replace(self._secret, b"...")
-        _log.info("%s | %s", label, line.decode("utf-8", "replace").rstrip("\r"))
+            text = text.replace(self._secret, "...")
+        _log.log(level, "%s | %s", label, text)
+
+
+def _read(record: bytes) -> tuple[int, str]:
+    """Level and text of what `ctx.logger` was told, if ctx.py has written it."""
+    try:
+        level, text = msgspec.json.decode(record, type=tuple[int, str])
+    except msgspec.DecodeError:
+        return logging.INFO, record.decode("utf-8", "replace")
+    return min(max(level // 10, 1), 5) * 10, text  # of levels between, the one below

@@ -534,7 +534,7 @@ def test_the_token_is_in_nothing_that_a_task_says(
 ) -> None:
     caplog.set_level(logging.INFO, "listener")
     failed = failure(action, "tattles")
-    assert caplog.messages == ["hook h1 | INFO with ...", "hook h1 | and ..."]
+    assert caplog.messages == ["hook h1 | with ...", "hook h1 | and ..."]
     assert str(failed) == "my-plugin 1.0: NonRecoverableError: for ..."
     assert CONTEXT["rest_token"] not in failed.details
 

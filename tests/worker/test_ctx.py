@@ -23,10 +23,12 @@ from tests.worker.test_child import interpreters
 
 TASKS = '''
 import copy
+import io
 import json
 import logging
 import os
 import pickle
+import sys
 
 from cloudify import ctx
 from cloudify.exceptions import NonRecoverableError
@@ -90,6 +92,16 @@ def resources(context, told):
 
 def missing(context):
     ctx.get_resource("nowhere.txt")
+
+
+def logs_beside_what_is_printed(context):
+    sys.stderr = io.StringIO()
+    print("so far", end=" ")
+    ctx.logger.log(35, "a level between")
+    ctx.logger.log(13, "a low one")
+    ctx.logger.log(900, "a high one")
+    print("\x1enobody's record")
+    print("\x1e[20, 5]")
 
 
 def unreadable(context):
@@ -169,10 +181,15 @@ def _all_lines_are_seen(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def run(
-    action: FunctionAction, implementation: str, context: Mapping[str, Any] = CONTEXT, **inputs: Any
+    action: FunctionAction,
+    implementation: str,
+    context: Mapping[str, Any] = CONTEXT,
+    entry_id: int = 0,
+    **inputs: Any,
 ) -> str:
     hook = Hook("h1", ("workflow_failed",), implementation, inputs, 1, {}, timeout_s=20)
-    return action.run(Call(hook, Notification("workflow_failed", {}), context, 0.0))
+    call = Call(hook, Notification("workflow_failed", {}), context, 0.0, entry_id=entry_id)
+    return action.run(call)
 
 
 def read(told: Path) -> Any:
@@ -306,19 +323,41 @@ def test_every_python_makes_a_ctx(make_action: MakeAction, version: str, tmp_pat
 # The log
 
 
-def test_ctx_logger_s_lines_are_logged_under_the_hook_with_their_level(
+def test_what_ctx_logger_is_told_is_logged_under_the_hook_at_its_own_level(
     action: FunctionAction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(action, "my-plugin.tasks.logs")
-    assert caplog.messages[:5] == [
-        "hook h1 | INFO for x1",
-        "hook h1 | DEBUG two",
-        "hook h1 | lines",
-        "hook h1 | WARNING by the first argument",
-        "hook h1 | ERROR with a traceback",
+    caplog.set_level(logging.INFO, "listener")
+    caplog.handler.setLevel(logging.DEBUG)
+    run(action, "my-plugin.tasks.logs", entry_id=7)
+    *told, failure = logged(caplog)
+    assert told == [
+        ("INFO", "hook h1, entry 7 | for x1"),
+        ("DEBUG", "hook h1, entry 7 | two\nlines"),
+        ("WARNING", "hook h1, entry 7 | by the first argument"),
+    ]  # none of them twice
+    assert failure[0] == "ERROR"
+    first, second, *_, last = failure[1].splitlines()
+    assert first == "hook h1, entry 7 | with a traceback"
+    assert (second, last) == ("Traceback (most recent call last):", "ValueError: shut")
+
+
+def test_what_is_printed_beside_it_stays_apart_and_every_level_is_one_that_we_know(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setLevel(logging.DEBUG)
+    run(action, "my-plugin.tasks.logs_beside_what_is_printed")
+    assert logged(caplog) == [
+        ("INFO", "hook h1 | so far "),
+        ("WARNING", "hook h1 | a level between"),
+        ("DEBUG", "hook h1 | a low one"),
+        ("CRITICAL", "hook h1 | a high one"),
+        ("INFO", "hook h1 | nobody's record"),
+        ("INFO", "hook h1 | [20, 5]"),
     ]
-    assert caplog.messages[-1] == "hook h1 | ValueError: shut"
-    assert len(caplog.messages) == 9  # none of them twice
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
 def test_a_line_that_cannot_be_formed_fails_no_task(
