@@ -266,6 +266,17 @@ def test_a_version_that_is_uploaded_anew_gets_a_new_child(make_action: MakeActio
     assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
 
 
+def test_a_plugin_whose_cloudify_common_was_renewed_gets_a_new_child(
+    make_action: MakeAction, own: Path
+) -> None:
+    action = make_action()
+    folder = make_plugin(own, "doors", {"doors.py": "import os\ndef pid(c): return os.getpid()\n"})
+    first = run(action, "doors.doors.pid")
+    assert run(action, "doors.doors.pid") == first
+    os.utime(folder / MARKER, (0, 0))
+    assert run(action, "doors.doors.pid") != first
+
+
 def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
     make_action: MakeAction, own: Path
 ) -> None:
@@ -360,7 +371,14 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
         "the managed plugin 'the-doors' is not there for tenant 'acme', but for b, c;"
         " upload it with 'conductor-hooks plugins upload'"
     )
-    assert action.check(hook_for("the-doors.doors.version"), may_import=True) == []
+    reason = (
+        "its managed plugin is there for b, c alone, and for any other tenant it fails; upload it"
+        " without --tenant, or add 'when: {tenant_name: [b, c]}'"
+    )
+    hook = hook_for("the-doors.doors.version")
+    assert action.check(hook, may_import=True) == [Fault(None, reason, is_certain=False)]
+    theirs = hook._replace(when=(("tenant_name", ()),))
+    assert action.check(theirs, may_import=True) == []
 
 
 # Isolation

@@ -32,7 +32,7 @@ import sys
 
 from cloudify import ctx
 from cloudify.exceptions import NonRecoverableError
-from cloudify.manager import get_rest_client
+from cloudify.manager import get_resource_from_manager, get_rest_client
 from cloudify.state import ctx_parameters
 
 PATHS = """
@@ -123,6 +123,10 @@ def answers(context, told):
 
 def has_no_such_thing(context):
     context.what
+
+
+def fetches(context, told):
+    get_resource_from_manager("page.txt")
 
 
 def rest(context, told):
@@ -276,6 +280,7 @@ class CloudifyContext:
 """,
     "cloudify/exceptions.py": "class NonRecoverableError(Exception): pass\n"
     "class RecoverableError(Exception): pass\n",
+    "cloudify/utils.py": "get_manager_rest_service_host = None\n",
     "cloudify/state.py": """
 import contextlib
 class current_ctx:
@@ -390,8 +395,24 @@ def test_a_relative_resource_is_beside_hooks_conf_and_copies_last_for_the_call(
 def test_a_resource_that_is_not_there_is_named_with_its_whole_path(
     action: FunctionAction, tmp_path: Path
 ) -> None:
-    with pytest.raises(ActionFailed, match=f"No such file or directory: '{tmp_path}/nowhere.txt'"):
+    with pytest.raises(ActionFailed) as failed:
         run(action, "my-plugin.tasks.missing")
+    assert str(failed.value) == (
+        "my-plugin 1.2: FileNotFoundError: [Errno 2] there is no such file, and no manager to ask: name"
+        f" its REST service in 'listener: manager' in hooks.conf: '{tmp_path}/nowhere.txt'"
+    )
+
+
+@pytest.mark.parametrize("name", ["rest", "fetches"])
+def test_without_a_manager_what_needs_one_says_what_to_set(
+    action: FunctionAction, name: str, told: Path
+) -> None:
+    with pytest.raises(ActionFailed) as failed:
+        run(action, f"my-plugin.tasks.{name}", told=str(told))
+    assert str(failed.value) == (
+        "my-plugin 1.2: NonRecoverableError: there is no manager to ask: name its REST service in"
+        " 'listener: manager' in hooks.conf"
+    )
 
 
 # The first argument
