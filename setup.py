@@ -44,7 +44,7 @@ setup(
         "plugins": [
             # The first that installs into another environment, so that plugins need none of their own.
             "pip>=22.3",
-            # Unpacks wagons, which it has made.
+            # Unpacks wagons, as it has made them.
             "wagon>=1.0.3,<2",
         ],
         "test": [

@@ -1,8 +1,8 @@
 """What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the plugin in it.
 
-Owns what makes it no plugin, or none for this machine. It installs nothing, and has the package wagon
-unpack no archive that is damaged or would write elsewhere. upload.py has it read what it makes a plugin
-of.
+Owns what makes it no plugin, or none for this machine. It installs nothing, and gives the package wagon
+no archive to unpack that is cut off or would write elsewhere. upload.py has it read what it makes a
+plugin of.
 """
 
 from __future__ import annotations
@@ -225,10 +225,10 @@ def _look_through(archive: str) -> None:
     paths = list(map(PurePosixPath, names))
     for path in paths:
         if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"it would write outside of its folder, to '{path}'")
+            raise ValueError(f"it would write outside of its folder, to {str(path)!r}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"two of its files are at {twice[0]}")
+        raise ValueError(f"two of its files are at {twice[0]!r}")
     tops = {path.parts[:1] for path in paths} - {()}
     if len(tops) != 1 or max(len(path.parts) for path in paths) == 1:
         raise ValueError("it does not consist of one folder")

@@ -110,7 +110,7 @@ def upload(
 
 
 def renew_common(workshop: Workshop, python: str, wheels: str | None, tell: Tell) -> None:
-    """Get cloudify-common anew for the plugins of one Python, who use the old one until then."""
+    """Get cloudify-common anew for the plugins of one Python, which use the old one until then."""
     installer = Installer(python, workshop.scratch, workshop.lock_fd, wheels)
     tell(f"getting {COMMON} for {installer.python.tag}")
     fresh = _make_common(workshop.scratch, installer)

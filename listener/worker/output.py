@@ -16,7 +16,7 @@ from listener import log
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.DEBUG)  # who calls ctx.logger.debug wants it to be seen
 
-_RECORD = b"\x1e"
+_RECORD = b"\x1e"  # stands before what ctx.py writes
 _READ_BYTES = 65536
 MAX_OUTPUT = 1 << 20
 """Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
@@ -49,8 +49,8 @@ class Output:
         *lines, self._rest = (self._rest + data[:room]).split(b"\n")
         for line in lines:
             self._log(label, line)
-        if len(data) == _READ_BYTES:
-            log.flush()  # or the lines of a flood would pile up in memory
+        if self._taken % _READ_BYTES < len(data):
+            log.flush()  # each time so much has come, or the lines of a flood would fill the memory
         return bool(data)
 
     def end_call(self, label: str) -> str:

@@ -254,6 +254,14 @@ def test_output_is_taken_in_by_bounded_amounts_and_written_by_them(
         assert Output(flood.fileno()).drain("label") is True
         assert os.lseek(flood.fileno(), 0, os.SEEK_CUR) == 65536
     assert flushed == ["now"]
+    reader, writer = os.pipe()
+    output = Output(reader)
+    for _ in range(4):
+        os.write(writer, b"x" * 40_000)
+        output.drain("label")
+    assert flushed == ["now"] * 3
+    os.close(reader)
+    os.close(writer)
 
 
 def test_lines_that_wait_are_written_while_a_function_takes_long(
