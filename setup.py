@@ -44,11 +44,13 @@ setup(
         "plugins": [
             # The first that installs into another environment, so that plugins need none of their own.
             "pip>=22.3",
+            # Unpacks wagons, as it has made them.
+            "wagon>=1.0.3,<2",
         ],
         "test": [
             # As in "plugins" above.
             "pip>=22.3",
-            # Makes the wagons that the tests upload, as it makes everybody's.
+            # Makes the wagons that the tests upload, too, for which it wants to know the distribution.
             "wagon[dist]>=1.0.3,<2",
             "setuptools>=64",
             # Runs the tests; the suite's fixtures need nothing else of its kind.

@@ -170,7 +170,8 @@ class Runner:
                 outcome = Outcome("failed", reason, 0.0)
                 _log.error("hook %s: failed: %s (%s)", run.hook, reason, about)
             else:
-                call = Call(hook, notification, hook_context, entry.received_at, run.reached)
+                received_at = entry.received_at
+                call = Call(hook, notification, hook_context, received_at, run.reached, entry.id)
                 outcome = attempt(self._actions, call, about)
             now = self._now()
             following = _first_due(runs, now, current + 1)

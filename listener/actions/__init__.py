@@ -17,6 +17,7 @@ class Call(NamedTuple):
     """One attempt at a hook: what to work with. `received_at` is Unix time in seconds.
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
+    `entry_id` is 0 where there is no journal.
     """
 
     hook: Hook
@@ -24,6 +25,7 @@ class Call(NamedTuple):
     hook_context: Mapping[str, Any]
     received_at: float
     reached: tuple[str, ...] = ()
+    entry_id: int = 0
 
 
 class Fault(NamedTuple):

@@ -43,11 +43,12 @@ class FunctionAction:
             "folder": self._folder,
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.warm)(plugin)
+        label = _label(hook, call.entry_id)
         try:
-            answer = worker.ask(request, timeout_s=hook.timeout_s, label=_label(hook))
+            answer = worker.ask(request, timeout_s=hook.timeout_s, label=label)
         finally:
             if hook.fresh:
-                worker.close(_label(hook))
+                worker.close(label)
         if "error" in answer:
             after_s = NEVER if answer.get("is_final") else answer.get("retry_after_s")
             details = str(answer.get("details", ""))
@@ -63,7 +64,8 @@ class FunctionAction:
             plugins = plugins or [self._interpreters.plugin(hook.implementation, None)]
         except ActionFailed as error:
             return [Fault(None, str(error), is_certain=False)]
-        faults = [self._check(hook, plugin, may_import) for plugin in plugins]
+        faults = [_for_some_alone(hook, plugins)]
+        faults += [self._check(hook, plugin, may_import) for plugin in plugins]
         return [fault for fault in faults if fault is not None]
 
     def _check(self, hook: Hook, plugin: Plugin | None, may_import: bool) -> Fault | None:
@@ -124,8 +126,22 @@ class FunctionAction:
         self._interpreters.close()
 
 
-def _label(hook: Hook) -> str:
-    return f"hook {hook.name}"
+def _label(hook: Hook, entry_id: int = 0) -> str:
+    """What stands in the log in front of what is printed; with the id one finds the other lines."""
+    return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
+
+
+def _for_some_alone(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
+    """A fault when only some tenants have the hook's plugin, and the hook does not name its tenants."""
+    tenants = [plugin.tenant for plugin in plugins if plugin is not None and plugin.tenant]
+    if len(tenants) < len(plugins) or any(field == "tenant_name" for field, _ in hook.when):
+        return None
+    names = ", ".join(tenants)
+    reason = (
+        f"its managed plugin is there for {names} alone, and for any other tenant it fails; upload it"
+        f" without --tenant, or add 'when: {{tenant_name: [{names}]}}'"
+    )
+    return Fault(None, reason, is_certain=False)
 
 
 def _path(hook: Hook, plugin: Plugin | None) -> str:

@@ -1,4 +1,4 @@
-"""The verbs for managed plugins: plugins upload, list, remove.
+"""The verbs for managed plugins: plugins upload, list, remove, renew-common.
 
 Owns their options, and what they print. They change the state directory's own plugins alone, and do so
 as its owner: what a plugin holds is run to look at it, and root lends nobody his rights.
@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
 from listener.cli.answers import ask, common_options, output_option, print_json, print_table
-from listener.errors import HooksError
-from listener.hooks import ListenerSettings
-from listener.plugins import GLOBAL, Plugin, Plugins, Root, is_one_folder
-from listener.state_dir import become_owner, make, path_of
+from listener.cli.rights import (
+    existing_place,
+    go_on_as_owner,
+    place,
+    readable,
+    readable_folder,
+    refuse_unreadable,
+)
+from listener.hooks import HookTable
+from listener.plugins import Plugin, Plugins, Root
+from listener.state_dir import make
 
+_TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as a manager demands; it names a folder here
 _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "health")
 
 
@@ -55,13 +64,21 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and (not is_one_folder(value) or value == GLOBAL):
-        raise click.BadParameter(f"{value!r} is no tenant's name; leave it out for all tenants")
+    if value is not None and not _TENANT.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no tenant's name, which is a letter, then letters, digits, '.', '_' and '-';"
+            " leave --tenant out for all tenants"
+        )
     return value
 
 
 _tenant_option = click.option(
     "--tenant", metavar="NAME", callback=_tenant, help="For this tenant alone.  [default: for all]"
+)
+_wheels_option = click.option(
+    "--wheels",
+    metavar="FOLDER",
+    help="Wheels that take the network's place, for cloudify-common and for what is no wagon.",
 )
 
 
@@ -74,11 +91,7 @@ def plugins() -> None:
 @click.argument("path", metavar="FILE")
 @click.option("--plugin-yaml", metavar="FILE", help="Its plugin.yaml.  [default: the one in it]")
 @_tenant_option
-@click.option(
-    "--wheels",
-    metavar="FOLDER",
-    help="Wheels that take the network's place, for cloudify-common and for what is no wagon.",
-)
+@_wheels_option
 @output_option
 @common_options("config", "state_dir")
 def upload(
@@ -100,22 +113,21 @@ def upload(
     from listener.plugins.source import Given
     from listener.plugins.upload import upload, working
 
-    settings, folder = _place(config, state_dir)
+    table, folder = place(config, state_dir)
+    settings = table.listener
     path = os.path.abspath(path)
     named_yaml = None
     if plugin_yaml is not None:
-        with _readable(plugin_yaml) as file:
+        with readable(plugin_yaml) as file:
             named_yaml = PluginYaml(plugin_yaml, file.read())
-    with contextlib.nullcontext() if os.path.isdir(path) else _readable(path) as file:
+    with contextlib.nullcontext() if os.path.isdir(path) else readable(path) as file:
         if not os.path.isdir(folder):
             make(folder)
             _tell(f"made the state directory {folder}, for the user who must also run the listener")
-        _go_on_as_owner(folder)
+        go_on_as_owner(folder)
         if file is None:
-            _refuse_unreadable(path)
-        if wheels is not None:
-            wheels = os.path.abspath(wheels)
-            _refuse_unreadable(wheels)
+            refuse_unreadable(path)
+        wheels = readable_folder(wheels)
         given = Given(path, file, named_yaml)
         _end_by_interrupt()
         with _progress() as tell, working(folder, tell) as workshop:
@@ -128,10 +140,11 @@ def upload(
 @common_options("config", "state_dir")
 def list_(output: str, config: str | None, state_dir: str | None) -> None:
     """The plugins, those that run marked: each tenant's newest version, else the newest for all."""
-    settings, folder = _place(config, state_dir)
+    table, folder = place(config, state_dir)
+    settings = table.listener
     if os.path.isdir(folder):
-        _go_on_as_owner(folder)
-        _refuse_unreadable(folder)
+        go_on_as_owner(folder)
+        refuse_unreadable(folder)
     known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
     if not known.all():
@@ -155,11 +168,7 @@ def remove(
     """Remove one version of a plugin, or all. Exits with 1 when there is none."""
     from listener.plugins.upload import remove, working
 
-    _, folder = _place(config, state_dir)
-    if not os.path.isdir(folder):
-        raise HooksError(f"there is no state directory {folder}; name the right one with --state-dir")
-    _go_on_as_owner(folder)
-    _refuse_unreadable(folder)
+    table, folder = existing_place(config, state_dir)
     _end_by_interrupt()
     with working(folder, _tell):
         there = Plugins([Root.own(folder)]).all()
@@ -172,6 +181,7 @@ def remove(
             _tell(_unknown(name, version, tenant, there))
             sys.exit(1)
         versions = ", ".join(plugin.version for plugin in doomed)
+        _warn_of_hooks(table, folder, doomed)
         if len(doomed) > 1 and not yes:
             ask(f"remove {len(doomed)} versions of {name}, {versions}?")
         for plugin in reversed(doomed):  # the newest last: as long as it is there, hooks run it
@@ -179,52 +189,39 @@ def remove(
     _tell(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
 
 
-def _place(config: str | None, state_dir: str | None) -> tuple[ListenerSettings, str]:
-    """hooks.conf's settings, and the state directory."""
-    from listener.hooks_file import config_path, load  # YAML is slow to import
+@plugins.command("renew-common", short_help="Get cloudify-common anew.")
+@_wheels_option
+@output_option
+@common_options("config", "state_dir")
+def renew_common_(wheels: str | None, output: str, config: str | None, state_dir: str | None) -> None:
+    """Get cloudify-common anew, and list the plugins, which all share it. A failure changes nothing."""
+    from listener.plugins.upload import renew_common, working
 
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    if table is None and config is not None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    settings = table.listener if table else ListenerSettings()
-    return settings, path_of(state_dir, os.environ, lambda: settings.state_dir)
+    table, folder = existing_place(config, state_dir)
+    settings = table.listener
+    wheels = readable_folder(wheels)
+    _end_by_interrupt()
+    with _progress() as tell, working(folder, tell) as workshop:
+        renew_common(workshop, settings.python or sys.executable, wheels, tell)
+    known = Plugins.below(folder, settings.plugins)
+    _print(known.all(), known, output)
 
 
-def _go_on_as_owner(folder: str) -> None:
-    """Become who the state directory belongs to, if that user can run us."""
-    become_owner(folder)
-    for place in (sys.executable, os.__file__, __file__):
-        if not os.access(place, os.R_OK):
-            raise HooksError(
-                f"{place} cannot be read by the owner of the state directory, as whom this goes on:"
-                " install conductor-hooks, and its Python, where that user can read them"
-            )
+def _warn_of_hooks(table: HookTable, state_dir: str, doomed: list[Plugin]) -> None:
+    from listener.actions.registry import Actions
+    from listener.check import plugins_used
+
+    with Actions(table.listener, state_dir) as actions:
+        used = plugins_used(table, actions)
+    hooks = dict.fromkeys(repr(hook.name) for hook, plugin in used if plugin in doomed)
+    if hooks:
+        _tell(f"warning: hooks of hooks.conf run in what is removed: {', '.join(hooks)}")
 
 
 def _end_by_interrupt() -> None:
     """Let SIGTERM and a closed terminal end the programs that were started, too, as Ctrl-C does."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
-
-
-def _readable(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise HooksError(f"{path} cannot be read: {error.strerror}; name another file") from error
-
-
-def _refuse_unreadable(folder: str) -> None:
-    try:
-        os.listdir(folder)
-    except FileNotFoundError as error:
-        raise HooksError(f"there is no {folder}; name a folder that is there") from error
-    except OSError as error:
-        raise HooksError(
-            f"{folder} cannot be read: {error.strerror}; it must be readable by the owner of the state"
-            " directory, the listener's user, whose rights are taken here"
-        ) from error
 
 
 def _unknown(name: str, version: str | None, tenant: str | None, there: list[Plugin]) -> str:

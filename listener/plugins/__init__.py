@@ -106,7 +106,7 @@ class Plugins:
 
 def _versions(root: Root, tenant: object, name: str) -> list[Plugin]:
     """Every version of one plugin in one tenant's folder."""
-    if not isinstance(tenant, str) or not is_one_folder(tenant) or not is_one_folder(name):
+    if not isinstance(tenant, str) or not _is_one_folder(tenant) or not _is_one_folder(name):
         return []
     above = os.path.join(root.path, tenant, name)
     of_tenant = None if tenant == root.shared else tenant
@@ -134,7 +134,7 @@ def _looked_at(look: Callable[[str], _T], path: str) -> _T | None:
         ) from error
 
 
-def is_one_folder(name: str) -> bool:
+def _is_one_folder(name: str) -> bool:
     """Whether a text of a hook or a notification names a folder in another, and no other place."""
     return bool(name) and name[0] != "." and "/" not in name and "\0" not in name
 

@@ -1,7 +1,8 @@
 """What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the plugin in it.
 
-Owns how an archive is unpacked and what makes it no plugin for this machine. It installs nothing, and
-trusts no name in an archive. upload.py has it read what it makes a plugin of.
+Owns what makes it no plugin, or none for this machine. It installs nothing, and gives the package wagon
+no archive to unpack that is cut off or would write elsewhere. upload.py has it read what it makes a
+plugin of.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import lzma
 import os
 import re
 import shutil
+import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from typing import IO, Any, BinaryIO, NamedTuple
+from collections import Counter
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
 
 from listener.errors import HooksError
 from listener.plugins.plugin_yaml import PluginYaml
@@ -26,6 +31,7 @@ from listener.programs import ProgramFailed
 COMMON = "cloudify-common"
 """The distribution that holds the package `cloudify`."""
 
+_WAGON = "wagon>=1.0.3,<2"
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
@@ -72,12 +78,12 @@ def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Packa
         source = os.path.join(scratch, "source")
         _copy(given, source)  # building leaves files behind
         return _of_source(given, source, scratch, build)
-    if given.path.endswith(".whl"):
-        wheel = os.path.join(scratch, os.path.basename(given.path))
-        with open(wheel, "wb") as copy:
-            shutil.copyfileobj(file, copy)
-        return _of_wheel(given, wheel, given.plugin_yaml)
-    top = _unpacked(given, file, os.path.join(scratch, "unpacked"))
+    archive = os.path.join(tempfile.mkdtemp(dir=scratch), os.path.basename(given.path))
+    with open(archive, "wb") as copy:
+        shutil.copyfileobj(file, copy)
+    if archive.endswith(".whl"):
+        return _of_wheel(given, archive, given.plugin_yaml)
+    top = _unpacked(given, archive, scratch)
     if os.path.exists(os.path.join(top, "package.json")):
         return _of_wagon(given, top)
     if os.path.exists(os.path.join(top, "PKG-INFO")):
@@ -179,47 +185,67 @@ def _of_wheel(given: Given, wheel: str, plugin_yaml: PluginYaml | None) -> Packa
     )
 
 
-def _unpacked(given: Given, archive: BinaryIO, folder: str) -> str:
-    """The one folder that an archive consists of, unpacked."""
-    os.mkdir(folder)
+def _unpacked(given: Given, archive: str, scratch: str) -> str:
+    """The one folder that an archive consists of, unpacked by wagon below `scratch`."""
+    wagon = _wagon()
+    before, tempfile.tempdir = tempfile.tempdir, scratch  # where it unpacks
     try:
-        for name, content in _files(archive):
-            parts = name.split("/")
-            if name.startswith("/") or ".." in parts or "\0" in name:
-                raise HooksError(_damaged(given, f"it would write outside of its folder, to {name!r}"))
-            target = os.path.join(folder, *parts)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "xb") as file:
-                shutil.copyfileobj(content, file)
+        _look_through(archive)
+        return str(wagon.get_source(archive))
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise HooksError(_damaged(given, f"two of its files are at {error.filename}")) from error
-    except _DAMAGE as error:
+    except (wagon.WagonError, *_DAMAGE) as error:
         raise HooksError(_damaged(given, _first(error))) from error
-    tops = os.listdir(folder)
-    if len(tops) != 1:
-        raise HooksError(_damaged(given, "it does not consist of one folder"))
-    return os.path.join(folder, tops[0])
+    finally:
+        tempfile.tempdir = before
 
 
-def _files(archive: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
-    """The files of a zip or tar archive. Raises one of _DAMAGE for whatever else it holds."""
-    if tarfile.is_tarfile(archive):
-        archive.seek(0)
-        with tarfile.open(fileobj=archive) as tar:
-            for member in tar:
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    yield member.name, content
-                elif not member.isdir():
-                    raise ValueError(f"{member.name!r} is neither a file nor a folder")
-            while tar.fileobj and tar.fileobj.read(1 << 20):
-                continue  # a damaged member looks like the last one, but for the sum at the end
-        return
-    with zipfile.ZipFile(archive) as zipped:
-        for info in zipped.infolist():
-            if not info.is_dir():
-                with zipped.open(info) as content:
-                    yield info.filename, content
+def _wagon() -> Any:
+    """The package that unpacks wagons, and sdists as well; silent, and not trusted with any archive."""
+    try:
+        import wagon
+    except ImportError as error:
+        raise HooksError(
+            f"{sys.executable} cannot import wagon, which unpacks what is uploaded: {error};"
+            f" {sys.executable} -m pip install '{_WAGON}'"
+        ) from error
+    wagon.logger.handlers.clear()  # it logs on stdout, where the answers go
+    # Its files are to be readable whatever modes they had; Pythons before 3.11.4 may lack the filter.
+    readable: Any = getattr(tarfile, "data_filter", None)
+    tarfile.TarFile.extraction_filter = staticmethod(readable)
+    return wagon
+
+
+def _look_through(archive: str) -> None:
+    """Raise one of _DAMAGE unless a zip or tar archive is whole, and all in it is of one folder.
+
+    The sums in a zip archive are left to the unpacking, which compares them.
+    """
+    names = _names(archive)
+    paths = list(map(PurePosixPath, names))
+    for path in paths:
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"it would write outside of its folder, to {str(path)!r}")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"two of its files are at {twice[0]!r}")
+    tops = {path.parts[:1] for path in paths} - {()}
+    if len(tops) != 1 or max(len(path.parts) for path in paths) == 1:
+        raise ValueError("it does not consist of one folder")
+
+
+def _names(archive: str) -> list[str]:
+    """The names of all that an archive holds. Raises one of _DAMAGE for what is no file or folder."""
+    if not tarfile.is_tarfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            return zipped.namelist()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not (member.isfile() or member.isdir()):
+                raise ValueError(f"{member.name!r} is neither a file nor a folder")
+        while tar.fileobj and tar.fileobj.read(1 << 20):
+            continue  # a damaged member looks like the last one, but for the sum at the end
+        return tar.getnames()
 
 
 def _text(metadata: Any, key: str) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from listener.errors import HooksError
-from listener.plugins import GLOBAL, MARKER, Plugin, Root
+from listener.plugins import GLOBAL, MARKER, Plugin, Plugins, Root
 from listener.plugins.installer import Installer
 from listener.plugins.source import COMMON, Given, Package, misfit, read
 from listener.programs import ProgramFailed
@@ -109,6 +109,19 @@ def upload(
     return plugin
 
 
+def renew_common(workshop: Workshop, python: str, wheels: str | None, tell: Tell) -> None:
+    """Get cloudify-common anew for the plugins of one Python, which use the old one until then."""
+    installer = Installer(python, workshop.scratch, workshop.lock_fd, wheels)
+    tell(f"getting {COMMON} for {installer.python.tag}")
+    fresh = _make_common(workshop.scratch, installer)
+    folder = os.path.join(workshop.state_dir, COMMON, installer.python.tag)
+    os.makedirs(folder, exist_ok=True)
+    os.rename(folder, os.path.join(workshop.scratch, "former"))
+    os.rename(fresh, folder)
+    for plugin in Plugins([Root.own(workshop.state_dir)]).all():
+        os.utime(os.path.join(plugin.folder, MARKER))  # its warm child is replaced at the next call
+
+
 def remove(plugin: Plugin) -> None:
     """Take a plugin away; who holds the workshop may do it. Nobody finds it from the first moment."""
     os.unlink(os.path.join(plugin.folder, MARKER))
@@ -154,18 +167,25 @@ def _common(workshop: Workshop, installer: Installer, tell: Tell) -> str:
     site_packages = installer.python.site_packages(folder)
     if not os.path.exists(os.path.join(folder, MARKER)):
         tell(f"getting {COMMON}, which all plugins of {installer.python.tag} share; this is done once")
-        with _visible_at_last(folder, installer.python.tag):
-            installer.make(folder)
-            try:
-                installer.install(folder, _COMMON_REQUIREMENT)
-            except ProgramFailed as error:
-                raise HooksError(
-                    f"{COMMON}, which plugins need, cannot be had: {error}; without a network, give a"
-                    " folder with its wheels: --wheels FOLDER, filled elsewhere by"
-                    f" pip wheel -w FOLDER '{_COMMON_REQUIREMENT}'"
-                ) from error
+        _make_common(workshop.state_dir, installer)
     tell(f"{COMMON} {common_version(site_packages)} is provided by {folder}")
     return site_packages
+
+
+def _make_common(above: str, installer: Installer) -> str:
+    """A virtualenv with cloudify-common, made where `above` is the state directory or like one."""
+    folder = os.path.join(above, COMMON, installer.python.tag)
+    with _visible_at_last(folder, installer.python.tag):
+        installer.make(folder)
+        try:
+            installer.install(folder, _COMMON_REQUIREMENT)
+        except ProgramFailed as error:
+            raise HooksError(
+                f"{COMMON}, which plugins need, cannot be had: {error}; without a network, give a"
+                " folder with its wheels: --wheels FOLDER, filled elsewhere by"
+                f" pip wheel -w FOLDER '{_COMMON_REQUIREMENT}'"
+            ) from error
+    return folder
 
 
 @contextmanager

@@ -31,9 +31,10 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class Refusal(Exception):
-    """What was asked for cannot be done; the text says why.
+    """What was asked for cannot be done or its result not told; the text says why.
 
-    `cause` is "module" when that is not there, "inputs" when the function does not take them, else "".
+    `cause` is "module" when that is not there, "inputs" when the function does not take them, "result"
+    when it was called and that is the problem, else "".
     """
 
     def __init__(self, text: str, cause: str = "") -> None:
@@ -124,7 +125,8 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
             look(request["path"])
         return {"text": ""}
     except Refusal as refusal:
-        return {"error": str(refusal), "details": "", "cause": refusal.cause}
+        cause = refusal.cause
+        return {"error": str(refusal), "details": "", "cause": cause, "is_final": cause == "result"}
     except SystemExit as error:
         return {"error": "it called sys.exit(%r)" % (error.code,), "details": ""}
     except BaseException as error:
@@ -149,7 +151,7 @@ def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[st
 
 
 def call(request: "Dict[str, Any]") -> str:
-    """The function's result, as text to log; '' for None."""
+    """The function's result, as text to log; '' for None. One that JSON cannot hold is refused."""
     function = find(request["path"])
     ctx = ctx_room()
     try:
@@ -164,10 +166,14 @@ def call(request: "Dict[str, Any]") -> str:
     if result is None:
         return ""
     try:
-        text = repr(result)
+        json.dumps(result)  # as the original does, whose runner hands it on
+        return "returned " + repr(result)
     except Exception as error:
-        text = "a %s, whose repr raised %s" % (type(result).__name__, describe(error))
-    return "returned " + text
+        raise Refusal(
+            "it ran to its end, and is not run again, but its result cannot be put into JSON: %s;"
+            " let it return what can, or nothing" % describe(error),
+            "result",
+        ) from None
 
 
 _found = {}  # type: Dict[str, Callable[..., Any]]

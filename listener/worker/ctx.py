@@ -5,19 +5,21 @@ for a hook's retries. Runs inside the child, as child.py does and under the same
 imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
 """
 
+import errno
+import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 
-from cloudify import context, exceptions, state
+from cloudify import context, exceptions, state, utils
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional
 
 _MOST_S = 86400  # as for every other time in hooks.conf
+_NO_MANAGER = "no manager to ask: name its REST service in 'listener: manager' in hooks.conf"
 
 
 def call(function: "Callable[..., Any]", request: "Dict[str, Any]") -> "Any":
@@ -104,7 +106,7 @@ class Files:
         self._copies = None  # type: Optional[str]
 
     def get_resource(self, resource_path: str) -> bytes:
-        with open(os.path.join(self._folder, resource_path), "rb") as file:
+        with open(self._path(resource_path), "rb") as file:
             return file.read()
 
     def download_resource(self, resource_path: str, target_path: "Optional[str]" = None) -> str:
@@ -112,8 +114,15 @@ class Files:
         if target_path is None:
             folder = tempfile.mkdtemp(dir=self.get_workdir())
             target_path = os.path.join(folder, os.path.basename(resource_path))
-        shutil.copyfile(os.path.join(self._folder, resource_path), target_path)
+        shutil.copyfile(self._path(resource_path), target_path)
         return target_path
+
+    def _path(self, resource_path: str) -> str:
+        path = os.path.join(self._folder, resource_path)
+        if not os.path.exists(path):
+            reason = "there is no such file, and " + _NO_MANAGER
+            raise FileNotFoundError(errno.ENOENT, reason, path)
+        return path
 
     def get_workdir(self) -> str:
         """A folder that lasts for this call."""
@@ -130,13 +139,28 @@ class Files:
 
 
 class Lines(logging.Handler):
-    """Writes what `ctx.logger` is told to the child's output, its level first; the listener logs it."""
+    """Hands what `ctx.logger` is told to the listener's log, level and all, in the child's output.
+
+    Each is JSON on one line behind a record separator, as in RFC 7464; output.py reads it.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(record.levelname, self.format(record), file=sys.stderr)
+            line = json.dumps([record.levelno, self.format(record)])
+            os.write(2, b"\x1e" + line.encode() + b"\n")  # at once, and wherever sys.stderr leads
         except Exception:
             self.handleError(record)
 
 
+_known_hosts = utils.get_manager_rest_service_host
+
+
+def rest_hosts() -> "Any":
+    """What cloudify wants to know first of a manager. Raises NonRecoverableError when there is none."""
+    if not os.environ.get("REST_HOST"):
+        raise exceptions.NonRecoverableError("there is " + _NO_MANAGER)
+    return _known_hosts()
+
+
+utils.get_manager_rest_service_host = rest_hosts  # or it were a KeyError about something else
 logging.getLogger("ctx").propagate = False  # or what sets up a root logger has every line twice

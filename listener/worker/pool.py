@@ -187,8 +187,7 @@ class _Child:
                         self._poll.unregister(fd)
                 elif self._receive(answer):
                     self.output.drain(label)
-                    self.output.end_call(label)
-                    return self._decoded(answer)
+                    return _judged(self._decoded(answer), self.output.end_call(label))
 
     def _wait(self, deadline: float) -> list[tuple[int, int]]:
         """What can be read or written now; a wait that takes long lets the log out first."""
@@ -269,3 +268,11 @@ class _Child:
             self._process.wait(_RELEASE_S)
         except subprocess.TimeoutExpired:  # it hangs inside the kernel, in a file system perhaps
             _log.warning("process %d does not end although it was killed", self._process.pid)
+
+
+def _judged(answer: dict[str, Any], dropped: str) -> dict[str, Any]:
+    """The answer; where all went well but for output that was dropped, a failure that says so."""
+    if not dropped or "error" in answer:
+        return answer
+    then = "it ran to its end, and is not run again: let it print less, or into a file"
+    return {"error": f"it {dropped}; {then}", "is_final": True}

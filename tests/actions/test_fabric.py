@@ -172,11 +172,11 @@ def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_na
     caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
     assert started == ("done", "cloudify-fabric-plugin 2.0.27 returned 0")
-    said = [line for line in caplog.messages if line.startswith("hook workflow_started-1 | INFO")]
+    said = [line for line in caplog.messages if line.startswith("hook workflow_started-1 | ")]
     assert said == [
-        "hook workflow_started-1 | INFO Running task: test_started_task from"
+        "hook workflow_started-1 | Running task: test_started_task from"
         f" {tmp_path}/fabric_test/tasks.py",
-        "hook workflow_started-1 | INFO x1: ['started', '4']",
+        "hook workflow_started-1 | x1: ['started', '4']",
     ]
 
 

@@ -22,6 +22,8 @@ from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook, ListenerSettings
 from listener.notification import Notification
+from listener.outcome import NEVER
+from listener.worker.output import MAX_OUTPUT
 from tests.support import wait_for
 from tests.worker.test_end_of_listener import children, living
 
@@ -62,7 +64,7 @@ def pid(context):
 
 
 def echo(context, **inputs):
-    return context, inputs
+    return repr((context, inputs))
 
 
 def nothing(context):
@@ -71,7 +73,7 @@ def nothing(context):
 
 def surroundings(context):
     mark = os.environ["CONDUCTOR_HOOKS_TEST_MARK"]
-    return mark, sys.stdin.read(), os.read(0, 10), os.readlink("/proc/self/fd/0")
+    return mark, sys.stdin.read(), os.read(0, 10).decode(), os.readlink("/proc/self/fd/0")
 
 
 class Mute(Exception):
@@ -79,7 +81,7 @@ class Mute(Exception):
         raise RuntimeError
 
 
-class Shy:
+class Shy(dict):
     def __repr__(self):
         return 1 / 0
 
@@ -168,6 +170,11 @@ def returns_a_lock(context):
     return threading.Lock()
 
 
+def returns_itself(context):
+    context["itself"] = context
+    return context
+
+
 def returns_half_a_character(context):
     return ["\udcff"]
 
@@ -241,6 +248,19 @@ def prints(context):
     libc.fflush(None)
     subprocess.check_call(["echo", "from a program"])
     sys.stdout.write("cut \xff\r\nno end of line")
+
+
+def prints_much(context, size):
+    os.write(1, b"x" * size)
+
+
+def prints_three_megabytes(context):
+    prints_much(context, 3 << 20)
+
+
+def prints_much_and_raises(context):
+    prints_three_megabytes(context)
+    raises(context)
 
 
 def prints_at_its_end(context):
@@ -420,6 +440,53 @@ def test_a_function_that_fails_in_python_is_told_and_its_child_serves_on(
     assert run(action, "pid") == child
 
 
+NO_JSON = {
+    "returns_a_lock": "TypeError: Object of type lock is not JSON serializable",
+    "returns_itself": "ValueError: Circular reference detected",
+    "returns_shy": "ZeroDivisionError: division by zero",
+}
+
+
+@pytest.mark.parametrize(("name", "why"), NO_JSON.items())
+def test_a_result_that_is_no_json_is_a_failure_that_no_retry_follows(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture, name: str, why: str
+) -> None:
+    child = run(action, "pid")
+    with pytest.raises(ActionFailed) as failed:
+        run(action, name)
+    assert str(failed.value) == (
+        f"it ran to its end, and is not run again, but its result cannot be put into JSON: {why};"
+        " let it return what can, or nothing"
+    )
+    assert failed.value.retry_after_s == NEVER
+    assert_next_call_works(action, caplog)
+    assert run(action, "pid") == child
+
+
+def test_a_flood_of_output_is_a_failure_that_no_retry_follows(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = run(action, "pid")
+    assert run(action, "prints_much", {"size": MAX_OUTPUT}) == ""
+    with pytest.raises(ActionFailed) as failed:
+        run(action, "prints_much", {"size": 3 * MAX_OUTPUT})
+    assert str(failed.value) == (
+        f"it printed {3 * MAX_OUTPUT} bytes; what follows the first {MAX_OUTPUT} was dropped; it ran to"
+        " its end, and is not run again: let it print less, or into a file"
+    )
+    assert failed.value.retry_after_s == NEVER
+    assert_next_call_works(action, caplog)
+    assert run(action, "pid") == child
+
+
+def test_a_function_that_prints_much_and_raises_fails_for_what_it_raised(
+    action: FunctionAction,
+) -> None:
+    with pytest.raises(ActionFailed, match=r"^ValueError: the door is shut$") as failed:
+        run(action, "prints_much_and_raises")
+    assert failed.value.retry_after_s is None
+
+
 ENDS_THE_CHILD: dict[str, tuple[str, dict[str, Any], str]] = {
     "exits at once": ("exits_at_once", {}, "exited with status 4"),
     "exits, leaving a program": ("exits_leaving_a_program", {}, "exited with status 4"),
@@ -452,12 +519,6 @@ def test_a_function_that_ends_its_child_is_told_and_the_next_call_gets_a_new_one
 
 FINE: dict[str, tuple[str, dict[str, Any], str]] = {
     "returns nothing": ("nothing", {}, ""),
-    "returns what has no repr": (
-        "returns_shy",
-        {},
-        "returned a Shy, whose repr raised ZeroDivisionError: division by zero",
-    ),
-    "returns a lock": ("returns_a_lock", {}, "returned <unlocked _thread.lock object at 0x"),
     "returns half a character": ("returns_half_a_character", {}, r"returned ['\udcff']"),
     "returns much": ("returns_much", {}, "returned 'much " + "much " * 20),
     "forks": ("forks", {}, "returned 0"),
@@ -578,10 +639,10 @@ def test_inputs_and_context_arrive_as_they_were(action: FunctionAction) -> None:
         "group": {7},
     }
     assert run(action, "echo", inputs, context, fresh=True) == shortened(
-        f"returned {(context, inputs)!r}"
+        f"returned {repr((context, inputs))!r}"
     )
     for name, value in inputs.items():
-        assert run(action, "echo", {name: value}) == f"returned {({}, {name: value})!r}"
+        assert run(action, "echo", {name: value}) == f"returned {repr(({}, {name: value}))!r}"
 
 
 def shortened(text: str) -> str:
@@ -703,7 +764,7 @@ def test_a_function_has_our_environment_and_an_empty_stdin(
     action: FunctionAction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_HOOKS_TEST_MARK", "ours")
-    assert run(action, "surroundings") == "returned ('ours', '', b'', '/dev/null')"
+    assert run(action, "surroundings") == "returned ('ours', '', '', '/dev/null')"
 
 
 FINDABLE = {

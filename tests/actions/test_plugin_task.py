@@ -266,6 +266,17 @@ def test_a_version_that_is_uploaded_anew_gets_a_new_child(make_action: MakeActio
     assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
 
 
+def test_a_plugin_whose_cloudify_common_was_renewed_gets_a_new_child(
+    make_action: MakeAction, own: Path
+) -> None:
+    action = make_action()
+    folder = make_plugin(own, "doors", {"doors.py": "import os\ndef pid(c): return os.getpid()\n"})
+    first = run(action, "doors.doors.pid")
+    assert run(action, "doors.doors.pid") == first
+    os.utime(folder / MARKER, (0, 0))
+    assert run(action, "doors.doors.pid") != first
+
+
 def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
     make_action: MakeAction, own: Path
 ) -> None:
@@ -360,7 +371,14 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
         "the managed plugin 'the-doors' is not there for tenant 'acme', but for b, c;"
         " upload it with 'conductor-hooks plugins upload'"
     )
-    assert action.check(hook_for("the-doors.doors.version"), may_import=True) == []
+    reason = (
+        "its managed plugin is there for b, c alone, and for any other tenant it fails; upload it"
+        " without --tenant, or add 'when: {tenant_name: [b, c]}'"
+    )
+    hook = hook_for("the-doors.doors.version")
+    assert action.check(hook, may_import=True) == [Fault(None, reason, is_certain=False)]
+    theirs = hook._replace(when=(("tenant_name", ()),))
+    assert action.check(theirs, may_import=True) == []
 
 
 # Isolation
@@ -464,12 +482,17 @@ def test_a_subclass_of_an_error_that_is_final_is_final(action: FunctionAction) -
 
 @pytest.mark.parametrize(
     ("name", "state", "due_at"),
-    [("raises_for_good", "failed", 0.0), ("raises_later", "pending", 107.0)],
+    [
+        ("my.tasks.raises_for_good", "failed", 0.0),
+        ("my.tasks.raises_later", "pending", 107.0),
+        ("material.returns_a_lock", "failed", 0.0),
+        ("material.prints_three_megabytes", "failed", 0.0),
+    ],
 )
 def test_the_retries_of_a_hook_follow_what_the_error_says(
     state_dir: Path, name: str, state: str, due_at: float
 ) -> None:
-    hook = hook_for(f"my-plugin.my.tasks.{name}", retries=3)
+    hook = hook_for(f"my-plugin.{name}", retries=3)
     with Actions(ListenerSettings(), str(state_dir)) as actions:
         call = Call(hook, Notification("workflow_failed", {}), CONTEXT, 0.0)
         outcome = attempt(actions, call, "entry 1")
@@ -506,9 +529,21 @@ def test_a_task_that_never_returns_is_killed_with_its_programs(
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 
-def test_a_result_that_json_cannot_hold_is_told_in_words(action: FunctionAction) -> None:
-    told = run(action, "my-plugin.material.returns_a_lock")
-    assert told.startswith("my-plugin 1.0 returned <unlocked _thread.lock object at 0x")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (
+            "returns_a_lock",
+            "it ran to its end, and is not run again, but its result cannot be put into",
+        ),
+        ("prints_three_megabytes", f"it printed {3 << 20} bytes; what follows the first {1 << 20} was"),
+    ],
+)
+def test_a_task_that_ran_to_its_end_and_cannot_tell_so_has_failed(
+    action: FunctionAction, name: str, why: str
+) -> None:
+    told = str(failure(action, f"my-plugin.material.{name}"))
+    assert told.startswith(f"my-plugin 1.0: {why}")
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 
@@ -517,7 +552,7 @@ def test_the_token_is_in_nothing_that_a_task_says(
 ) -> None:
     caplog.set_level(logging.INFO, "listener")
     failed = failure(action, "tattles")
-    assert caplog.messages == ["hook h1 | INFO with ...", "hook h1 | and ..."]
+    assert caplog.messages == ["hook h1 | with ...", "hook h1 | and ..."]
     assert str(failed) == "my-plugin 1.0: NonRecoverableError: for ..."
     assert CONTEXT["rest_token"] not in failed.details
 

@@ -168,12 +168,12 @@ def test_the_listener_tells_at_its_start_which_plugin_runs_a_task(folder: Path) 
 def test_fire_runs_a_plugin_s_task_with_resources_from_beside_hooks_conf(
     folder: Path, cloudify_packages: Path
 ) -> None:
-    task = "from cloudify import ctx\ndef read(c, name): return ctx.get_resource(name)\n"
+    task = "from cloudify import ctx\ndef read(c, name): return ctx.get_resource(name).decode()\n"
     make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, cloudify_packages)
     (folder / "world").write_text("is round")
     (folder / "hooks.conf").write_text(HOOKS.replace("test_functions.greet", "the-doors.doors.read"))
     [fired] = answer(run(folder, "fire", "workflow_started", "--output", "json"))["runs"]
-    assert (fired["state"], fired["result"]) == ("done", "the-doors 1.0 returned b'is round'")
+    assert (fired["state"], fired["result"]) == ("done", "the-doors 1.0 returned 'is round'")
 
 
 def test_check_of_a_task_whose_plugin_is_not_there_names_the_nearest(folder: Path) -> None:

@@ -154,10 +154,15 @@ def test_a_tenant_and_a_plugin_yaml_can_be_named(made: Made, state: Path, tmp_pa
     assert (state / "plugins/acme/tried/1.0" / MARKER).exists()
 
 
-@pytest.mark.parametrize("tenant", ["", "..", "a/b", "_global", ".a"])
-def test_what_is_no_tenant_is_refused(made: Made, tenant: str) -> None:
+@pytest.mark.parametrize(
+    "tenant", ["", "..", "a/b", "_global", ".a", "-a", "1a", "a b", "\u00e4", "a" * 256]
+)
+def test_what_is_no_tenant_is_refused(tenant: str) -> None:
     for result in (run("upload", "x.wgn", "--tenant", tenant), run("remove", "x", "--tenant", tenant)):
-        assert f"{tenant!r} is no tenant's name; leave it out for all tenants" in failed(result)
+        assert failed(result).endswith(
+            f"{tenant!r} is no tenant's name, which is a letter, then letters, digits, '.', '_' and"
+            " '-'; leave --tenant out for all tenants"
+        )
 
 
 @pytest.mark.parametrize("option", [[], ["--plugin-yaml", "none.yaml"]])
@@ -192,6 +197,55 @@ def test_remove_asks_nothing_for_the_only_version_and_takes_the_tenants_own(
         installed(state, made.wagon("tried"), tenant=tenant)
     assert run("remove", "tried", "--tenant", "acme").exit_code == 0
     assert [plugin["tenant"] for plugin in listed()] == [None]
+
+
+def test_remove_names_the_hooks_that_run_in_what_is_removed(
+    made: Made, state: Path, tmp_path: Path
+) -> None:
+    for version in ("1.0", "1.9"):
+        installed(state, made.wagon("tried", version))
+    conf = tmp_path / "hooks.conf"
+    hook = "{{name: {}, event_type: '*', implementation: {}.tasks.version, enabled: {}}}"
+    lines = [
+        hook.format("first", "tried.tried", "true"),
+        hook.format("resting", "tried.tried", "false"),
+        hook.format("other", "others.tried", "true"),
+    ]
+    conf.write_text(f"hooks: [{', '.join(lines)}]")
+    assert run("remove", "tried", "1.0", "--config", conf).stderr == "removed tried 1.0\n"
+    assert run("remove", "tried", "--config", conf).stderr == (
+        "warning: hooks of hooks.conf run in what is removed: 'first'\nremoved tried 1.9\n"
+    )
+
+
+def test_cloudify_common_is_renewed_for_all_plugins_or_stays_as_it_was(
+    made: Made, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    plugin = installed(state, made.wagon("tried"), wheels=made.wheels)
+    marker = Path(plugin.folder, MARKER)
+    before = marker.stat().st_mtime_ns
+    (tmp_path / "empty").mkdir()
+    assert "cannot be had" in failed(run("renew-common", "--wheels", tmp_path / "empty"))
+    assert [each["cloudify_common"] for each in listed()] == ["9.9"]
+    assert marker.stat().st_mtime_ns == before
+    result = run("renew-common", "--wheels", made.wheels_with_common("9.10"), "--output", "json")
+    assert [(each["cloudify_common"], each["problems"]) for each in json.loads(result.stdout)] == [
+        ("9.10", [])
+    ]
+    assert result.stderr.startswith(f"getting {COMMON} for ")
+    assert marker.stat().st_mtime_ns > before  # by which its warm child is replaced
+    assert sorted(os.listdir(state / "plugins")) == [".lock", "_global"]
+    assert len(os.listdir(state / COMMON)) == 1
+
+
+def test_cloudify_common_can_be_got_before_there_is_a_plugin(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    result = run("renew-common", "--wheels", made.wheels, "--output", "json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    [folder] = (tmp_path / "state" / COMMON).iterdir()
+    assert (folder / MARKER).exists()
 
 
 def test_remove_of_what_is_not_there_is_exit_1_and_names_the_nearest(made: Made, state: Path) -> None:
@@ -232,7 +286,7 @@ def reachable(made: Made) -> Iterator[Path]:
         folder.chmod(0o755)
         subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder / "venv")], check=True)
         pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec"], check=True)
+        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec", "wagon"], check=True)
         [site_packages] = (folder / "venv").glob("lib/*/site-packages")
         shutil.copytree(Path(listener.__file__).parent, site_packages / "listener")
         shutil.copytree(made.wheels, folder / "wheels")

@@ -126,7 +126,11 @@ class Made:
     @functools.cached_property
     def wheels(self) -> Path:
         """A folder of wheels with a small cloudify-common, that takes the network's place."""
-        wheel = self.wheel(COMMON, "9.9", tasks="", executor=None)
+        return self.wheels_with_common("9.9")
+
+    def wheels_with_common(self, version: str) -> Path:
+        """Such a folder; each version is asked for once."""
+        wheel = self.wheel(COMMON, version, tasks="", executor=None)
         renamed = wheel.with_name("renamed")
         with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(renamed, "w") as new:
             for name in old.namelist():

@@ -39,6 +39,9 @@ def slow(context):
     note(context)
     while not os.path.exists(NOTES + ".go"):
         time.sleep(0.005)
+def odd(context):
+    note(context)
+    return note
 def picky(context):
     note(context)
     if not os.path.exists(NOTES + ".go"):
@@ -640,6 +643,26 @@ def test_a_rest_token_leaves_no_trace_when_the_listener_has_ended(site: Site) ->
 
     for file in site.state_dir.iterdir():
         assert TOKEN.encode() not in file.read_bytes(), file.name
+
+
+def test_what_ran_to_its_end_with_a_result_that_is_no_json_has_failed_for_good_and_is_told_of(
+    site: Site,
+) -> None:
+    listener = site.start(
+        "{name: h, event_type: '*', implementation: test_functions.odd, retries: 50}",
+        "{name: alarm, event_type: hook_failed, implementation: test_functions.note}",
+    )
+    listener.send(frame("e-1"))
+    listener.wait_for_answers(1)
+    wait_for("the alarm", lambda: site.has_notes(2))
+    assert listener.end() == 0
+    assert site.states == ["failed", "done"]
+    failed, alarm = site.entries
+    [attempt] = failed.runs[0].attempts
+    assert attempt.text.endswith("Object of type function is not JSON serializable; let it return what"
+                                 " can, or nothing")  # fmt: skip
+    assert alarm.event_type == "hook_failed"
+    assert "ERROR hook h: failed after " in listener.log
 
 
 def test_a_damaged_entry_holds_the_first_event_until_the_journal_is_moved_away(site: Site) -> None:

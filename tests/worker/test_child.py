@@ -43,7 +43,7 @@ def version(context):
 
 
 def echo(context, **inputs):
-    return context, inputs
+    return repr((context, inputs))
 
 
 def raises(context):
@@ -116,7 +116,7 @@ def test_every_python_calls_functions_and_gets_the_inputs_as_they_were(
         "c": datetime.date(2026, 1, 31),
         "d": 10**30,
     }
-    text = f"returned {({'tenant_name': 'acme'}, inputs)!r}"
+    text = f"returned {repr(({'tenant_name': 'acme'}, inputs))!r}"
     assert ask(worker, "material.echo", **inputs) == {"text": text}
 
 

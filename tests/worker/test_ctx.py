@@ -23,14 +23,16 @@ from tests.worker.test_child import interpreters
 
 TASKS = '''
 import copy
+import io
 import json
 import logging
 import os
 import pickle
+import sys
 
 from cloudify import ctx
 from cloudify.exceptions import NonRecoverableError
-from cloudify.manager import get_rest_client
+from cloudify.manager import get_resource_from_manager, get_rest_client
 from cloudify.state import ctx_parameters
 
 PATHS = """
@@ -92,6 +94,16 @@ def missing(context):
     ctx.get_resource("nowhere.txt")
 
 
+def logs_beside_what_is_printed(context):
+    sys.stderr = io.StringIO()
+    print("so far", end=" ")
+    ctx.logger.log(35, "a level between")
+    ctx.logger.log(13, "a low one")
+    ctx.logger.log(900, "a high one")
+    print("\x1enobody's record")
+    print("\x1e[20, 5]")
+
+
 def unreadable(context):
     ctx.logger.info("never %d", "a number")
 
@@ -111,6 +123,10 @@ def answers(context, told):
 
 def has_no_such_thing(context):
     context.what
+
+
+def fetches(context, told):
+    get_resource_from_manager("page.txt")
 
 
 def rest(context, told):
@@ -169,10 +185,15 @@ def _all_lines_are_seen(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def run(
-    action: FunctionAction, implementation: str, context: Mapping[str, Any] = CONTEXT, **inputs: Any
+    action: FunctionAction,
+    implementation: str,
+    context: Mapping[str, Any] = CONTEXT,
+    entry_id: int = 0,
+    **inputs: Any,
 ) -> str:
     hook = Hook("h1", ("workflow_failed",), implementation, inputs, 1, {}, timeout_s=20)
-    return action.run(Call(hook, Notification("workflow_failed", {}), context, 0.0))
+    call = Call(hook, Notification("workflow_failed", {}), context, 0.0, entry_id=entry_id)
+    return action.run(call)
 
 
 def read(told: Path) -> Any:
@@ -214,14 +235,14 @@ def test_an_importable_function_has_ctx_too_and_a_plain_dict(
         "def ids(context):\n"
         "    return type(context).__name__, ctx.execution_id, ctx.task_name, ctx.plugin.name\n"
         "def resource(context):\n"
-        "    return ctx.get_resource('function.py')[:13]\n"
+        "    return ctx.get_resource('function.py')[:13].decode()\n"
         "def again(context):\n"
         "    ctx.operation.retry('later')\n"
     )
     paths = (str(tmp_path), str(cloudify_packages))
     action = make_action(tmp_path, python_path=paths)
     assert run(action, "function.ids") == "returned ('dict', 'x1', 'function.ids', '')"
-    assert run(action, "function.resource") == "returned b'from cloudify'"
+    assert run(action, "function.resource") == "returned 'from cloudify'"
     with pytest.raises(ActionFailed, match=r"^OperationRetry: later$"):
         run(action, "function.again")
 
@@ -259,6 +280,7 @@ class CloudifyContext:
 """,
     "cloudify/exceptions.py": "class NonRecoverableError(Exception): pass\n"
     "class RecoverableError(Exception): pass\n",
+    "cloudify/utils.py": "get_manager_rest_service_host = None\n",
     "cloudify/state.py": """
 import contextlib
 class current_ctx:
@@ -306,19 +328,41 @@ def test_every_python_makes_a_ctx(make_action: MakeAction, version: str, tmp_pat
 # The log
 
 
-def test_ctx_logger_s_lines_are_logged_under_the_hook_with_their_level(
+def test_what_ctx_logger_is_told_is_logged_under_the_hook_at_its_own_level(
     action: FunctionAction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(action, "my-plugin.tasks.logs")
-    assert caplog.messages[:5] == [
-        "hook h1 | INFO for x1",
-        "hook h1 | DEBUG two",
-        "hook h1 | lines",
-        "hook h1 | WARNING by the first argument",
-        "hook h1 | ERROR with a traceback",
+    caplog.set_level(logging.INFO, "listener")
+    caplog.handler.setLevel(logging.DEBUG)
+    run(action, "my-plugin.tasks.logs", entry_id=7)
+    *told, failure = logged(caplog)
+    assert told == [
+        ("INFO", "hook h1, entry 7 | for x1"),
+        ("DEBUG", "hook h1, entry 7 | two\nlines"),
+        ("WARNING", "hook h1, entry 7 | by the first argument"),
+    ]  # none of them twice
+    assert failure[0] == "ERROR"
+    first, second, *_, last = failure[1].splitlines()
+    assert first == "hook h1, entry 7 | with a traceback"
+    assert (second, last) == ("Traceback (most recent call last):", "ValueError: shut")
+
+
+def test_what_is_printed_beside_it_stays_apart_and_every_level_is_one_that_we_know(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setLevel(logging.DEBUG)
+    run(action, "my-plugin.tasks.logs_beside_what_is_printed")
+    assert logged(caplog) == [
+        ("INFO", "hook h1 | so far "),
+        ("WARNING", "hook h1 | a level between"),
+        ("DEBUG", "hook h1 | a low one"),
+        ("CRITICAL", "hook h1 | a high one"),
+        ("INFO", "hook h1 | nobody's record"),
+        ("INFO", "hook h1 | [20, 5]"),
     ]
-    assert caplog.messages[-1] == "hook h1 | ValueError: shut"
-    assert len(caplog.messages) == 9  # none of them twice
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
 def test_a_line_that_cannot_be_formed_fails_no_task(
@@ -351,8 +395,24 @@ def test_a_relative_resource_is_beside_hooks_conf_and_copies_last_for_the_call(
 def test_a_resource_that_is_not_there_is_named_with_its_whole_path(
     action: FunctionAction, tmp_path: Path
 ) -> None:
-    with pytest.raises(ActionFailed, match=f"No such file or directory: '{tmp_path}/nowhere.txt'"):
+    with pytest.raises(ActionFailed) as failed:
         run(action, "my-plugin.tasks.missing")
+    assert str(failed.value) == (
+        "my-plugin 1.2: FileNotFoundError: [Errno 2] there is no such file, and no manager to ask: name"
+        f" its REST service in 'listener: manager' in hooks.conf: '{tmp_path}/nowhere.txt'"
+    )
+
+
+@pytest.mark.parametrize("name", ["rest", "fetches"])
+def test_without_a_manager_what_needs_one_says_what_to_set(
+    action: FunctionAction, name: str, told: Path
+) -> None:
+    with pytest.raises(ActionFailed) as failed:
+        run(action, f"my-plugin.tasks.{name}", told=str(told))
+    assert str(failed.value) == (
+        "my-plugin 1.2: NonRecoverableError: there is no manager to ask: name its REST service in"
+        " 'listener: manager' in hooks.conf"
+    )
 
 
 # The first argument

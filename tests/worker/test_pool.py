@@ -131,10 +131,20 @@ def ask(
     timeout_s: float = LIMIT_S,
     label: str = "label",
 ) -> str:
-    request = {"op": "call", "path": f"material.{function}", "context": context or {}, "inputs": {}}
-    answer = worker.ask(request, timeout_s=timeout_s, label=label)
+    answer = ask_for_answer(worker, function, context, timeout_s, label)
     assert "error" not in answer
     return str(answer["text"])
+
+
+def ask_for_answer(
+    worker: Worker,
+    function: str,
+    context: dict[str, Any] | None = None,
+    timeout_s: float = LIMIT_S,
+    label: str = "label",
+) -> dict[str, Any]:
+    request = {"op": "call", "path": f"material.{function}", "context": context or {}, "inputs": {}}
+    return worker.ask(request, timeout_s=timeout_s, label=label)
 
 
 def child_of(worker: Worker) -> int:
@@ -197,12 +207,13 @@ def test_output_is_logged_line_by_line(
 def test_output_beyond_the_limit_is_dropped_with_a_warning_and_the_next_call_may_print_again(
     worker: Worker, caplog: pytest.LogCaptureFixture, surplus: int
 ) -> None:
-    ask(worker, "prints", {"text": b"x\n" * (MAX_OUTPUT // 2) + b"x" * surplus})
+    line = "x" * 1023
+    answer = ask_for_answer(worker, "prints", {"text": f"{line}\n".encode() * 1024 + b"x" * surplus})
     *lines, warning = caplog.messages
-    assert lines == ["label | x"] * (MAX_OUTPUT // 2)
-    assert warning == (
-        f"label: printed {MAX_OUTPUT + surplus} bytes; what follows the first {MAX_OUTPUT} was dropped"
-    )
+    assert lines == [f"label | {line}"] * 1024
+    dropped = f"printed {MAX_OUTPUT + surplus} bytes; what follows the first {MAX_OUTPUT} was dropped"
+    assert warning == f"label: {dropped}"
+    assert answer["error"].startswith(f"it {dropped}; it ran to its end, and is not run again:")
     caplog.clear()
     ask(worker, "prints", {"text": b"again"})
     assert caplog.messages == ["label | again"]
@@ -233,11 +244,24 @@ def test_a_child_is_idle_from_the_end_of_its_call(
     assert state(child) == ""
 
 
-def test_output_is_taken_in_by_bounded_amounts(tmp_path: Path) -> None:
+def test_output_is_taken_in_by_bounded_amounts_and_written_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(log, "flush", lambda: flushed.append("now"))
     with open(tmp_path / "flood", "w+b") as flood:
         flood.truncate(64 << 20)
         assert Output(flood.fileno()).drain("label") is True
-        assert os.lseek(flood.fileno(), 0, os.SEEK_CUR) < 2 << 20
+        assert os.lseek(flood.fileno(), 0, os.SEEK_CUR) == 65536
+    assert flushed == ["now"]
+    reader, writer = os.pipe()
+    output = Output(reader)
+    for _ in range(4):
+        os.write(writer, b"x" * 40_000)
+        output.drain("label")
+    assert flushed == ["now"] * 3
+    os.close(reader)
+    os.close(writer)
 
 
 def test_lines_that_wait_are_written_while_a_function_takes_long(
