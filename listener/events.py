@@ -1,4 +1,4 @@
-"""What is done with each event of supervisord, before it is answered OK, and between two events.
+"""What is done with each event of supervisord: before it is answered OK, after that, and between two.
 
 Owns the kinds of events and the funnel that keeps a defect of ours from ending the listener. It knows
 no file descriptor; sources/supervisor.py calls it with frames, and when there is time.

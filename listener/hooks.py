@@ -6,7 +6,7 @@ table from the file's text, the dispatcher asks it for matches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from listener.notification import EVENT_TYPES
@@ -102,11 +102,11 @@ class HookTable:
         self.listener = listener
         self._by_event_type: dict[str, tuple[Hook, ...]] = {}
 
-    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> tuple[Hook, ...]:
+    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """Every enabled hook for this notification, in the file's order."""
         candidates = self._by_event_type.get(event_type)
         if candidates is None:
             candidates = tuple(hook for hook in self.hooks if hook.enabled and hook.is_for(event_type))
             if event_type in EVENT_TYPES:  # others are unbounded in number
                 self._by_event_type[event_type] = candidates
-        return tuple(hook for hook in candidates if not hook.when or hook.matches(hook_context))
+        return [hook for hook in candidates if not hook.when or hook.matches(hook_context)]

@@ -245,9 +245,7 @@ def test_an_event_takes_one_transaction_more_than_it_has_hooks(
     [(delivery(serial=1), 2), (read("no json", source="s", origin="o"), 1)],
     ids=["known, and its numbers are noted", "unreadable"],
 )
-def test_what_runs_no_hook_takes_few_transactions(
-    house: House, again: Delivery, expected: int
-) -> None:
+def test_what_runs_no_hook_takes_few_transactions(house: House, again: Delivery, expected: int) -> None:
     house.hooks(hook("h"))
     journal = house.opened(Journal(str(house.folder)))
     dispatcher = house.start(journal)

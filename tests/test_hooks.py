@@ -65,7 +65,7 @@ def test_a_pattern_in_event_type_is_taken_literally() -> None:
 
 
 def test_an_empty_table_matches_nothing() -> None:
-    assert HookTable().match("workflow_failed", {}) == ()
+    assert HookTable().match("workflow_failed", {}) == []
 
 
 @pytest.mark.parametrize(
