@@ -66,8 +66,9 @@ def disk_full(setting: Setting) -> Verdict:
         begun = Note("again", "begun", emitted[2])
         wait_for("the action", lambda: notes(setting.folder)[begun])
         with _no_file_may_grow(double.pid):
-            helds.append(_held(double, 2))
-        double.wait_for_answers()
+            held = _held(double, 2)
+        helds.append(held._replace(was_answered=False))  # its entry is on record, but for its end
+        double.wait_until_settled(emitted[2])
         first = double.pid
         with _no_file_may_grow(first):
             double.send(emitted[3:])

@@ -18,6 +18,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+_LIMIT_S = 5.0
+
 
 class Double:
     """Orders: `listener` (what is started from now on), `start`, `event`, `signal`."""
@@ -33,7 +35,7 @@ class Double:
         self._pipes: list[int] = []  # the listener's stdout and stderr
 
     def serve(self) -> None:
-        """Until stdin ends; the listener is killed then."""
+        """Until stdin ends; the listener is ended then, and killed when it does not end."""
         orders = b""
         while True:
             ready, _, _ = select.select([0, *self._pipes], [], [])
@@ -51,6 +53,9 @@ class Double:
                 for line in lines:
                     self._take(json.loads(line))
         if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LIMIT_S)
             self._process.kill()
             self._process.wait()
 
