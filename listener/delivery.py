@@ -18,7 +18,7 @@ from listener.entry import Attempt, Entry, EntryState, Run, state_of, storable
 from listener.errors import UnreadableNotification
 from listener.hooks import HOOK_FAILED
 from listener.losses import Serials
-from listener.notification import TOKEN, Notification
+from listener.notification import Notification, masked
 
 _NO_NOTIFICATION = Notification("", {})
 
@@ -51,7 +51,7 @@ class Delivery(msgspec.Struct, frozen=True):
     def body(self) -> str:
         """What is kept of the text: all but the rest_token."""
         if self.problem:
-            return storable(TOKEN.sub("ctok-…", self.text))
+            return storable(masked(self.text))
         return without(storable(self.text), rest_token_of(self.notification))
 
 

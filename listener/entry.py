@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from listener.notification import TOKEN
+from listener.notification import masked
 from listener.outcome import NEVER, Outcome
 from listener.outcome import State as AttemptState
 
@@ -69,7 +69,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         or when the outcome wants it.
         """
         began_at = self.attempts[-1].began_at
-        text = TOKEN.sub("ctok-…", storable(outcome.text))
+        text = masked(storable(outcome.text))
         attempt = Attempt(began_at, outcome.state, text, round(outcome.seconds, 6))
         attempts = (*self.attempts[:-1], attempt)
         if outcome.is_done:

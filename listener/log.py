@@ -13,7 +13,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from listener.notification import TOKEN
+from listener.notification import masked
 
 PAUSE_S = 0.05
 """No line waits longer than this; whoever may be busy for longer calls `flush` first."""
@@ -139,9 +139,7 @@ _handler = _StderrHandler()
 def _line(record: logging.LogRecord | _Line) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
     second, millisecond = divmod(int(record.created * 1000), 1000)
-    text = record.getMessage()
-    if "ctok-" in text:  # somebody has printed or returned a rest_token
-        text = TOKEN.sub("ctok-…", text)
+    text = masked(record.getMessage())
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
     indented = text.rstrip("\n").replace("\n", "\n    ")

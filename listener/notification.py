@@ -32,11 +32,15 @@ CONTEXT_FIELDS: Mapping[str, type] = {
 }
 """The fields of a hook context that hold one value each, with its type; any of them may be None."""
 
-TOKEN = re.compile(r"ctok-[\w-]+")
-"""A rest_token, wherever somebody has put one."""
+_TOKEN = re.compile(r"ctok-[\w-]+")
 
 _EXPECTED_FIELDS = ("execution_id", "workflow_id", "tenant_name", "deployment_id")
 """What every notification of Conductor's has in its context (deployment_id may be None)."""
+
+
+def masked(text: str) -> str:
+    """The text without a rest_token, wherever somebody has put one."""
+    return _TOKEN.sub("ctok-…", text) if "ctok-" in text else text
 
 
 class Notification(NamedTuple):

@@ -1263,6 +1263,25 @@ def test_what_was_in_a_removed_file_is_in_a_new_one_after_mending(
     assert make().get(5) is not None
 
 
+def test_what_is_left_beside_a_removed_file_and_cannot_be_removed_costs_nothing(
+    journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.accept(entry())
+    file.unlink()
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(StateError, match="Permission denied; let the listener's user write to it"):
+            journal.mend()
+    assert journal.accept(entry()) == 2
+
+    assert journal.mend()
+    assert [found.id for found in journal.newest(Filters(), 10)] == [2, 1]
+
+
 def test_whoever_has_mended_the_journal_is_told_that_it_has_changed(
     journal: Journal, file: Path
 ) -> None:

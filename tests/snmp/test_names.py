@@ -113,8 +113,13 @@ def failure_of(names: Names, host: str, deadline: float) -> str:
         ("::ffff:192.0.2.7", Address(socket.AF_INET6, ("::ffff:192.0.2.7", 0, 0, 0))),
     ],
 )
-def test_an_address_needs_no_resolver(host: str, address: Address) -> None:
+def test_an_address_is_known_by_itself(host: str, address: Address) -> None:
     assert literal(host) == address
+
+
+@pytest.mark.parametrize("host", ["traps", "traps.example.org", "host1", "a:b", "1.2.3.4.5"])
+def test_a_name_is_no_address(host: str) -> None:
+    assert literal(host) is None
 
 
 def test_an_address_keeps_its_scope() -> None:
