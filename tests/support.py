@@ -1,4 +1,4 @@
-"""What several test modules need: programs that may be missing, frames, waiting, a terminal."""
+"""What test modules share: programs that may be missing, frames, waiting, dispatching, a terminal."""
 
 from __future__ import annotations
 
