@@ -1,7 +1,7 @@
-"""One attempt at one hook: run its action, judge how it ended, tell the log.
+"""One attempt at one hook: run its action, judge how it ended; and what the log is told of both.
 
 It is the funnel where any exception of an action becomes an Outcome, so that one failing hook never
-stops the next. It knows no journal; the dispatcher calls it.
+stops the next. It knows no journal; the runner calls it.
 """
 
 from __future__ import annotations
@@ -26,21 +26,9 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
         loggable(call.notification.event_type), hook.implementation, hook.name, about,
     )  # fmt: skip
-    outcome = _outcome(actions, call)
-    if outcome.is_done:
-        _log.info("hook %s: done in %.3f s%s (%s)", hook.name, outcome.seconds,
-                  outcome.text and f", {outcome.text}", about)  # fmt: skip
-    else:
-        _log.error("hook %s: %s after %.3f s: %s (%s)%s", hook.name, outcome.state,
-                   outcome.seconds, outcome.text, about,
-                   outcome.details and f"\n{outcome.details}")  # fmt: skip
-    return outcome
-
-
-def _outcome(actions: Actions, call: Call) -> Outcome:
     began = time.monotonic()
     try:
-        text = actions.of(call.hook).run(call)
+        text = actions.of(hook).run(call)
     except ActionTimedOut as error:
         return Outcome("timed out", str(error), time.monotonic() - began)
     except ActionFailed as error:
@@ -50,3 +38,13 @@ def _outcome(actions: Actions, call: Call) -> Outcome:
         reason = f"{type(error).__name__}: {error}"
         return Outcome("failed", reason, time.monotonic() - began, traceback.format_exc())
     return Outcome("done", text, time.monotonic() - began)
+
+
+def tell(hook: str, outcome: Outcome, about: str) -> None:
+    """Tell the log how an attempt at the hook of this name has ended."""
+    if outcome.is_done:
+        _log.info("hook %s: done in %.3f s%s (%s)", hook, outcome.seconds,
+                  outcome.text and f", {outcome.text}", about)  # fmt: skip
+    else:
+        _log.error("hook %s: %s after %.3f s: %s (%s)%s", hook, outcome.state, outcome.seconds,
+                   outcome.text, about, outcome.details and f"\n{outcome.details}")  # fmt: skip

@@ -16,7 +16,7 @@ from listener import log, payload
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.agenda import Agenda, Item
-from listener.attempt import attempt
+from listener.attempt import attempt, tell
 from listener.delivery import Delivery, as_entry, hook_failed
 from listener.entry import Entry, Run
 from listener.errors import UnreadableNotification
@@ -168,7 +168,6 @@ class Runner:
             if hook is None:
                 reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf"
                 outcome = Outcome("failed", reason, 0.0)
-                _log.error("hook %s: failed: %s (%s)", run.hook, reason, about)
             else:
                 received_at = entry.received_at
                 call = Call(hook, notification, hook_context, received_at, run.reached, entry.id)
@@ -189,7 +188,8 @@ class Runner:
         self._rest = rest
 
     def _ended(self, run: Run, hook: Hook | None, outcome: Outcome, now: float, about: str) -> Run:
-        """The run with the end of its attempt, and a log line about what comes next."""
+        """The run with the end of its attempt, and the log lines about that and what comes next."""
+        tell(run.hook, outcome, about)
         retries = hook.retries if hook is not None and self._journal.keeps else 0
         ended = run.ended(outcome, retries, now, self._jitter())
         if ended.state == "pending":

@@ -977,8 +977,9 @@ def test_a_retry_of_a_hook_that_is_gone_fails_and_says_so(
         "hook h with h.f is no longer in hooks.conf",
     ]
     assert house.actions.called == ["h.f", "other.f", "other.f"]
-    assert "hook h: failed: hook h with h.f is no longer in hooks.conf (execution x1, " in "".join(
-        lines(caplog, "ERROR")
+    assert (
+        "hook h: failed after 0.000 s: hook h with h.f is no longer in hooks.conf (execution x1, "
+        in "".join(lines(caplog, "ERROR"))
     )
 
 
