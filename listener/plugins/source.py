@@ -207,7 +207,7 @@ def _wagon() -> Any:
     except ImportError as error:
         raise HooksError(
             f"{sys.executable} cannot import wagon, which unpacks what is uploaded: {error};"
-            f" {sys.executable} -m pip install '{_WAGON}'"
+            f" {sys.executable} -m pip install '{_WAGON}', or upload a wheel or a source folder"
         ) from error
     wagon.logger.handlers.clear()  # it logs on stdout, where the answers go
     # Its files are to be readable whatever modes they had; Pythons before 3.11.4 may lack the filter.

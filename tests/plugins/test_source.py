@@ -195,7 +195,8 @@ def test_wagon_that_is_missing_is_named_with_what_to_do_and_a_wheel_needs_none(
         reading(path, tmp_path / "scratch")
     assert str(caught.value) == (
         f"{sys.executable} cannot import wagon, which unpacks what is uploaded: import of wagon halted;"
-        f" None in sys.modules; {sys.executable} -m pip install 'wagon>=1.0.3,<2'"
+        f" None in sys.modules; {sys.executable} -m pip install 'wagon>=1.0.3,<2', or upload a wheel or"
+        " a source folder"
     )
     assert reading(made.wheel("tried"), tmp_path / "scratch").name == "tried"
 
