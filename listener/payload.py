@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -27,29 +27,12 @@ def decode(text: str) -> Notification:
     Raises UnreadableNotification, with the likely cause and what to do about it. Only
     `event_type` (a text) and `context` (a mapping) are required.
     """
-    try:
-        shape = _SHAPE.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return from_mapping(read_json(text))  # which reads more than that, and says what is wrong
-    return _notification(shape.event_type, shape.context, shape.timestamp, shape.message, shape.id)
-
-
-class _Shape(msgspec.Struct):
-    """What msgspec is to look for in a notification's JSON; anything else is skipped."""
-
-    event_type: Annotated[str, msgspec.Meta(min_length=1)]
-    context: dict[str, Any]
-    timestamp: Any = None
-    message: Any = None
-    id: Any = None
-
-
-_SHAPE = msgspec.json.Decoder(_Shape)
+    return from_mapping(read_json(text))
 
 
 def from_mapping(value: Any) -> Notification:
     """The Notification in a value that JSON gave. Raises UnreadableNotification."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):  # a dict is told at once
         raise UnreadableNotification(
             f"the payload is JSON but no notification: expected an object, found {_shown(value)}"
         )
@@ -60,24 +43,22 @@ def from_mapping(value: Any) -> Notification:
             f" in {_shown(value)}"
         )
     context = value.get("context")
-    if not isinstance(context, Mapping):
+    if not isinstance(context, (dict, Mapping)):
         raise UnreadableNotification(
             f"the payload is no notification: 'context' must be an object, found {_shown(context)}"
             f" in {_shown(value)}"
         )
-    return _notification(
-        event_type, context, value.get("timestamp"), value.get("message"), value.get("id")
-    )
-
-
-def _notification(
-    event_type: str, context: Mapping[str, Any], timestamp: Any, message: Any, own_id: Any
-) -> Notification:
-    if not isinstance(message, (dict, Mapping)):  # a dict is told at once
+    message = value.get("message")
+    if not isinstance(message, (dict, Mapping)):
         message = {}
-    own_id = own_id if isinstance(own_id, str) and own_id else None
+    own_id = value.get("id")
     return Notification(
-        event_type, context, timestamp, message.get("text"), message.get("arguments"), own_id
+        event_type=event_type,
+        context=context,
+        timestamp=value.get("timestamp"),
+        text=message.get("text"),
+        arguments=message.get("arguments"),
+        id=own_id if isinstance(own_id, str) and own_id else None,
     )
 
 
