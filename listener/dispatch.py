@@ -69,7 +69,7 @@ class Dispatcher:
         hook_context = notification.hook_context()
         must_wait = self._agenda.must_wait(execution_id_of(notification))
         entry, hooks = self._runner.plan(delivery, hook_context, begins=not must_wait)
-        if entry.state == "ignored":
+        if entry.state == "ignored" and not self._journal.keeps:
             self._runner.leave(lambda: self._accept(delivery, entry)[0])
             return
         accepted, about = self._accept(delivery, entry)
@@ -81,7 +81,7 @@ class Dispatcher:
         self._run_fresh()
 
     def settle(self) -> Entry | None:
-        """Store what an answer need not wait for: how the last action ended, what no hook matches.
+        """Do what an answer need not wait for: store how the last action ended.
 
         The entry that it was about, as it is stored now; None when there was nothing to do.
         """
@@ -162,7 +162,6 @@ class Dispatcher:
             entry_id = self._agenda.pop_due(now)
         if entry_id is not None:
             self._go_on(entry_id)
-            self._runner.settle()
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
@@ -218,7 +217,7 @@ class Dispatcher:
     def _go_on(self, entry_id: int) -> None:
         """Resume an entry of the agenda; one that cannot be resumed now is tried again later."""
         try:
-            self._runner.resume(entry_id)
+            self.resume(entry_id)
         except (Unanswered, NewerSchema):
             raise
         except Exception:

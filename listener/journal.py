@@ -79,9 +79,9 @@ class Journal:
             return [_insert(connection, entry) for entry in entries]
 
     _SAVE = (
-        "UPDATE entries SET state = ?, rest_token = ?, runs = ? WHERE id = ?"
+        "UPDATE entries SET state = ?, rest_token = ?, runs = ? WHERE id = ? AND received_at = ?"
         " AND state IN ('pending', 'running')"
-    )
+    )  # in a journal that was made anew meanwhile, another entry can have the id
 
     def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
         """Record what became of an unsettled entry, and accept what follows from it: their ids.
@@ -93,6 +93,7 @@ class Journal:
             None if entry.is_settled else entry.rest_token,
             _encoded(entry.runs),
             entry.id,
+            entry.received_at,
         )
         with self.file as connection:
             if not follow_ups:

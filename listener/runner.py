@@ -84,7 +84,6 @@ class Runner:
 
     def resume(self, entry_id: int) -> None:
         """Go on with an entry, as the journal has it now; `settle` has to follow."""
-        self.settle()
         entry = self._hold(self._journal.get, entry_id)
         if entry is None or entry.is_settled:
             self._agenda.settle(entry_id)
@@ -160,7 +159,6 @@ class Runner:
 
         The last end is left to `settle`.
         """
-        self.settle()
         runs = list(entry.runs)
         current = next(i for i, run in enumerate(runs) if run.state == "running")
         while True:

@@ -348,18 +348,58 @@ def test_what_one_event_has_left_is_stored_before_anything_is_done_for_the_next(
     assert seen == [["done", "running"]]
 
 
-def test_an_event_that_no_hook_matches_is_stored_when_it_was_answered(house: House) -> None:
+def test_an_event_that_no_hook_matches_is_on_record_before_it_is_answered(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or the next listener would take it for one that supervisord has discarded."""
     house.hooks(hook("a", event_type="workflow_started"))
     dispatcher = house.start()
-
     dispatcher.deliver(delivery(serial=1))
-    assert house.entries == []
-    dispatcher.settle()
     assert [entry.state for entry in house.entries] == ["ignored"]
-
-    dispatcher.deliver(delivery(serial=1))
     assert dispatcher.settle() is None
-    assert [entry.state for entry in house.entries] == ["ignored"]
+
+    without = house.start(NoJournal())
+    before = len(caplog.messages)
+    without.deliver(delivery(serial=2))
+    assert caplog.messages[before:] == []  # without a journal, the log alone is told, after the answer
+    settled = without.settle()
+    assert settled is not None
+    assert settled.state == "ignored"
+    assert "didn't find a compatible hook" in caplog.messages[-1]
+
+
+def test_a_defect_that_shows_when_a_retry_is_put_on_record_costs_that_retry_some_minutes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.hooks(hook("h", retries=2, repeatable=True))
+    house.actions.ends["h.f"] = [ActionFailed("no route")]
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+    house.now += 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "ended", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dispatcher.work()
+    assert states(house.entry) == ["running"]
+
+    assert dispatcher.work() == 300.0
+    house.work(dispatcher, until=house.now + 300)
+
+    assert states(house.entry) == ["done"]
+
+
+def test_what_has_the_id_of_an_entry_but_is_another_one_is_not_taken_for_it(house: House) -> None:
+    house.hooks(hook("a"))
+    journal = house.opened(Journal(str(house.folder)))
+    dispatcher = house.start(journal)
+    dispatcher.deliver(delivery("x1"))
+    journal.file.opened().execute("UPDATE entries SET received_at = 7")
+
+    settled = dispatcher.settle()
+
+    assert settled is not None
+    assert settled.state == "dropped"
+    assert states(house.entry) == ["running"]
 
 
 def test_a_begun_attempt_is_on_record_as_interrupted_which_is_right_if_nothing_comes_after(
@@ -1382,10 +1422,9 @@ def test_what_was_taken_in_runs_in_order_and_before_what_is_delivered(house: Hou
     dispatcher.take_in([delivery("a"), delivery("b"), delivery("a"), delivery("c")])
     assert house.actions.calls == []
 
-    entry = dispatcher.act(delivery("d"))
+    dispatcher.act(delivery("d"))
 
     assert house.actions.served == ["a", "b", "a", "c", "d"]
-    assert entry is not None
     assert [entry.state for entry in house.entries] == ["done"] * 5
     assert dispatcher.work() is None
 

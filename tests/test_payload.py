@@ -146,6 +146,7 @@ def test_a_mapping_is_shown_where_there_is_no_text_of_it() -> None:
         ("[" * 100_000, "maximum recursion depth exceeded"),
         (WHOLE.format("[" * 100_000 + "]" * 100_000), "maximum recursion depth exceeded"),
         (WHOLE.format("1" * 5_000), "Exceeds the limit"),
+        (f'{{"event_type": "x", "context": {{}}, "z": {"1" * 5_000}}}', "Exceeds the limit"),
     ],
 )
 def test_a_payload_that_is_not_json_is_refused_with_its_likely_cause(text: str, cause: str) -> None:

@@ -22,8 +22,6 @@ from listener.snmp.names import Address
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM = 65535
-_REFUSALS = (errno.ECONNREFUSED, errno.EHOSTUNREACH)
-"""What a connected socket says of the datagram before (ICMP port unreachable, and prohibited)."""
 _T = TypeVar("_T")
 
 
@@ -76,11 +74,14 @@ class TrapSender:
             kept = self._connected_anew(peer)
         try:
             kept.send(datagram)
-        except OSError as error:  # it may be the old socket's: of a route that has changed, say
-            if error.errno in _REFUSALS:
+        except OSError as error:
+            try:
+                kept.send(datagram)
+            except OSError:  # it may be the old socket's: of a route that has changed, say
+                kept = self._connected_anew(peer)
+                _raising(partial(kept.send, datagram), peer, len(datagram))
+            else:  # a socket tells of the datagram before at the next one, and does not send that
                 _log.warning("what was sent to %s before did not arrive: %s", peer.name, error.strerror)
-            kept = self._connected_anew(peer)
-            _raising(partial(kept.send, datagram), peer, len(datagram))
         if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise ActionFailed(_reason(refused, len(datagram), peer))
 

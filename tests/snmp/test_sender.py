@@ -163,6 +163,38 @@ def test_a_late_refusal_is_a_warning_at_the_next_send_which_is_sent(
     ]
 
 
+@pytest.mark.parametrize("is_of_before", [True, False])
+def test_an_error_is_of_the_datagram_before_if_it_does_not_come_again(
+    sender: TrapSender, caplog: pytest.LogCaptureFixture, is_of_before: bool
+) -> None:
+    with udp_socket("127.0.0.1") as receiver:
+        peer = to(receiver, "traps.invalid:162")
+        sender.send(b"first", peer)
+        [(name, (address, kept))] = sender._sockets.items()
+        sender._sockets[name] = address, Failing(kept, 1 if is_of_before else 2)  # type: ignore[assignment]
+        sender.send(b"second", peer)
+        assert [receiver.recv(65535) for _ in range(2)] == [b"first", b"second"]
+    assert caplog.messages == is_of_before * [
+        "what was sent to traps.invalid:162 before did not arrive: Permission denied"
+    ]
+
+
+class Failing:
+    """A socket that fails so often; an administrator prohibits it, say."""
+
+    def __init__(self, kept: socket.socket, failures: int) -> None:
+        self._kept = kept
+        self._failures = failures
+        self.close = kept.close
+        self.getsockopt = kept.getsockopt
+
+    def send(self, datagram: bytes) -> int:
+        if self._failures:
+            self._failures -= 1
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return self._kept.send(datagram)
+
+
 def test_after_a_late_refusal_the_next_ones_own_is_told_too(
     sender: TrapSender, caplog: pytest.LogCaptureFixture
 ) -> None:
