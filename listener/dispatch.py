@@ -67,11 +67,12 @@ class Dispatcher:
         self._runner.settle()
         notification = delivery.notification
         hook_context = notification.hook_context()
-        must_wait = self._agenda.must_wait(execution_id_of(notification))
-        entry, hooks = self._runner.plan(delivery, hook_context, begins=not must_wait)
-        if entry.state == "ignored" and not self._journal.keeps:
-            self._runner.leave(lambda: self._accept(delivery, entry)[0])
+        hooks = self._runner.matching(delivery, hook_context)
+        if not (hooks or delivery.problem or self._journal.keeps):
+            self._runner.leave(lambda: self._accept(delivery, self._runner.plan(delivery, hooks))[0])
             return
+        must_wait = self._agenda.must_wait(execution_id_of(notification))
+        entry = self._runner.plan(delivery, hooks, begins=not must_wait)
         accepted, about = self._accept(delivery, entry)
         if accepted is not None and accepted.state == "running":
             self._runner.carry_out(accepted, notification, hook_context, hooks, about)
@@ -100,7 +101,10 @@ class Dispatcher:
 
     def take_in(self, deliveries: Sequence[Delivery], note: tuple[str, str] | None = None) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
-        entries = [self._runner.plan(each, each.notification.hook_context())[0] for each in deliveries]
+        entries = []
+        for each in deliveries:
+            hooks = self._runner.matching(each, each.notification.hook_context())
+            entries.append(self._runner.plan(each, hooks))
         ids = self._hold(self._journal.accept_all, entries, note)
         if self._hold.was_tried_again:
             ids = [own or self._own_id(entry) for own, entry in zip(ids, entries, strict=True)]

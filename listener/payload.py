@@ -53,12 +53,12 @@ def from_mapping(value: Any) -> Notification:
         message = {}
     own_id = value.get("id")
     return Notification(
-        event_type=event_type,
-        context=context,
-        timestamp=value.get("timestamp"),
-        text=message.get("text"),
-        arguments=message.get("arguments"),
-        id=own_id if isinstance(own_id, str) and own_id else None,
+        event_type,
+        context,
+        value.get("timestamp"),
+        message.get("text"),
+        message.get("arguments"),
+        own_id if isinstance(own_id, str) and own_id else None,
     )
 
 

@@ -56,10 +56,14 @@ class Runner:
         self._jitter = jitter
         self._rest: Callable[[], Entry | None] | None = None
 
-    def plan(
-        self, delivery: Delivery, hook_context: Mapping[str, Any], *, begins: bool = False
-    ) -> tuple[Entry, Sequence[Hook]]:
-        """The entry for a delivery, with a run for each hook that matches.
+    def matching(self, delivery: Delivery, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
+        """The hooks for a delivery in the newest good hooks.conf; none for what cannot be read."""
+        if delivery.problem:
+            return ()
+        return self._matching(delivery.notification.event_type, hook_context)
+
+    def plan(self, delivery: Delivery, hooks: Sequence[Hook], *, begins: bool = False) -> Entry:
+        """The entry for a delivery, with a run for each hook.
 
         The first one `begins`, or is pending as all others are.
         """
@@ -67,13 +71,10 @@ class Runner:
         if self._journal.keeps:  # where another one can be known again, at least by this process
             key = delivery.key or os.urandom(12).hex()
         now = self._now()
-        hooks: Sequence[Hook] = ()
-        if not delivery.problem:
-            hooks = self._matching(delivery.notification.event_type, hook_context)
         runs = _planned(hooks)
         if runs and begins:
             runs[0] = runs[0].begun(now)
-        return as_entry(delivery, now, runs, key), hooks
+        return as_entry(delivery, now, runs, key)
 
     def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
         if not entry.runs and self._hooks_file.table is not None:
@@ -244,7 +245,7 @@ class Runner:
         except RecursionError:
             _log.error("entry %d: nests too deep for hooks on hook_failed", entry_id)
             return ()
-        entry, _ = self.plan(delivery, delivery.notification.hook_context())
+        entry = self.plan(delivery, self.matching(delivery, delivery.notification.hook_context()))
         return (entry,) if entry.runs else ()
 
 
