@@ -6,17 +6,20 @@ no MIB, and no receiver of traps may use it: a receiver must not share the sende
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 Oid = tuple[int, ...]
 
 _INTEGER = 0x02
-_OCTET_STRING = 0x04
 _OBJECT_IDENTIFIER = 0x06
 _SEQUENCE = 0x30
-_TIME_TICKS = 0x43
-_COUNTER64 = 0x46
 _RESPONSE = 0xA2
+
+OCTET_STRING = 0x04
+TIME_TICKS = 0x43
+COUNTER64 = 0x46
+"""Tags of values in varbinds (RFC 2578, RFC 3416)."""
 
 TRAP = 0xA7
 """The tag of an SNMPv2-Trap-PDU (RFC 3416, section 3)."""
@@ -26,24 +29,12 @@ INFORM = 0xA6
 
 def octet_string(data: bytes) -> bytes:
     """An OCTET STRING; the caller keeps it within what its object allows."""
-    return _tlv(_OCTET_STRING, data)
+    return _tlv(OCTET_STRING, data)
 
 
 def integer(value: int) -> bytes:
     """An INTEGER of any size."""
     return _tlv(_INTEGER, _twos_complement(value))
-
-
-def time_ticks(hundredths: int) -> bytes:
-    """TimeTicks: hundredths of a second, which start again at 0 after 497 days (RFC 2578, 7.1.8)."""
-    return _tlv(_TIME_TICKS, _twos_complement(hundredths % 2**32))
-
-
-def counter64(value: int) -> bytes:
-    """A Counter64. Raises ValueError for what has no place in 64 bits."""
-    if not 0 <= value < 2**64:
-        raise ValueError(f"{value} is no Counter64")
-    return _tlv(_COUNTER64, _twos_complement(value))
 
 
 def object_identifier(oid: Oid) -> bytes:
@@ -52,35 +43,32 @@ def object_identifier(oid: Oid) -> bytes:
     return _tlv(_OBJECT_IDENTIFIER, b"".join(map(_base128, (first * 40 + second, *rest))))
 
 
-_TAGS = (
-    _INTEGER, _OCTET_STRING, _OBJECT_IDENTIFIER, _SEQUENCE, _TIME_TICKS, _COUNTER64, TRAP, INFORM
-)  # fmt: skip
-_HEADS = {
-    tag: [bytes((tag, size) if size < 0x80 else (tag, 0x81, size)) for size in range(0x100)]
-    for tag in _TAGS
-}
-"""A tag and a length, by the two, as far as the length is one octet (X.690, 8.1.3.4 and 8.1.3.5)."""
+def time_ticks(hundredths: int) -> bytes:
+    """The octets of TimeTicks, which start again at 0 after 497 days (RFC 2578, 7.1.8)."""
+    return _unsigned(hundredths % 2**32)
 
 
-class Name(NamedTuple):
-    """An encoded OBJECT IDENTIFIER that varbinds begin with.
+def counter64(value: int) -> bytes:
+    """The octets of a Counter64. Raises ValueError for what has no place in 64 bits."""
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{value} is no Counter64")
+    return _unsigned(value)
 
-    `text_heads` is all that stands before the octets of an OCTET STRING, by their number, in a varbind
-    below 128 bytes: most are such.
+
+class Heads(dict[int, bytes]):
+    """All that stands before the octets of a value in its varbind, by their number.
+
+    `oid` is the varbind's name, `tag` the type of its values. Each head is made when first asked for.
     """
 
-    encoded: bytes
-    text_heads: tuple[bytes, ...]
+    def __init__(self, oid: Oid, tag: int) -> None:
+        self._name = object_identifier(oid)
+        self._tag = tag
 
-    @classmethod
-    def of(cls, oid: Oid) -> Name:
-        encoded = object_identifier(oid)
-        before = len(encoded) + 2
-        heads = [
-            bytes((_SEQUENCE, before + size)) + encoded + bytes((_OCTET_STRING, size))
-            for size in range(0x80 - before)
-        ]
-        return cls(encoded, tuple(heads))
+    def __missing__(self, size: int) -> bytes:
+        inside = self._name + _head(self._tag, size)
+        head = self[size] = _head(_SEQUENCE, len(inside) + size) + inside
+        return head
 
 
 def varbind(name: bytes, value: bytes) -> bytes:
@@ -117,7 +105,7 @@ def read_response(datagram: bytes) -> Response | None:
     except (IndexError, ValueError):
         return None
     tags = (tag, version_tag, community_tag, pdu_tag, request_id_tag, error_tag)
-    if tags != (_SEQUENCE, _INTEGER, _OCTET_STRING, _RESPONSE, _INTEGER, _INTEGER):
+    if tags != (_SEQUENCE, _INTEGER, OCTET_STRING, _RESPONSE, _INTEGER, _INTEGER):
         return None
     if not request_id or not error_status or version != _VERSION_2C[2:]:
         return None
@@ -137,17 +125,28 @@ def _read_tlv(data: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x100:
-        return _HEADS[tag][size] + content
+    return _head(tag, len(content)) + content
+
+
+@functools.lru_cache(maxsize=1024)
+def _head(tag: int, size: int) -> bytes:
+    """A tag and the length of what follows (X.690, 8.1.3.4 and 8.1.3.5)."""
+    if size < 0x80:
+        return bytes((tag, size))
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content
+    return bytes((tag, 0x80 | len(length))) + length
 
 
 def _twos_complement(value: int) -> bytes:
     """The fewest octets that hold the value and its sign."""
-    magnitude = value if value >= 0 else ~value
-    return value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
+    if value >= 0:
+        return _unsigned(value)
+    return value.to_bytes((~value).bit_length() // 8 + 1, "big", signed=True)
+
+
+def _unsigned(value: int) -> bytes:
+    """The fewest octets that hold the value and a sign that is not there: the first bit is 0."""
+    return value.to_bytes(value.bit_length() // 8 + 1, "big")
 
 
 def _base128(arc: int) -> bytes:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -55,7 +55,7 @@ LAYOUTS = ("conductor", "mib")
 
 _TIME_STAMP = "cloudifyTimeStamp"
 _ERROR_DETAILS = "cloudifyErrorDetails"
-_ORDER: Mapping[str, Sequence[str]] = {
+_ORDER: Mapping[str, Sequence[str]] = {  # and the error details last, which only a failed one has
     "conductor": (
         "cloudifyExecutionID",
         "cloudifyWorkflowName",
@@ -77,27 +77,29 @@ _OIDS: Mapping[str, Mapping[str, Oid]] = {
     "conductor": OBJECTS,
     "mib": {name: (*oid, 0) for name, oid in OBJECTS.items()},
 }
-_NAMES = {
-    layout: [(name, ber.Name.of(_OIDS[layout][name])) for name in (*order, _ERROR_DETAILS)]
+_TAGS = {name: ber.COUNTER64 if name == _TIME_STAMP else ber.OCTET_STRING for name in OBJECTS}
+_HEADS = {
+    layout: [(name, ber.Heads(_OIDS[layout][name], _TAGS[name])) for name in (*order, _ERROR_DETAILS)]
     for layout, order in _ORDER.items()
 }
-_SYS_UP_TIME = ber.object_identifier(SYS_UP_TIME_0)
+_UP_TIME_HEADS = ber.Heads(SYS_UP_TIME_0, ber.TIME_TICKS)
 _TRAP_OIDS = {
     event_type: ber.varbind(ber.object_identifier(SNMP_TRAP_OID_0), ber.object_identifier(oid))
     for event_type, (_, oid) in NOTIFICATIONS.items()
 }
 
 
-class Content(NamedTuple):
-    """What one notification says, whatever the layout: the value of each object by its name.
+class Content(msgspec.Struct, frozen=True):
+    """What one notification says, whatever the layout.
 
-    The values are a number for the time stamp, octets for all others, no more than their object allows.
-    `up_time` is the sender's, in hundredths of a second.
+    `up_time` is the sender's, in hundredths of a second, `time_stamp` the notification's, in seconds.
+    `octets` are those of each object's value in BER, by the object's name, no more than it allows.
     """
 
     event_type: str
     up_time: int
-    values: Mapping[str, Any]
+    time_stamp: int
+    octets: Mapping[str, bytes]
 
     @classmethod
     def of(
@@ -115,53 +117,53 @@ class Content(NamedTuple):
         `received_at` (Unix time) stands in for a timestamp that cannot be read, with a `warn`ing.
         """
         context = hook_context.get
-        values: dict[str, Any] = {
+        time_stamp = _seconds(context("timestamp"), received_at, warn)
+        octets = {
             "cloudifyExecutionID": _octets(context("execution_id"), MAX_NAME),
             "cloudifyWorkflowName": _octets(context("workflow_id"), MAX_NAME),
             "cloudifyTenantName": _octets(context("tenant_name"), MAX_NAME),
             "cloudifyDeploymentID": _octets(context("deployment_id"), MAX_NAME),
-            _TIME_STAMP: _seconds(context("timestamp"), received_at, warn),
-            "cloudifyWorkflowParameters": _parameters(context("execution_parameters")).encode(),
+            _TIME_STAMP: ber.counter64(time_stamp),
+            "cloudifyWorkflowParameters": _parameters(context("execution_parameters")),
         }
         if event_type == "workflow_failed":
-            values[_ERROR_DETAILS] = _octets(_error_details(context("arguments"), text), MAX_TEXT)
-        return cls(event_type, int(uptime_s * 100), values)
+            octets[_ERROR_DETAILS] = _octets(_error_details(context("arguments"), text), MAX_TEXT)
+        return cls(event_type, int(uptime_s * 100), time_stamp, octets)
 
     def bindings(self, layout: str) -> list[tuple[Oid, Any]]:
         """The variable bindings in one of the LAYOUTS; an OID, too, is the value of snmpTrapOID.0.
 
         Raises KeyError for an event type that the MIB has no notification for.
         """
-        oids = _OIDS[layout]
+        oids, octets = _OIDS[layout], self.octets
         return [
             (SYS_UP_TIME_0, self.up_time),
             (SNMP_TRAP_OID_0, NOTIFICATIONS[self.event_type][1]),
-            *[(oids[name], self.values[name]) for name, _ in _NAMES[layout] if name in self.values],
+            *[
+                (oids[name], self.time_stamp if name == _TIME_STAMP else octets[name])
+                for name, _ in _HEADS[layout][: len(octets)]
+            ],
         ]
 
     def varbinds(self, layout: str) -> bytes:
         """The same, encoded. Raises KeyError, too."""
-        values = self.values
-        encoded = [
-            ber.varbind(_SYS_UP_TIME, ber.time_ticks(self.up_time)),
-            _TRAP_OIDS[self.event_type],
-        ]
-        for name, (encoded_name, text_heads) in _NAMES[layout]:
-            value = values.get(name)
-            if name == _TIME_STAMP:
-                encoded.append(ber.varbind(encoded_name, ber.counter64(values[name])))
-            elif value is None:  # only a failed workflow has an error
-                continue
-            elif len(value) < len(text_heads):
-                encoded.append(text_heads[len(value)] + value)
-            else:
-                encoded.append(ber.varbind(encoded_name, ber.octet_string(value)))
-        return b"".join(encoded)
+        octets = self.octets
+        up_time = ber.time_ticks(self.up_time)
+        return b"".join(
+            [
+                _UP_TIME_HEADS[len(up_time)] + up_time,
+                _TRAP_OIDS[self.event_type],
+                *[
+                    heads[len(octets[name])] + octets[name]
+                    for name, heads in _HEADS[layout][: len(octets)]
+                ],
+            ]
+        )
 
 
 def _octets(value: Any, most: int) -> bytes:
     text = value if isinstance(value, str) else _text(value)
-    data = text.encode() if text.isascii() else text.encode("utf-8", "replace")
+    data = text.encode("utf-8", "replace")
     return data if len(data) <= most else cut(data, most)
 
 
@@ -185,10 +187,9 @@ def _seconds(timestamp: Any, received_at: float, warn: Callable[[str], None]) ->
     return max(0, seconds)
 
 
-_TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d)(?::([0-5]\d|60)(?:[.,]\d+)?)?"
-    r" ?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?",
-    re.ASCII,
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_REST = re.compile(
+    r"(?::([0-5]\d|60)(?:[.,]\d+)?)? ?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?", re.ASCII
 )
 
 
@@ -198,13 +199,13 @@ def unix_seconds(timestamp: Any) -> int | None:
     Understands RFC 3339 and what Conductor makes of it: no seconds, no fraction, one of any length,
     an offset, or none, which means UTC.
     """
-    match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
-    if match is None:
+    if not isinstance(timestamp, str):
         return None
-    minute, second, sign, hours, minutes = match.groups()
-    begin = _begin_of(minute)
-    if begin is None:
+    begin = _begin_of(timestamp[:16])
+    rest = _REST.fullmatch(timestamp, 16)
+    if begin is None or rest is None:
         return None
+    second, sign, hours, minutes = rest.groups()
     # Second 60 is a leap second, which Unix time does not count.
     seconds = begin + min(int(second or 0), 59)
     if sign is None:
@@ -215,7 +216,9 @@ def unix_seconds(timestamp: Any) -> int | None:
 
 @functools.lru_cache(maxsize=16)
 def _begin_of(minute: str) -> int | None:
-    """When a minute of UTC begins, in Unix time; None when there is no such day."""
+    """When a minute of UTC begins, in Unix time; None when there is no such minute."""
+    if not _MINUTE.fullmatch(minute):
+        return None
     try:
         days = date.fromisoformat(minute[:10]).toordinal() - _EPOCH_DAY
     except ValueError:
@@ -226,20 +229,31 @@ def _begin_of(minute: str) -> int | None:
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-def _parameters(parameters: Any) -> str:
+def _parameters(parameters: Any) -> bytes:
     """The execution's parameters as json.dumps prints them, or a JSON object that says why not."""
     if not parameters and isinstance(parameters, (dict, NoneType)):
-        return "{}"
+        return b"{}"
     try:
-        size = len(msgspec.json.encode(parameters))  # the shortest, for a tenth of json.dumps's time
+        return _printed(msgspec.json.encode(parameters))
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a number of 100 digits
-        size = 0
-    if size <= MAX_TEXT:
-        text = _json(parameters)
-        size = len(text)  # it writes ASCII: characters are bytes
-        if size <= MAX_TEXT:
-            return text
-    return json.dumps({"message": f"the parameters are left out: {size} bytes, at most {MAX_TEXT} fit"})
+        return _fitting(_json(parameters))
+
+
+@functools.lru_cache(maxsize=64)
+def _printed(encoded: bytes) -> bytes:
+    """What is sent of parameters in JSON; all notifications of an execution have the same."""
+    if len(encoded) > MAX_TEXT:  # json.dumps makes it no shorter, and takes ten times as long
+        return _left_out(len(encoded))
+    return _fitting(json.dumps(msgspec.json.decode(encoded)))
+
+
+def _fitting(text: str) -> bytes:
+    return text.encode() if len(text) <= MAX_TEXT else _left_out(len(text))
+
+
+def _left_out(size: int) -> bytes:
+    text = f"the parameters are left out: {size} bytes, at most {MAX_TEXT} fit"
+    return json.dumps({"message": text}).encode()
 
 
 _json = json.JSONEncoder(check_circular=False).encode

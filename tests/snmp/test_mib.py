@@ -7,6 +7,7 @@ pysnmp, and the MIB file with snmptranslate.
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -453,9 +454,40 @@ def test_any_json_gives_a_datagram_that_others_can_read(
     assert len(sent) < 3000
 
 
+FINITE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(TEXTS, FINITE, min_size=1, max_size=4))
+def test_parameters_are_what_json_dumps_prints_of_them_the_second_time_too(parameters: Any) -> None:
+    expected = json.dumps(parameters)
+    for _ in range(2):
+        sent = mib._parameters(parameters).decode()
+        assert sent == expected if len(expected) <= 512 else "left out" in sent
+
+
+@pytest.mark.parametrize("others", [1, True, 1.0, "1"])
+def test_parameters_that_python_takes_for_equal_are_sent_as_they_are(others: object) -> None:
+    for value in (1, others, 1):
+        assert mib._parameters({"a": value}).decode() == json.dumps({"a": value})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_has_no_word_for_is_sent_as_null(value: float) -> None:
+    assert mib._parameters({"a": [value]}) == b'{"a": [null]}'
+
+
 @pytest.mark.parametrize("value", ["\ud800", "x" * 600 + "\ud800"], ids=["short", "long"])
 def test_parameters_that_utf8_cannot_hold_are_sent_as_json_escapes_them(value: str) -> None:
-    text = mib._parameters({"a": value})
+    text = mib._parameters({"a": value}).decode()
     expected = json.dumps({"a": value})
     if len(value) < 512:
         assert text == expected
