@@ -11,15 +11,17 @@ import functools
 import logging
 import os
 import time
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from listener.notification import masked
 
 PAUSE_S = 0.05
 """No line waits longer than this; whoever may be busy for longer calls `flush` first."""
 
-_MAX_WAITING = 32_768
-"""Characters; half of what a pipe holds, so that a write does not wait for supervisord."""
+_MAX_WAITING = 100
+"""Lines; half of what a pipe holds, mostly, so that a write does not wait for supervisord."""
 
 
 def start(level: int = logging.INFO) -> None:
@@ -64,73 +66,56 @@ def logger(name: str) -> logging.Logger:
 
 
 class _Logger(logging.Logger):
-    """Makes no LogRecord of a line below WARNING, as long as nobody but our handler could want one."""
+    """Makes no LogRecord of what is told with `info`, as long as our handler alone could want one."""
 
-    def _log(self, level: int, msg: object, args: Any, *others: Any, **options: Any) -> None:
-        if level < logging.WARNING and logging.root.handlers == [_handler]:
-            _handler.take(_Line(time.time(), level, str(msg), args))
+    def info(self, msg: object, *args: Any, **options: Any) -> None:
+        if logging.root.handlers == [_handler] and self.isEnabledFor(logging.INFO) and not options:
+            _handler.waiting.append(_Line(time.time(), str(msg), args))
         else:
-            super()._log(level, msg, args, *others, **options)
+            super().info(msg, *args, stacklevel=2, **options)
 
 
-class _Line(NamedTuple):
+class _Line(msgspec.Struct, frozen=True):
     """What a line needs of a LogRecord, for a fifth of its time."""
 
     created: float
-    levelno: int
     text: str
     args: Any
+    levelname: str = "INFO"
     exc_info: Any = None
 
-    @property
-    def levelname(self) -> str:
-        return str(logging.getLevelName(self.levelno))
-
     def getMessage(self) -> str:
-        text: str = self.text % self.args
-        return text
+        return str(self.text % self.args)
 
 
 class _StderrHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self._records: list[logging.LogRecord | _Line] = []
-        self._lines = ""
-        self._oldest = 0.0  # the moment when the first line began to wait
+        self.waiting: list[logging.LogRecord | _Line] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.take(record)
+        self.waiting.append(record)
         if record.levelno >= logging.WARNING:
             self.flush()
 
-    def take(self, record: logging.LogRecord | _Line) -> None:
-        """Keep a line until there is time to write it."""
-        if not self._records and not self._lines:
-            self._oldest = time.monotonic()
-        self._records.append(record)
-
     def settle(self) -> float | None:
-        self._format()
-        if not self._lines:
+        if not self.waiting:
             return None
-        wait_s = self._oldest + PAUSE_S - time.monotonic()
-        if wait_s > 0 and len(self._lines) < _MAX_WAITING:
+        wait_s = self.waiting[0].created + PAUSE_S - time.time()
+        if 0 < wait_s <= PAUSE_S and len(self.waiting) < _MAX_WAITING:  # else the clock was set back
             return wait_s
         self.flush()
         return None
 
     def flush(self) -> None:
-        self._format()
-        text, self._lines = self._lines.encode("utf-8", "backslashreplace"), ""
+        """All of them at once, which also takes a third of the time of one after another."""
+        waiting, self.waiting = self.waiting, []
+        text = "".join(map(_line, waiting)).encode("utf-8", "backslashreplace")
         try:
             while text:
                 text = text[os.write(2, text) :]
         except OSError:
             return  # stderr is gone or full; there is nowhere left to say so
-
-    def _format(self) -> None:
-        records, self._records = self._records, []
-        self._lines += "".join(map(_line, records))
 
 
 _handler = _StderrHandler()

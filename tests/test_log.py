@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -48,10 +49,24 @@ def test_a_line_waits_for_a_pause_and_a_warning_does_not(
 
 @pytest.mark.usefixtures("ours_alone")
 def test_a_full_memory_of_lines_does_not_wait(capfd: pytest.CaptureFixture[str]) -> None:
-    for _ in range(40):
-        log.logger("listener.test.many").info("%s", "x" * 1000)
+    for _ in range(99):
+        log.logger("listener.test.many").info("%s", "x" * 200)
+    assert log.settle() is not None
+    log.logger("listener.test.many").info("the last one")
     assert log.settle() is None
-    assert capfd.readouterr().err.count("\n") == 40
+    assert capfd.readouterr().err.count("\n") == 100
+
+
+@pytest.mark.usefixtures("ours_alone")
+@pytest.mark.parametrize("set_by_s", [-3600.0, 3600.0])
+def test_a_line_does_not_wait_longer_when_the_clock_is_set(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, set_by_s: float
+) -> None:
+    log.logger("listener.test.clock").info("a line")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + set_by_s)
+    assert log.settle() is None
+    assert capfd.readouterr().err.endswith("INFO a line\n")
 
 
 def test_a_handler_of_somebody_else_gets_every_record(caplog: pytest.LogCaptureFixture) -> None:
