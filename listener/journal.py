@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from listener.entry import UNSETTLED, Entry, Run
-from listener.journal_file import COUNT, JournalFile
+from listener.journal_file import COUNT, NOTABLE, QUIET, JournalFile
 from listener.outcome import Tally
 
 FILE = "journal.db"
@@ -132,7 +132,7 @@ class Journal:
 
     def unsettled(self) -> list[Entry]:
         """All that is pending or running, the oldest first."""
-        return list(self._select("state IN ('pending', 'running') ORDER BY id"))
+        return list(self._select(f"{NOTABLE} AND state IN ('pending', 'running') ORDER BY id"))
 
     def _select(self, condition: str, *values: object) -> Iterator[Entry]:
         with self.file as connection:
@@ -142,8 +142,11 @@ class Journal:
 
     def newest(self, filters: Filters, limit: int) -> list[Entry]:
         """The entries that pass all filters, newest first, at most `limit`."""
+        is_state = f"state IN ({', '.join('?' for _ in filters.states)})"
+        if QUIET.isdisjoint(filters.states):
+            is_state = f"{NOTABLE} AND {is_state}"
         conditions = {
-            f"state IN ({', '.join('?' for _ in filters.states)})": filters.states,
+            is_state: filters.states,
             "event_type = ?": filters.event_type and (filters.event_type,),
             "execution_id = ?": filters.execution_id and (filters.execution_id,),
             "received_at >= ?": filters.since and (filters.since,),

@@ -32,6 +32,11 @@ class NewerSchema(HooksError):
     """A newer conductor-hooks has written this journal."""
 
 
+QUIET = frozenset(("done", "ignored", "dropped"))
+"""The states of nearly all entries: nothing is left to do."""
+NOTABLE = "state != 'done' AND state != 'ignored' AND state != 'dropped'"
+"""All others. A query that says so uses their index."""
+
 _SCHEMAS = (
     """
     CREATE TABLE entries (
@@ -61,10 +66,17 @@ _SCHEMAS = (
         failed INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    f"""
+    DROP INDEX entries_unsettled;
+    DROP INDEX entries_failed;
+    CREATE INDEX entries_notable ON entries (id, state) WHERE {NOTABLE};
+    """,
 )
 """What each version of the schema adds to the one before; PRAGMA user_version counts them.
 
-The indexes are partial, since one on every state makes pruning a million entries slow."""
+The indexes are partial, since one on every state makes pruning a million entries slow. There is one of
+states, and no IN in its condition, for which SQLite builds a table at each write: an event took a fifth
+longer."""
 
 
 COUNT = (

@@ -840,6 +840,34 @@ def test_a_journal_of_the_first_version_is_gone_on_with(make: Make, file: Path) 
     assert version == (len(journal_file._SCHEMAS),)
 
 
+def test_few_notable_entries_among_many_are_found_by_their_index(journal: Journal, make: Make) -> None:
+    for state in ("done", "failed", "pending", "ignored", "interrupted", "unreadable", "dropped"):
+        journal.accept(entry(state=state))
+    asked: list[str] = []
+    connection = journal.file.opened()
+    connection.set_trace_callback(asked.append)
+    found = [
+        [each.state for each in entries]
+        for entries in (
+            journal.unsettled(),
+            journal.newest(Filters(("failed", "interrupted", "unreadable")), 10),
+            journal.newest(Filters(("failed",)), 10),
+            journal.newest(Filters(("done", "failed")), 10),
+        )
+    ]
+    connection.set_trace_callback(None)
+
+    assert found == [
+        ["pending"], ["unreadable", "interrupted", "failed"], ["failed"], ["failed", "done"]
+    ]  # fmt: skip
+    plans = [
+        str(connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+        for query in asked
+        if query.startswith("SELECT")
+    ]
+    assert ["entries_notable" in plan for plan in plans] == [True, True, True, False]
+
+
 def test_a_journal_of_the_first_version_can_be_brought_up_by_two_at_once(
     tmp_path: Path, file: Path, make: Make
 ) -> None:
