@@ -51,6 +51,7 @@ class Dispatcher:
         pause: Callable[[float], bool] = lambda seconds: True,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._hooks_file = hooks_file
         self._journal = journal
         self._agenda = Agenda(wait_for_retries_s)
         self._now = now
@@ -75,7 +76,7 @@ class Dispatcher:
         entry = self._runner.plan(delivery, hooks, begins=not must_wait)
         accepted, about = self._accept(delivery, entry)
         if accepted is not None and accepted.state == "running":
-            self._runner.carry_out(accepted, notification, hook_context, hooks, about)
+            self._runner.carry_out(accepted, 0, notification, hook_context, hooks, about)
             return
         if accepted is not None and not accepted.is_settled:
             self._agenda.put_fresh(item(accepted))
@@ -160,6 +161,7 @@ class Dispatcher:
 
     def work(self) -> float | None:
         """Go on with one entry that is due; the seconds until the next one is, or None."""
+        self._hooks_file.look()
         now = self._now()
         entry_id = self._agenda.pop_fresh(now)
         if entry_id is None:

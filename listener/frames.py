@@ -78,13 +78,16 @@ class FrameDecoder:
             if self._header is None:
                 text = self._take_header(text)
                 continue
-            self._pieces.append(text[: self._missing])
-            text, self._missing = text[self._missing :], self._missing - len(text)
-            if self._missing > 0:
+            missing = self._missing
+            if len(text) < missing:
+                self._pieces.append(text)
+                self._missing = missing - len(text)
                 return
-            payload = self._pieces[0] if len(self._pieces) == 1 else "".join(self._pieces)
+            payload, text = text[:missing], text[missing:]
+            if self._pieces:
+                payload = "".join((*self._pieces, payload))
+                self._pieces.clear()
             header, self._header = self._header, None
-            self._pieces.clear()
             yield Frame(*header, payload)
 
     def _take_header(self, text: str) -> str:

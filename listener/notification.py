@@ -34,7 +34,7 @@ CONTEXT_FIELDS: Mapping[str, type] = {
 
 _TOKEN = re.compile(r"ctok-[\w-]+")
 
-_EXPECTED_FIELDS = ("execution_id", "workflow_id", "tenant_name", "deployment_id")
+_EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
 """What every notification of Conductor's has in its context (deployment_id may be None)."""
 
 
@@ -76,7 +76,7 @@ class Notification(NamedTuple):
     def missing_fields(self) -> list[str]:
         """The fields that Conductor always sends and this notification lacks."""
         context = self.context
-        missing = [field for field in _EXPECTED_FIELDS if field not in context]
-        if "tenant_name" in missing and isinstance(self.context.get("tenant"), Mapping):
+        missing = _EXPECTED_FIELDS.keys() - context.keys()
+        if "tenant_name" in missing and isinstance(context.get("tenant"), (dict, Mapping)):
             missing.remove("tenant_name")
-        return missing
+        return [field for field in _EXPECTED_FIELDS if field in missing] if missing else []

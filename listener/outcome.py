@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
+import msgspec
+
 State = Literal["done", "failed", "timed out", "interrupted"]
 
 NEVER = math.inf
 """The `retry_after_s` of a failure that is final, whatever `retries` the hook has."""
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """The end of one attempt.
 
     `text` is what the action had to say: a function's return value, where a trap went, or the

@@ -17,6 +17,7 @@ import msgspec
 from listener.errors import UnreadableNotification
 from listener.notification import Notification
 
+_OBJECT = (dict, Mapping)  # a dict is told at once
 _SHOWN = 80
 _UNDECODABLE = "Undecodable: "
 
@@ -32,7 +33,7 @@ def decode(text: str) -> Notification:
 
 def from_mapping(value: Any) -> Notification:
     """The Notification in a value that JSON gave. Raises UnreadableNotification."""
-    if not isinstance(value, (dict, Mapping)):  # a dict is told at once
+    if not isinstance(value, _OBJECT):
         raise UnreadableNotification(
             f"the payload is JSON but no notification: expected an object, found {_shown(value)}"
         )
@@ -43,13 +44,13 @@ def from_mapping(value: Any) -> Notification:
             f" in {_shown(value)}"
         )
     context = value.get("context")
-    if not isinstance(context, (dict, Mapping)):
+    if not isinstance(context, _OBJECT):
         raise UnreadableNotification(
             f"the payload is no notification: 'context' must be an object, found {_shown(context)}"
             f" in {_shown(value)}"
         )
     message = value.get("message")
-    if not isinstance(message, (dict, Mapping)):
+    if not isinstance(message, _OBJECT):
         message = {}
     own_id = value.get("id")
     return Notification(

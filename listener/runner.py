@@ -123,7 +123,7 @@ class Runner:
             runs[due] = runs[due].begun(now)
         entry = self._saved(entry, runs, notification)
         if due is not None and not entry.is_settled:
-            self.carry_out(entry, notification, hook_context, hooks, about)
+            self.carry_out(entry, due, notification, hook_context, hooks, about)
 
     def _matching(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """The hooks for a notification in the newest good hooks.conf."""
@@ -151,17 +151,17 @@ class Runner:
     def carry_out(
         self,
         entry: Entry,
+        current: int,
         notification: Notification,
         hook_context: Mapping[str, Any],
         hooks: Sequence[Hook | None],
         about: str,
     ) -> None:
-        """Do every run that is due; the first has begun, each end is stored with the next begin.
+        """Do every run that is due; the `current` has begun, each end is stored with the next begin.
 
         The last end is left to `settle`.
         """
         runs = list(entry.runs)
-        current = next(i for i, run in enumerate(runs) if run.state == "running")
         while True:
             run, hook = runs[current], hooks[current]
             if hook is None:

@@ -74,15 +74,16 @@ def test_retries_that_hooks_conf_no_longer_grants_are_not_made() -> None:
 
 
 def test_a_failure_that_is_final_is_not_tried_again_though_retries_are_left() -> None:
-    ended = tried(NEW, FAILED._replace(retry_after_s=NEVER), 3, 9.0)
+    ended = tried(NEW, msgspec.structs.replace(FAILED, retry_after_s=NEVER), 3, 9.0)
     assert (ended.state, ended.failures, ended.due_at) == ("failed", 1, 0.0)
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 3600.0])
 def test_a_retry_comes_when_the_failure_itself_wants_it(after_s: float) -> None:
-    ended = tried(NEW, FAILED._replace(retry_after_s=after_s), 1, 50.0, jitter=0.25)
+    wants = msgspec.structs.replace(FAILED, retry_after_s=after_s)
+    ended = tried(NEW, wants, 1, 50.0, jitter=0.25)
     assert (ended.state, ended.due_at) == ("pending", 50.0 + after_s)
-    assert tried(ended, FAILED._replace(retry_after_s=after_s), 1, 99.0).state == "failed"
+    assert tried(ended, wants, 1, 99.0).state == "failed"
 
 
 def test_retries_come_after_a_second_doubled_each_time_and_at_most_five_minutes() -> None:

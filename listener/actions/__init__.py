@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from listener.hooks import Hook
 from listener.notification import Notification
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One attempt at a hook: what to work with. `received_at` is Unix time in seconds.
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
