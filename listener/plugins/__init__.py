@@ -84,9 +84,10 @@ class Plugins:
         `name` and `tenant` may be whatever a hook or a notification says. Raises ActionFailed when
         that cannot be told, as `all` does.
         """
+        roots = [root for root in self.roots if _looked_at(os.stat, root.path)]
         for groups in (
-            [(root, tenant) for root in self.roots if tenant != root.shared],
-            [(root, root.shared) for root in self.roots],
+            [(root, tenant) for root in roots if tenant != root.shared],
+            [(root, root.shared) for root in roots],
         ):
             found = [each for root, folder in groups for each in _versions(root, folder, name)]
             if found:

@@ -20,6 +20,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.worker.output import Output
@@ -221,7 +223,10 @@ class _Child:
         return len(answer) >= 4 + size
 
     def _decoded(self, answer: bytearray) -> dict[str, Any]:
-        value = json.loads(answer[4:])
+        try:
+            value = msgspec.json.decode(memoryview(answer)[4:])
+        except msgspec.DecodeError:  # half a surrogate pair stands in it, which json takes
+            value = json.loads(answer[4:])
         if not isinstance(value, dict) or value.get("id") != self._number:
             raise ValueError("not the answer to this request")
         return value

@@ -98,6 +98,10 @@ def raises_what_says_much(context):
     raise ValueError("much " * 1000)
 
 
+def raises_half_a_character(context):
+    raise ValueError("\ud83d")
+
+
 def raises_no_exception(context):
     raise KeyboardInterrupt
 
@@ -406,6 +410,7 @@ FAILS_IN_PYTHON = {
     "raises in C": ("picks", {}, "KeyError: 'missing'"),
     "raises what has no text": ("raises_what_has_no_text", {}, "Mute: (its text cannot be had)"),
     "raises what says much": ("raises_what_says_much", {}, "ValueError: much "),
+    "raises half a character": ("raises_half_a_character", {}, "ValueError: \ud83d"),
     "raises no Exception": ("raises_no_exception", {}, "KeyboardInterrupt"),
     "raises a TypeError": ("raises_its_own_type_error", {}, "TypeError: len() takes exactly one"),
     "recurses": ("recurses", {}, "RecursionError: maximum recursion depth exceeded"),
