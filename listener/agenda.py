@@ -42,6 +42,9 @@ class Agenda:
     def __contains__(self, entry_id: int) -> bool:
         return entry_id in self._items
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def must_wait(self, execution_id: str | None) -> bool:
         """Whether a new entry has to stand back: others were never tried, or are its execution's."""
         return bool(self._fresh) or execution_id in self._of_execution

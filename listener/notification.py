@@ -64,7 +64,7 @@ class Notification(NamedTuple):
         """
         context = dict(self.context)
         tenant = context.pop("tenant", None)
-        if isinstance(tenant, (dict, Mapping)):
+        if isinstance(tenant, dict):
             context["tenant_name"] = tenant.get("name", context.get("tenant_name"))
         else:
             context.setdefault("tenant_name", None)
@@ -77,6 +77,6 @@ class Notification(NamedTuple):
         """The fields that Conductor always sends and this notification lacks."""
         context = self.context
         missing = _EXPECTED_FIELDS.keys() - context.keys()
-        if "tenant_name" in missing and isinstance(context.get("tenant"), (dict, Mapping)):
+        if "tenant_name" in missing and isinstance(context.get("tenant"), dict):
             missing.remove("tenant_name")
         return [field for field in _EXPECTED_FIELDS if field in missing] if missing else []

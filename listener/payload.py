@@ -50,7 +50,7 @@ def from_mapping(value: Any) -> Notification:
             f" in {_shown(value)}"
         )
     message = value.get("message")
-    if not isinstance(message, _OBJECT):
+    if not isinstance(message, dict):
         message = {}
     own_id = value.get("id")
     return Notification(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,13 +36,14 @@ _log = logging.getLogger(__name__)
 class _Known(NamedTuple):
     """What the inputs of a hook say. `peers` are those targets, by name, whose host is an address.
 
-    `told` is what is said of it when all targets were reached.
+    `are_addresses`: all of them are such. `told` is what is said of it when all targets were reached.
     """
 
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
     peers: Mapping[str, Peer]
+    are_addresses: bool
     told: str
 
 
@@ -62,7 +64,7 @@ class SnmpTrapAction:
         self._engine_file = EngineFile(state_dir) if state_dir else None
         self._v3: V3Messages | None = None
         self._inputs_read: dict[int, _Known] = {}  # by the hook's line
-        self._tallies: dict[str, list[int]] = {}
+        self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def run(self, call: Call) -> str:
         event_type = call.notification.event_type
@@ -76,7 +78,7 @@ class SnmpTrapAction:
         left = known.targets
         if call.reached:
             left = tuple(target for target in left if target.name not in call.reached)
-        problems = self._send(call, left, known.peers, time.monotonic())
+        problems = self._send(call, left, known, time.monotonic())
         self._count(left, problems)
         if left is known.targets and not problems:
             return known.told
@@ -116,8 +118,9 @@ class SnmpTrapAction:
 
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last asked."""
-        tallies, self._tallies = self._tallies, {}
-        return {name: Tally(*tally) for name, tally in tallies.items()}
+        tallies = {name: Tally(*tally) for name, tally in self._tallies.items()}
+        self._tallies.clear()
+        return tallies
 
     def close(self) -> None:
         """Close the sockets, and let go of the engine's identity. Safe to call twice."""
@@ -136,26 +139,23 @@ class SnmpTrapAction:
                 for target, address in addresses
                 if address is not None
             }
-            known = _Known(hook, targets, faults, peers, _told(targets))
+            are_addresses = len(peers) == len(targets)
+            known = _Known(hook, targets, faults, peers, are_addresses, _told(targets))
             self._inputs_read[hook.line] = known
         return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
         for target in targets:
-            tally = self._tallies.get(target.name)
-            if tally is None:
-                tally = self._tallies[target.name] = [0, 0, 0]
+            tally = self._tallies[target.name]
             if target.name in problems:
                 tally[_FAILED] += 1
             else:
                 tally[_SENT] += 1
                 tally[_ACKNOWLEDGED] += target.is_inform
 
-    def _send(
-        self, call: Call, targets: Sequence[Target], peers: Mapping[str, Peer], now: float
-    ) -> dict[str, str]:
+    def _send(self, call: Call, targets: Sequence[Target], known: _Known, now: float) -> dict[str, str]:
         """Send to all of these; why it failed, by destination, for those that could not be reached."""
-        hook, notification = call.hook, call.notification
+        hook, notification, peers = call.hook, call.notification, known.peers
         content = Content.of(
             notification.event_type,
             call.hook_context,
@@ -165,11 +165,10 @@ class SnmpTrapAction:
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
         deadline = now + hook.timeout_s
-        hosts = [target.host for target in targets if target.name not in peers]
-        if not hosts:
+        if known.are_addresses:
             return self._send_all(content, targets, peers, deadline, deadline)
         half_way = now + hook.timeout_s / 2
-        unknown = self._names.look_up(hosts)
+        unknown = self._names.look_up([each.host for each in targets if each.name not in peers])
         first = [target for target in targets if target.host not in unknown]
         last = [target for target in targets if target.host in unknown]
         problems = self._send_all(content, first, peers, half_way, half_way if last else deadline)

@@ -27,6 +27,7 @@ INFORM = 0xA6
 """The tag of an InformRequest-PDU."""
 
 
+@functools.lru_cache(maxsize=64)  # a community is the same at each trap
 def octet_string(data: bytes) -> bytes:
     """An OCTET STRING; the caller keeps it within what its object allows."""
     return _tlv(OCTET_STRING, data)
