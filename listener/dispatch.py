@@ -2,7 +2,7 @@
 
 Owns the order of things: accept, match, begin, run, finish, settle. What was begun is on record before
 the work, what was finished after it. It knows no supervisord and no file descriptor; serving.py hands
-it deliveries and lets it work while nothing comes, and so does the verb `fire`.
+it deliveries and lets it work while nothing comes; the verb `replay` resumes entries with it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from listener.entry import Entry, storable
 from listener.errors import Unanswered
 from listener.hold import Hold
 from listener.hooks_watch import HooksFile
-from listener.journal import SERIALS, Journal, NoJournal
+from listener.journal import SERIALS, Journal
 from listener.journal_file import NewerSchema
 from listener.log import loggable
 from listener.outcome import Tally
-from listener.runner import LATER_S, Runner, about_of, item
+from listener.runner import LATER_S, Runner, item
+from listener.telling import about_of, tell_missing, tell_unreadable
 
 _log = log.logger(__name__)
 
@@ -43,7 +44,7 @@ class Dispatcher:
         self,
         hooks_file: HooksFile,
         actions: Actions,
-        journal: Journal | NoJournal,
+        journal: Journal,
         *,
         wait_for_retries_s: float = WAIT_FOR_RETRIES_S,
         now: Callable[[], float] = time.time,
@@ -58,6 +59,7 @@ class Dispatcher:
         self._hold = Hold(pause)
         self._runner = Runner(hooks_file, actions, journal, self._agenda, self._hold, now, jitter)
         self._is_stopping = is_stopping
+        self._untold: tuple[Delivery, Entry, str] | None = None
 
     def deliver(self, delivery: Delivery) -> None:
         """Accept a delivery; run what was accepted before it and was never tried, then its own hooks.
@@ -65,40 +67,43 @@ class Dispatcher:
         It is all that an answer waits for; `settle` has to follow. Raises Unanswered when the listener
         is asked to stop while the journal cannot be written.
         """
-        self._runner.settle()
+        self.settle()
         notification = delivery.notification
         hook_context = notification.hook_context()
         hooks = self._runner.matching(delivery, hook_context)
-        if not (hooks or delivery.problem or self._journal.keeps):
-            self._runner.leave(lambda: self._accept(delivery, self._runner.plan(delivery, hooks))[0])
-            return
         must_wait = self._agenda.must_wait(execution_id_of(notification))
         entry = self._runner.plan(delivery, hooks, begins=not must_wait)
-        accepted, about = self._accept(delivery, entry)
+        accepted = self._accept(delivery, entry)
         if accepted is not None and accepted.state == "running":
+            about = about_of(notification, delivery.origin, accepted.id)
+            self._untold = delivery, accepted, about
             self._runner.carry_out(accepted, 0, notification, hook_context, hooks, about)
             return
-        if accepted is not None and not accepted.is_settled:
-            self._agenda.put_fresh(item(accepted))
+        if accepted is not None:
+            self._tell_accepted(delivery, accepted)
+            if not accepted.is_settled:
+                self._agenda.put_fresh(item(accepted))
         self._run_fresh()
 
     def settle(self) -> Entry | None:
-        """Do what an answer need not wait for: store how the last action ended.
+        """Do what an answer need not wait for: store how the last action ended, tell the log.
 
         The entry that it was about, as it is stored now; None when there was nothing to do.
         """
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self._tell_doubts(*untold)
         return self._runner.settle()
 
-    def _accept(self, delivery: Delivery, entry: Entry) -> tuple[Entry | None, str]:
-        """The entry as it is stored, None when it is known already, and what log lines call it."""
+    def _accept(self, delivery: Delivery, entry: Entry) -> Entry | None:
+        """The entry as it is stored, None when it is known already."""
         entry_id = self._hold(self._journal.accept, entry)
         if entry_id is None:
             entry_id = self._own_id(entry)
         if entry_id is None:
             self._recognise(delivery, entry)
-            return None, ""
-        entry = msgspec.structs.replace(entry, id=entry_id)
-        return entry, self._tell_accepted(delivery, entry)
+            return None
+        return msgspec.structs.replace(entry, id=entry_id)
 
     def take_in(self, deliveries: Sequence[Delivery], note: tuple[str, str] | None = None) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
@@ -162,6 +167,8 @@ class Dispatcher:
     def work(self) -> float | None:
         """Go on with one entry that is due; the seconds until the next one is, or None."""
         self._hooks_file.look()
+        if not self._agenda:
+            return None
         now = self._now()
         entry_id = self._agenda.pop_fresh(now)
         if entry_id is None:
@@ -171,23 +178,23 @@ class Dispatcher:
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
-    def _tell_accepted(self, delivery: Delivery, entry: Entry) -> str:
-        """Log what is noteworthy about a new entry; return what further lines call it."""
+    def _tell_accepted(self, delivery: Delivery, entry: Entry) -> None:
+        """Log what is noteworthy about a new entry."""
         if delivery.problem:
-            _log.error("%s, entry %d: nothing was run: %s", delivery.origin, entry.id, delivery.problem)
-            return ""
+            tell_unreadable(delivery, entry.id)
+            return
+        about = about_of(delivery.notification, delivery.origin, entry.id)
+        self._tell_doubts(delivery, entry, about)
+        self._runner.tell_unmatched(entry, delivery.notification, about)
+
+    def _tell_doubts(self, delivery: Delivery, entry: Entry, about: str) -> None:
         notification = delivery.notification
-        about = about_of(notification, entry.id, delivery.origin)
-        missing = notification.missing_fields()
-        if missing:
-            _log.warning("%s: the notification lacks %s", about, ", ".join(missing))
+        tell_missing(notification, about)
         if notification.id and self._has_other(notification.id, entry.id):
             _log.warning(
                 "%s: another notification had the id %s; they differ, so both are acted on",
                 about, loggable(notification.id),
             )  # fmt: skip
-        self._runner.tell_unmatched(entry, notification, about)
-        return about
 
     def _has_other(self, number: str, entry_id: int) -> bool:
         return self._hold(self._journal.has_other, storable(number), entry_id)

@@ -21,11 +21,12 @@ from listener.entry import Entry
 from listener.errors import Unanswered, UnreadableNotification
 from listener.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.hooks import ListenerSettings
-from listener.journal import SERIALS, Journal, NoJournal
+from listener.journal import SERIALS, Journal
 from listener.journal_file import NewerSchema
 from listener.losses import Gap, LossDetector, Serials
 from listener.recording import FOLDER, RECORDED_IN, Recorded, RecordingReader
 from listener.state_dir import InUse
+from listener.without_journal import WithoutJournal
 
 _log = logging.getLogger(__name__)
 
@@ -44,19 +45,20 @@ class Events:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatcher | WithoutJournal,
         actions: Actions,
-        journal: Journal | NoJournal,
+        journal: Journal | None,
         settings: ListenerSettings,
         *,
         run: str | None,
         keep_lock: Callable[[], None] = lambda: None,
     ) -> None:
         self._dispatcher = dispatcher
+        self._kept = dispatcher if isinstance(dispatcher, Dispatcher) else None
         self._actions = actions
         self._journal = journal
         self._settings = settings
-        self._run = run
+        self._run = run if journal is not None else None  # without one, nothing is known again
         self._keep_lock = keep_lock
         self._losses: LossDetector | None = None
         self._recording: RecordingReader | None = None
@@ -67,9 +69,9 @@ class Events:
 
     def begin(self) -> None:
         """Take up what an earlier process has left, and what was recorded before this one."""
-        self._dispatcher.recall()
-        if not isinstance(self._journal, Journal):
+        if self._kept is None or self._journal is None:
             return
+        self._kept.recall()
         if self._run is None and "SUPERVISOR_ENABLED" in os.environ:
             return  # what is recorded would not be known again when it is delivered
         self._recording = RecordingReader(_recorded_in(self._journal))
@@ -84,7 +86,7 @@ class Events:
 
     def end(self) -> None:
         """Keep what would be kept at the next TICK_5. Raises Unanswered where that cannot be now."""
-        self._dispatcher.count(self._actions.take_tallies())
+        self._count()
 
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
@@ -128,8 +130,8 @@ class Events:
                 self._take_in_recorded()
             self._dispatcher.deliver(_read(frame, "supervisord", serials))
             return
-        if serials is not None:
-            self._dispatcher.note(SERIALS, str(serials))
+        if serials is not None and self._kept is not None:
+            self._kept.note(SERIALS, str(serials))
         if frame.eventname == TICK:
             self._tidy()
         elif frame.eventname not in self._ignored:
@@ -141,14 +143,14 @@ class Events:
 
     def _take_in_recorded(self) -> None:
         """Accept what was recorded inside supervisord; what is also delivered is then known already."""
-        if self._recording is None:
+        if self._recording is None or self._kept is None:
             return
         try:
             while recorded := self._recording.read_new():
                 new = [event for event in recorded if not self._is_taken_in(event)]
                 last = recorded[-1]
                 note = (_TAKEN_IN, f"{last.run}/{last.serial}")
-                self._dispatcher.take_in([_recorded_delivery(event) for event in new], note)
+                self._kept.take_in([_recorded_delivery(event) for event in new], note)
                 self._taken_in = (last.run, last.serial)
         except BaseException:
             self._recording.close()  # what was read and not accepted must be read once more
@@ -164,17 +166,17 @@ class Events:
 
     def _look_for_losses(self, frame: Frame, serials: Serials | None) -> None:
         """Tell of a gap at the next TICK_5: an event that only came late has come before that."""
-        if self._losses is None or serials is None:
+        if self._losses is None or serials is None or self._kept is None:
             return
         is_changed = self._losses.see(serials)
         gaps = self._losses.gaps
         if gaps and (frame.eventname == TICK or len(gaps) >= _GAPS_AT_ONCE):
-            self._tell_of_losses(self._losses.settle())
+            self._kept.keep(self._told_of_losses(self._losses.settle()))
             is_changed = True
         if is_changed:
-            self._dispatcher.note(_GAPS, str(self._losses))
+            self._kept.note(_GAPS, str(self._losses))
 
-    def _tell_of_losses(self, gaps: Sequence[Gap]) -> None:
+    def _told_of_losses(self, gaps: Sequence[Gap]) -> Entry:
         event = gaps[-1].event
         problem = (
             f"supervisord discarded {sum(gap.size for gap in gaps)} events before serial"
@@ -183,24 +185,30 @@ class Events:
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
-        self._dispatcher.keep(
-            Entry(0, time.time(), "supervisord", "dropped", "", f"gap {event}", error=problem)
-        )
+        return Entry(0, time.time(), "supervisord", "dropped", "", f"gap {event}", error=problem)
 
     def _tidy(self) -> None:
         """Every five seconds: what nobody waits for."""
         self._keep_lock()
         self._actions.drain()
-        self._dispatcher.count(self._actions.take_tallies())
-        self._dispatcher.recall()
+        self._count()
+        if self._kept is None:
+            return
+        self._kept.recall()
         self._take_in_recorded()
         if self._recording is not None:
             self._recording.settle()
-        self._pruned_to = self._dispatcher.prune(
+        self._pruned_to = self._kept.prune(
             self._pruned_to,
             older_than=time.time() - self._settings.keep_days * _DAY_S,
             keep=self._settings.keep_entries,
         )
+
+    def _count(self) -> None:
+        """Keep what was counted for destinations since the last time; without a journal it is lost."""
+        tallies = self._actions.take_tallies()
+        if self._kept is not None:
+            self._kept.count(tallies)
 
 
 def _recorded_in(journal: Journal) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from listener.errors import SettingsError
-from listener.hooks import HookTable, ListenerSettings
+from listener.hooks import Hook, HookTable, ListenerSettings
 from listener.hooks_file import Version, load, stamp
 from listener.located import Mistake
 from listener.log import loggable
@@ -40,6 +41,11 @@ class HooksFile:
         self._fresh_until = 0.0
         self._stamp, self.table, self.warnings = first or load(path, env)
         self._settings_at_start = self.table.listener if self.table else ListenerSettings()
+
+    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
+        """The hooks for a notification in the newest good file, in its order."""
+        self.refresh(event_type)
+        return self.table.match(event_type, hook_context) if self.table is not None else ()
 
     def look(self) -> None:
         """Do now what `refresh` would do for an event that comes at once, if that is only to look."""

@@ -54,8 +54,6 @@ class Journal:
     Opened when first used, and again after an error. Methods raise StateError.
     """
 
-    keeps = True
-
     def __init__(self, folder: str, *, power_safe: bool = False) -> None:
         self.file = JournalFile(os.path.join(folder, FILE), power_safe=power_safe)
 
@@ -228,50 +226,6 @@ class Journal:
                 with self.file.transaction():
                     connection.executemany("DELETE FROM entries WHERE id = ?", ids)
             return old[-1][0] if old and len(old) == _PRUNED_AT_ONCE else 0
-
-
-class NoJournal:
-    """What stands in for the journal where there is none: nothing is kept, so nothing is recognised."""
-
-    keeps = False
-
-    def accept(self, entry: Entry) -> int | None:
-        return 0
-
-    def accept_all(
-        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
-    ) -> list[int | None]:
-        return [0 for _ in entries]
-
-    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
-        return [None for _ in follow_ups]
-
-    def find(self, key: str) -> Entry | None:
-        return None
-
-    def get(self, entry_id: int) -> Entry | None:
-        return None
-
-    def has_other(self, number: str, entry_id: int) -> bool:
-        return False
-
-    def unsettled(self) -> list[Entry]:
-        return []
-
-    def note(self, name: str, value: str) -> None:
-        return None
-
-    def count(self, tallies: Mapping[str, Tally]) -> None:
-        return None
-
-    def prune(self, after: int, *, older_than: float, keep: int) -> int:
-        return 0
-
-    def mend(self) -> bool:
-        return False
-
-    def is_changed(self) -> bool:
-        return False
 
 
 def _insert(connection: sqlite3.Connection, entry: Entry) -> int | None:

@@ -23,10 +23,10 @@ from listener.errors import UnreadableNotification
 from listener.hold import Hold
 from listener.hooks import HOOK_FAILED, Hook
 from listener.hooks_watch import HooksFile
-from listener.journal import Journal, NoJournal
-from listener.log import loggable
+from listener.journal import Journal
 from listener.notification import Notification
 from listener.outcome import Outcome
+from listener.telling import about_of, tell_unmatched
 
 _log = log.logger(__name__)
 
@@ -41,7 +41,7 @@ class Runner:
         self,
         hooks_file: HooksFile,
         actions: Actions,
-        journal: Journal | NoJournal,
+        journal: Journal,
         agenda: Agenda,
         hold: Hold,
         now: Callable[[], float],
@@ -54,22 +54,20 @@ class Runner:
         self._hold = hold
         self._now = now
         self._jitter = jitter
-        self._rest: Callable[[], Entry | None] | None = None
+        self._rest: Callable[[], Entry] | None = None
 
     def matching(self, delivery: Delivery, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """The hooks for a delivery in the newest good hooks.conf; none for what cannot be read."""
         if delivery.problem:
             return ()
-        return self._matching(delivery.notification.event_type, hook_context)
+        return self._hooks_file.match(delivery.notification.event_type, hook_context)
 
     def plan(self, delivery: Delivery, hooks: Sequence[Hook], *, begins: bool = False) -> Entry:
         """The entry for a delivery, with a run for each hook.
 
         The first one `begins`, or is pending as all others are.
         """
-        key = None
-        if self._journal.keeps:  # where another one can be known again, at least by this process
-            key = delivery.key or os.urandom(12).hex()
+        key = delivery.key or os.urandom(12).hex()  # then this process alone knows it again
         now = self._now()
         runs = _planned(hooks)
         if runs and begins:
@@ -77,11 +75,9 @@ class Runner:
         return as_entry(delivery, now, runs, key)
 
     def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
+        """Tell the log when a good hooks.conf has no hook for it."""
         if not entry.runs and self._hooks_file.table is not None:
-            _log.info(
-                "The hook consumer received `%s` event but didn't find a compatible hook in the"
-                " configuration (%s)", loggable(notification.event_type), about
-            )  # fmt: skip
+            tell_unmatched(notification, about)
 
     def resume(self, entry_id: int) -> None:
         """Go on with an entry, as the journal has it now; `settle` has to follow."""
@@ -100,9 +96,9 @@ class Runner:
         if entry.rest_token is not None:
             context = {**notification.context, "rest_token": entry.rest_token}
             notification = notification._replace(context=context)
-        about = about_of(notification, entry_id, entry.source)
+        about = about_of(notification, entry.source, entry_id)
         hook_context = notification.hook_context()
-        matching = self._matching(notification.event_type, hook_context)
+        matching = self._hooks_file.match(notification.event_type, hook_context)
         if self._hooks_file.table is None:
             self._agenda.put_off(entry_id, self._now() + LATER_S)
             return
@@ -124,12 +120,6 @@ class Runner:
         entry = self._saved(entry, runs, notification)
         if due is not None and not entry.is_settled:
             self.carry_out(entry, due, notification, hook_context, hooks, about)
-
-    def _matching(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
-        """The hooks for a notification in the newest good hooks.conf."""
-        self._hooks_file.refresh(event_type)
-        table = self._hooks_file.table
-        return table.match(event_type, hook_context) if table else ()
 
     def _hook_of(self, run: Run, runs: Sequence[Run]) -> Hook | None:
         """The hook of hooks.conf that a run was planned for, as it is now; None when there is none."""
@@ -189,7 +179,7 @@ class Runner:
     def _ended(self, run: Run, hook: Hook | None, outcome: Outcome, now: float, about: str) -> Run:
         """The run with the end of its attempt, and the log lines about that and what comes next."""
         tell(run.hook, outcome, about)
-        retries = hook.retries if hook is not None and self._journal.keeps else 0
+        retries = hook.retries if hook is not None else 0
         ended = run.ended(outcome, retries, now, self._jitter())
         if ended.state == "pending":
             _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
@@ -198,10 +188,6 @@ class Runner:
             _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
                        retries + 1, about)  # fmt: skip
         return ended
-
-    def leave(self, rest: Callable[[], Entry | None]) -> None:
-        """Have `settle` do this."""
-        self._rest = rest
 
     def settle(self) -> Entry | None:
         """Do what an answer need not wait for, if there is anything; the entry that it was about.
@@ -265,8 +251,3 @@ def item(entry: Entry) -> Item:
     """The place of an entry on the agenda; what tells of a failure does not wait for retries."""
     execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
     return Item(entry.id, execution_id, entry.received_at, entry.due_at)
-
-
-def about_of(notification: Notification, entry_id: int, origin: str) -> str:
-    execution = f"execution {loggable(notification.context.get('execution_id'))}, {origin}"
-    return f"{execution}, entry {entry_id}" if entry_id else execution

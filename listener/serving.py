@@ -19,11 +19,12 @@ from listener.hold import Hold
 from listener.hooks import ListenerSettings
 from listener.hooks_file import Version
 from listener.hooks_watch import HooksFile
-from listener.journal import DURABILITY, Journal, NoJournal
+from listener.journal import DURABILITY, Journal
 from listener.journal_file import NewerSchema
 from listener.recording import RECORDED_IN
 from listener.sources.supervisor import SupervisorSource
 from listener.state_dir import Claim, InUse, holds, lock
+from listener.without_journal import WithoutJournal
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
             ownership = _Ownership(state)
             hold = Hold(source.pause)
             journal = _opened(hold, state, settings, ownership)
-            dispatcher = Dispatcher(
+            dispatcher = WithoutJournal(hooks_file, actions) if journal is None else Dispatcher(
                 hooks_file, actions, journal,
                 wait_for_retries_s=settings.wait_for_retries, pause=source.pause,
                 is_stopping=lambda: source.is_stopping,
@@ -94,10 +95,10 @@ class _Ownership:
 
 def _opened(
     hold: Hold, state: Claim, settings: ListenerSettings, ownership: _Ownership
-) -> Journal | NoJournal:
+) -> Journal | None:
     """The journal, as soon as it can be opened; the first event waits in its pipe until then."""
     if state.problem:
-        return NoJournal()
+        return None
     hold(ownership.keep)
     journal = Journal(state.folder, power_safe=settings.durability == "power")
     hold(journal.note, DURABILITY, settings.durability)

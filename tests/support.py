@@ -20,6 +20,7 @@ from listener.delivery import Delivery
 from listener.dispatch import Dispatcher
 from listener.entry import Entry
 from listener.notification import Notification
+from listener.without_journal import WithoutJournal
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -86,6 +87,15 @@ class Settling(Dispatcher):
 
     def act(self, delivery: Delivery) -> Entry | None:
         """Deliver and settle; the entry as it is stored then, None for one that only waits."""
+        self.deliver(delivery)
+        return self.settle()
+
+
+class SettlingWithout(WithoutJournal):
+    """The same where there is no journal."""
+
+    def act(self, delivery: Delivery) -> Entry | None:
+        """Deliver and settle; what a journal would have."""
         self.deliver(delivery)
         return self.settle()
 

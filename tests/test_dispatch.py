@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,9 @@ from listener.entry import Run
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import Hook
 from listener.hooks_watch import HooksFile
-from listener.journal import NoJournal
+from listener.journal import Journal
 from listener.notification import Notification
-from tests.support import Settling, delivery_of
+from tests.support import Settling, SettlingWithout, delivery_of
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -65,6 +67,10 @@ class Doubles(Actions):
         raise NotImplementedError
 
 
+Start = Callable[..., Settling | SettlingWithout]
+Dispatch = Callable[..., list[Run]]
+
+
 @pytest.fixture
 def actions() -> Doubles:
     return Doubles()
@@ -75,24 +81,44 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "hooks.conf"
 
 
+@pytest.fixture(params=["with a journal", "without one"])
+def start(
+    request: pytest.FixtureRequest, path: Path, actions: Doubles, tmp_path: Path
+) -> Iterator[Start]:
+    """Make what acts on deliveries, of both kinds that there are."""
+    with ExitStack() as stack:
+
+        def start(now: Callable[[], float] = time.time) -> Settling | SettlingWithout:
+            hooks_file = HooksFile(path, {})
+            if request.param == "without one":
+                return SettlingWithout(hooks_file, actions, now=now)
+            (tmp_path / "state").mkdir()
+            journal = Journal(str(tmp_path / "state"))
+            stack.enter_context(closing(journal.file))
+            return Settling(hooks_file, actions, journal, now=now)
+
+        yield start
+
+
 @pytest.fixture
-def dispatch(path: Path, actions: Doubles) -> Callable[..., list[Run]]:
+def dispatch(path: Path, start: Start) -> Dispatch:
     """Write a hooks.conf whose hooks have these implementations, and dispatch the notification."""
 
     def dispatch(*implementations: str) -> list[Run]:
         path.write_text(
             "hooks:\n" + "".join(map(hook_line, implementations)) if implementations else "{}"
         )
-        return runs_of(Settling(HooksFile(path, {}), actions, NoJournal(), now=lambda: 1234.5))
+        return runs_of(start(now=lambda: 1234.5))
 
     return dispatch
 
 
-def runs_of(dispatcher: Settling, notification: Notification = NOTIFICATION) -> list[Run]:
+def runs_of(
+    dispatcher: Settling | SettlingWithout, notification: Notification = NOTIFICATION
+) -> list[Run]:
     """What a dispatcher has done for a notification."""
     entry = dispatcher.act(delivery_of(notification))
-    assert entry is not None
-    return list(entry.runs)
+    return list(entry.runs) if entry is not None else []
 
 
 def hook_line(implementation: str) -> str:
@@ -106,17 +132,17 @@ def all_levels(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Level and text of what was logged since last asked, durations left out, the token never in it."""
-    found = [
-        (record.levelname, re.sub(r"\d+\.\d{3} s", "… s", record.getMessage()))
-        for record in caplog.records
-    ]
+    """Level and text of what was logged since last asked, the token never in it.
+
+    Durations are left out, and the entry, which there is with a journal alone.
+    """
+    found = []
+    for record in caplog.records:
+        text = re.sub(r", entry \d+", "", record.getMessage())
+        found.append((record.levelname, re.sub(r"\d+\.\d{3} s", "… s", text)))
     caplog.clear()
     assert TOKEN not in str(found)
     return found
-
-
-Dispatch = Callable[..., list[Run]]
 
 
 def test_all_matching_hooks_run_in_the_file_s_order(dispatch: Dispatch, actions: Doubles) -> None:
@@ -138,7 +164,7 @@ def test_each_action_gets_the_notification_its_hook_context_and_the_time(
         assert call.received_at == 1234.5
 
 
-def test_only_matching_and_enabled_hooks_run(path: Path, actions: Doubles) -> None:
+def test_only_matching_and_enabled_hooks_run(path: Path, start: Start) -> None:
     path.write_text("""\
 hooks:
 - {name: other event, event_type: workflow_queued, implementation: a.b}
@@ -147,7 +173,7 @@ hooks:
 - {name: disabled, event_type: workflow_failed, implementation: a.b, enabled: false}
 - {name: any, event_type: "*", implementation: a.b}
 """)
-    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = start()
 
     runs = runs_of(dispatcher)
 
@@ -252,13 +278,13 @@ def test_an_event_without_a_hook_is_logged_as_the_original_does(
 )
 def test_every_event_without_a_usable_file_is_logged_as_the_original_does(
     path: Path,
-    actions: Doubles,
+    start: Start,
     caplog: pytest.LogCaptureFixture,
     text: str | None,
     level: str,
     problem: str,
 ) -> None:
-    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = start()
     if text is not None:
         path.write_text(text)
 
@@ -282,14 +308,14 @@ def test_every_event_without_a_usable_file_is_logged_as_the_original_does(
 )
 def test_a_file_that_goes_bad_is_logged_once_and_its_hooks_still_run(
     path: Path,
-    actions: Doubles,
+    start: Start,
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[[Path], Any],
     level: str,
     problem: str,
 ) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
-    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = start()
 
     spoil(path)
     attempts = [runs_of(dispatcher) for _ in range(3)]
@@ -300,9 +326,9 @@ def test_a_file_that_goes_bad_is_logged_once_and_its_hooks_still_run(
     assert bad[0][1].startswith(f"{RECEIVED}{problem} ({path})")
 
 
-def test_a_changed_file_is_in_force_for_the_event_that_finds_it(path: Path, actions: Doubles) -> None:
+def test_a_changed_file_is_in_force_for_the_event_that_finds_it(path: Path, start: Start) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
-    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = start()
 
     path.write_text(f"hooks:\n{hook_line('b.b')}")
     os.utime(path, ns=(10**18, 10**18))
@@ -312,10 +338,10 @@ def test_a_changed_file_is_in_force_for_the_event_that_finds_it(path: Path, acti
 
 
 def test_missing_fields_are_warned_about_once_and_the_hooks_run(
-    path: Path, actions: Doubles, caplog: pytest.LogCaptureFixture
+    path: Path, actions: Doubles, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}{hook_line('b.b')}")
-    dispatcher = Settling(HooksFile(path, {}), actions, NoJournal())
+    dispatcher = start()
 
     attempts = runs_of(dispatcher, Notification("workflow_failed", {"execution_id": "x1"}))
 
@@ -326,9 +352,9 @@ def test_missing_fields_are_warned_about_once_and_the_hooks_run(
     assert actions.calls[0].hook_context["tenant_name"] is None
 
 
-def test_the_time_is_the_clock_s_by_default(path: Path, actions: Doubles) -> None:
+def test_the_time_is_the_clock_s_by_default(path: Path, actions: Doubles, start: Start) -> None:
     path.write_text(f"hooks:\n{hook_line('a.a')}")
 
-    runs_of(Settling(HooksFile(path, {}), actions, NoJournal()))
+    runs_of(start())
 
     assert actions.calls[0].received_at > 1.7e9

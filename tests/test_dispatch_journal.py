@@ -28,9 +28,9 @@ from listener.entry import Entry, Run
 from listener.errors import ActionFailed, ActionTimedOut, StateError, Unanswered
 from listener.hooks import Hook, ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import Filters, Journal, NoJournal
+from listener.journal import Filters, Journal
 from listener.losses import Serials
-from tests.support import Settling
+from tests.support import Settling, SettlingWithout
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -104,7 +104,7 @@ class House:
         version = next(self._versions)
         os.utime(self.path, ns=(version, version))
 
-    def start(self, journal: Journal | NoJournal | None = None, *, wait_s: float = 900.0) -> Settling:
+    def start(self, journal: Journal | None = None, *, wait_s: float = 900.0) -> Settling:
         """A dispatcher as another process would have it."""
         return Settling(
             HooksFile(self.path, {}),
@@ -358,7 +358,7 @@ def test_an_event_that_no_hook_matches_is_on_record_before_it_is_answered(
     assert [entry.state for entry in house.entries] == ["ignored"]
     assert dispatcher.settle() is None
 
-    without = house.start(NoJournal())
+    without = SettlingWithout(HooksFile(house.path, {}), house.actions)
     before = len(caplog.messages)
     without.deliver(delivery(serial=2))
     assert caplog.messages[before:] == []  # without a journal, the log alone is told, after the answer
@@ -1700,20 +1700,18 @@ def test_what_another_process_has_opened_again_is_run_again(house: House) -> Non
 def test_without_a_journal_hooks_run_and_nothing_is_tried_again(house: House) -> None:
     house.hooks(hook("a"), hook("h", retries=3), hook("c"))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
-    dispatcher = house.start(NoJournal())
-    dispatcher.recall()
+    without = SettlingWithout(HooksFile(house.path, {}), house.actions)
 
     for _ in range(2):
-        entry = dispatcher.act(delivery(id="n1", serial=1))
+        entry = without.act(delivery(id="n1", serial=1))
         assert entry is not None
         assert (entry.id, entry.state) == (0, "failed" if len(house.actions.calls) == 3 else "done")
-    dispatcher.act(read("no json", source="s", origin="o"))
-    dispatcher.keep(Entry(0, 0.0, "supervisord", "dropped", ""))
-    dispatcher.note("name", "value")
-    dispatcher.recall()
+    unreadable = without.act(read("no json", source="s", origin="o"))
 
-    assert dispatcher.prune(0, older_than=1e12, keep=0) == 0
-    assert dispatcher.work() is None
+    assert unreadable is not None
+    assert unreadable.state == "unreadable"
+    assert without.work() is None
+    assert without.settle() is None
     assert house.actions.called == ["a.f", "h.f", "c.f"] * 2
     assert list(house.folder.iterdir()) == []
 

@@ -20,9 +20,11 @@ from listener.errors import ActionFailed, HooksError, StateError, Unanswered
 from listener.events import Events
 from listener.frames import Frame
 from listener.hooks import ListenerSettings
-from listener.journal import Journal, NoJournal
+from listener.hooks_watch import HooksFile
+from listener.journal import Journal
 from listener.processes import run_of
 from listener.recording import FOLDER, RECORDED_IN, file_name, record
+from listener.without_journal import WithoutJournal
 from tests.test_dispatch_journal import House, Killed, Mortal, MortalJournal, hook, lines
 
 STDOUT = "PROCESS_COMMUNICATION_STDOUT"
@@ -42,10 +44,16 @@ class Supervised(House):
         self.settings = ListenerSettings()
         self.events = self.restart()
 
-    def restart(self, journal: Journal | NoJournal | None = None, *, run: str | None = RUN) -> Events:
+    def restart(self, journal: Journal | None = None, *, run: str | None = RUN) -> Events:
         journal = journal or self.opened(Journal(str(self.folder)))
         self.dispatcher = self.start(journal)
         self.events = Events(self.dispatcher, self.actions, journal, self.settings, run=run)
+        self.events.begin()
+        return self.events
+
+    def restart_without_journal(self) -> Events:
+        without = WithoutJournal(HooksFile(self.path, {}), self.actions)
+        self.events = Events(without, self.actions, None, self.settings, run=RUN)
         self.events.begin()
         return self.events
 
@@ -444,11 +452,14 @@ def test_a_new_pool_counts_from_0(
     assert told == [f"supervisord discarded {missing} events"] * bool(missing)
 
 
-@pytest.mark.parametrize("journal", [None, NoJournal()])
+@pytest.mark.parametrize("lacks", ["supervisord", "a journal"])
 def test_without_supervisord_or_a_journal_no_gap_is_looked_for(
-    house: Supervised, caplog: pytest.LogCaptureFixture, journal: NoJournal | None
+    house: Supervised, caplog: pytest.LogCaptureFixture, lacks: str
 ) -> None:
-    house.restart(journal, run=RUN if journal is not None else None)
+    if lacks == "supervisord":
+        house.restart(run=None)
+    else:
+        house.restart_without_journal()
 
     house.handle(1)
     house.handle(90, eventname="TICK_5")
@@ -719,12 +730,13 @@ def test_a_journal_that_a_newer_version_has_taken_over_costs_no_event(house: Sup
 def test_without_a_journal_events_are_acted_on(
     house: Supervised, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.restart(NoJournal())
+    house.restart_without_journal()
 
     house.handle(1)
     house.handle(1)
     house.handle(2, eventname="TICK_5")
     house.events.handle(Frame(STDOUT, 3, 3, "processname:p\n{"))
+    house.events.settle()
 
     assert house.actions.served == ["x1", "x1"]
     assert house.events.between() is None
@@ -855,6 +867,7 @@ def test_what_was_recorded_and_comes_through_a_script_runs_once(
     write(recorded, 1)
 
     house.handle(1)
+    house.handle(2, eventname="TICK_5")
     house.finish()
 
     assert house.actions.served == ["x1"]

@@ -39,8 +39,8 @@ LEVELS = {
         "snmp",
         "state_dir",
     ],
-    3: ["actions", "attempt", "emitter", "hold", "hooks_watch", "runner", "supervisord"],
-    4: ["check", "dispatch", "sources"],
+    3: ["actions", "attempt", "emitter", "hold", "hooks_watch", "runner", "supervisord", "telling"],
+    4: ["check", "dispatch", "sources", "without_journal"],
     5: ["app", "events", "serving"],
     6: ["cli", "__main__"],
 }

@@ -30,7 +30,7 @@ from listener.entry import Entry, Run
 from listener.errors import StateError
 from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import FILE, Filters, Journal, NoJournal
+from listener.journal import FILE, Filters, Journal
 from listener.journal_file import JournalFile, NewerSchema
 from listener.outcome import Outcome, Tally
 from tests.support import Settling, do_without
@@ -1443,25 +1443,3 @@ def test_mending_that_fails_half_way_is_done_once_when_it_can_be(
     other.file.opened().execute("ALTER TABLE elsewhere RENAME TO notes")
     assert journal.mend()
     assert bodies(journal) == ["new", "old", "old"]
-
-
-# Where there is none
-
-
-def test_no_journal_accepts_everything_and_keeps_nothing() -> None:
-    journal = NoJournal()
-    assert Journal.keeps
-    assert not journal.keeps
-    assert [journal.accept(entry(key="k 1")) for _ in range(2)] == [0, 0]
-    assert journal.accept_all([entry(), entry()]) == [0, 0]
-    assert journal.save(entry()) == []
-    assert journal.save(entry(), [entry(), entry()]) == [None, None]
-    journal.note("name", "value")
-    journal.count({"a:162": Tally(1, 0, 0)})
-    assert journal.find("k 1") is None
-    assert journal.get(0) is None
-    assert not journal.has_other("k", 0)
-    assert journal.unsettled() == []
-    assert journal.prune(0, older_than=1e10, keep=0) == 0
-    assert not journal.mend()
-    assert not journal.is_changed()

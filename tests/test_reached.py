@@ -29,9 +29,9 @@ from listener.events import Events
 from listener.frames import Frame
 from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import Journal, NoJournal
+from listener.journal import Journal
 from listener.outcome import Outcome, Tally
-from tests.support import Settling, event
+from tests.support import Settling, SettlingWithout, event
 from tests.test_dispatch_journal import House, delivery, hook
 from tests.test_events import notification
 
@@ -83,7 +83,7 @@ class Place(House):
         self.near.come()
         stack.callback(self.close)
 
-    def listener(self, journal: Journal | NoJournal | None = None) -> tuple[Settling, Actions]:
+    def listener(self, journal: Journal | None = None) -> tuple[Settling, Actions]:
         """What another process would have."""
         actions = self._stack.enter_context(Actions(ListenerSettings(), str(self.folder)))
         journal = journal or self.opened(Journal(str(self.folder)))
@@ -411,11 +411,14 @@ def test_who_is_asked_to_stop_while_nothing_can_be_written_leaves(place: Place) 
 
 def test_without_a_journal_traps_are_sent_and_nothing_is_counted(place: Place) -> None:
     place.destinations(place.near, retries=0)
-    dispatcher, actions = place.listener(NoJournal())
-    entry = dispatcher.act(delivery())
+    with Actions(ListenerSettings()) as actions:
+        without = SettlingWithout(HooksFile(place.path, {}), actions)
+        events = Events(without, actions, None, ListenerSettings(), run=None)
+        events.begin()
+        entry = without.act(delivery())
+        events.end()
     assert isinstance(entry, Entry)
     assert entry.state == "done"
-    dispatcher.count(actions.take_tallies())
     assert place.near.took() == 1
     assert place.look.tallies() == {}
 

@@ -22,18 +22,18 @@ from listener.actions.registry import Actions
 from listener.check import described, look_over, plugins_used
 from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
 from listener.delivery import read
-from listener.dispatch import Dispatcher
 from listener.entry import Entry
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks import Hook, HookTable
 from listener.hooks_file import config_path, read_bytes, read_file
 from listener.hooks_watch import HooksFile
-from listener.journal import Journal, NoJournal
+from listener.journal import Journal
 from listener.located import Mistake, nearest
 from listener.notification import EVENT_TYPES
 from listener.outcome import Tally
 from listener.plugins import Plugin
 from listener.state_dir import path_of
+from listener.without_journal import WithoutJournal
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
@@ -200,9 +200,9 @@ def fire(
             hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
             runs = [_planned(hook, actions) for hook in hooks]
         else:
-            dispatcher = Dispatcher(hooks_file, actions, NoJournal())
-            dispatcher.deliver(delivery)
-            fired = dispatcher.settle()
+            firing = WithoutJournal(hooks_file, actions)
+            firing.deliver(delivery)
+            fired = firing.settle()
             runs = [described_run(run) for run in fired.runs] if fired else []
             _record(fired, actions.take_tallies(), folder)
     log.flush()

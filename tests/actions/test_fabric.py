@@ -18,10 +18,9 @@ import pytest
 
 from listener.actions.registry import Actions
 from listener.hooks_watch import HooksFile
-from listener.journal import NoJournal
 from listener.notification import Notification
 from tests.plugins.by_hand import make_plugin
-from tests.support import Settling, delivery_of, require_program, wait_for
+from tests.support import SettlingWithout, delivery_of, require_program, wait_for
 
 RUN_TASK = """
 from fabric import Connection, task
@@ -138,7 +137,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.fixture
 def dispatcher(
     tmp_path: Path, machine: Machine, cloudify_packages: Path, fabric_packages: Path
-) -> Iterator[Settling]:
+) -> Iterator[SettlingWithout]:
     make_plugin(
         tmp_path / "state/plugins",
         "cloudify-fabric-plugin",
@@ -154,10 +153,10 @@ def dispatcher(
     hooks_file = HooksFile(tmp_path / "hooks.conf", {})
     assert hooks_file.table is not None
     with Actions(hooks_file.table.listener, str(tmp_path / "state"), str(tmp_path)) as actions:
-        yield Settling(hooks_file, actions, NoJournal())
+        yield SettlingWithout(hooks_file, actions)
 
 
-def end_of(dispatcher: Settling, event_type: str) -> tuple[str, str]:
+def end_of(dispatcher: SettlingWithout, event_type: str) -> tuple[str, str]:
     """State and text of the only hook for an event."""
     context = {"execution_id": "x1", "tenant": {"name": "acme"}}
     entry = dispatcher.act(delivery_of(Notification(event_type, context)))
@@ -167,7 +166,7 @@ def end_of(dispatcher: Settling, event_type: str) -> tuple[str, str]:
 
 
 def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_names(
-    dispatcher: Settling, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    dispatcher: SettlingWithout, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
@@ -181,7 +180,7 @@ def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_na
 
 
 def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
-    dispatcher: Settling,
+    dispatcher: SettlingWithout,
 ) -> None:
     state, text = end_of(dispatcher, "workflow_succeeded")
     assert state == "failed"
@@ -202,7 +201,7 @@ def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
     ],
 )
 def test_what_the_plugin_misses_is_told_in_its_own_words(
-    dispatcher: Settling, event_type: str, reason: str
+    dispatcher: SettlingWithout, event_type: str, reason: str
 ) -> None:
     expected = f"cloudify-fabric-plugin 2.0.27: NonRecoverableError: {reason}"
     assert end_of(dispatcher, event_type) == ("failed", expected)

@@ -19,13 +19,11 @@ from typing import Any
 import pytest
 
 from listener.actions.registry import Actions
-from listener.dispatch import Dispatcher
 from listener.emitter import sample
 from listener.events import Events
 from listener.frames import Frame, FrameDecoder
 from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import NoJournal
 from listener.sources import supervisor
 from listener.sources.supervisor import (
     ProtocolDescriptors,
@@ -33,6 +31,7 @@ from listener.sources.supervisor import (
     UnheardError,
     is_supervised,
 )
+from listener.without_journal import WithoutJournal
 from tests.support import event, wait_for
 
 OK = "RESULT 2\nOKREADY\n"
@@ -148,12 +147,12 @@ def test_a_defect_of_ours_costs_one_event_and_is_told_of(
     def fails(*_args: object) -> None:
         raise LookupError("a defect")
 
-    monkeypatch.setattr(Dispatcher, "deliver", fails)
+    monkeypatch.setattr(WithoutJournal, "deliver", fails)
     [frame] = FrameDecoder().feed(event(notification(), serial=7))
-    settings, journal = ListenerSettings(), NoJournal()
+    settings = ListenerSettings()
     with Actions(settings) as actions:
-        dispatcher = Dispatcher(HooksFile(tmp_path / "none", {}), actions, journal)
-        Events(dispatcher, actions, journal, settings, run=None).handle(frame)
+        without = WithoutJournal(HooksFile(tmp_path / "none", {}), actions)
+        Events(without, actions, None, settings, run=None).handle(frame)
     assert "serial 7: a defect of conductor-hooks" in caplog.text
     assert "LookupError: a defect" in caplog.text
 
