@@ -81,6 +81,7 @@ def run(python: str, quick: bool) -> None:
             ours("a function, no journal", function_hook(), has_journal=False): None,
             parts("a trap", port, "journal", traps=1): None,
             ours("a trap", trap, traps=1): at_least(0.45),
+            parts("a trap and a function", port, "journal", "function", traps=1): None,
             ours("a trap and a function", both, traps=1): at_least(0.3),
             CHILDUTILS: None,
             SUPERLANCE: None,

@@ -1,9 +1,9 @@
 """The parts of the listener's work and nothing else: what a few lines for this notification cost.
 
 It decodes, looks the event type up, sends the trap as our rooms for SNMP make it, and commits twice,
-the second time after its answer; then it looks for the next event for as long as ours. It has no log
-and no second hook, knows no event again, and survives no mistake. Arguments: the port for the trap, 0
-for none; `journal` to commit.
+the last time after its answer; then it looks for the next event for as long as ours. It has no log
+and knows no event again, and survives no mistake. Arguments: the port for the trap, 0 for none;
+`journal` to commit; `function` to commit once more and call one in a warm child after the trap.
 """
 
 import os
@@ -18,12 +18,14 @@ import msgspec
 from listener.snmp import ber
 from listener.snmp.mib import Content
 from listener.sources.supervisor import LOOK_S
+from listener.worker.pool import Worker
 
 _TABLE = """
 CREATE TABLE entries (id INTEGER PRIMARY KEY, at REAL, state TEXT, body TEXT, key TEXT, runs TEXT);
 CREATE UNIQUE INDEX entries_by_key ON entries (key);
 CREATE INDEX entries_unsettled ON entries (id) WHERE state = 'running';
 """
+_UPDATE = "UPDATE entries SET state = ?, runs = ? WHERE id = ?"
 _RUNS = '[{"hook":"workflow_started-1","state":"done","attempts":[{"state":"done","seconds":0.0001}]}]'
 
 
@@ -41,6 +43,9 @@ def opened() -> sqlite3.Connection:
 def main() -> None:
     port = int(sys.argv[1])
     journal = opened() if "journal" in sys.argv else None
+    worker = None
+    if "function" in sys.argv:
+        worker = Worker(sys.executable, (os.path.dirname(os.path.abspath(__file__)),))
     trap = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     trap.connect(("127.0.0.1", port or 9))
     hooks = {"workflow_started": "public"} if port else {}
@@ -51,8 +56,7 @@ def main() -> None:
     for number in range(1 << 62):
         os.write(1, answer)
         if journal and entry_id:
-            update = "UPDATE entries SET state = 'done', runs = ? WHERE id = ?"
-            journal.execute(update, (_RUNS, entry_id))
+            journal.execute(_UPDATE, ("done", _RUNS, entry_id))
         until = time.monotonic() + LOOK_S
         while not poll.poll(0) and time.monotonic() < until:
             os.sched_yield()
@@ -74,6 +78,15 @@ def main() -> None:
                 insert = "INSERT INTO entries (at, state, body, key, runs) VALUES (?, ?, ?, ?, ?)"
                 entry_id = journal.execute(insert, values).lastrowid or 0
             send(trap, event_type, value)
+            if journal and worker:
+                journal.execute(_UPDATE, ("running", _RUNS, entry_id))
+                request = {
+                    "op": "call",
+                    "path": "no_op.no_op",
+                    "context": value["context"],
+                    "inputs": {},
+                }
+                worker.ask(request, timeout_s=60.0, label="")
         answer = b"RESULT 2\nOKREADY\n"
 
 
