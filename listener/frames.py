@@ -92,30 +92,25 @@ class FrameDecoder:
 
     def _take_header(self, text: str) -> str:
         """Read the header if `text` completes it, else keep it for later; return what follows."""
-        line, newline, rest = text.partition("\n")
         if self._pieces:
-            line = "".join((*self._pieces, line))
+            text = "".join((*self._pieces, text))
             self._pieces.clear()
+        match = _HEADER.match(text)
+        if match is not None:
+            serial, poolserial, eventname, length = match.groups()
+            self._header, self._missing = (eventname, int(serial), int(poolserial)), int(length)
+            return text[match.end() :]
+        line, newline, _ = text.partition("\n")
         if newline or len(line) > MAX_HEADER:
-            self._header, self._missing = _parse_header(line)
-        else:
-            self._pieces.append(line)
-        return rest
+            raise FramingError(
+                "reading an event's header: expected 'ver:3.0 server:… serial:… pool:… poolserial:…"
+                f" eventname:… len:…', found {line[:80]!r}; is stdin really connected to supervisord?"
+            )
+        self._pieces.append(text)
+        return ""
 
 
 _HEADER = re.compile(
-    r"ver:\S+ server:.* serial:([0-9]+) pool:.* poolserial:([0-9]+) eventname:(\S+) len:([0-9]+)"
+    r"ver:\S+ server:.* serial:([0-9]+) pool:.* poolserial:([0-9]+) eventname:(\S+) len:([0-9]+)\n"
 )
 """In the order in which supervisord writes it; an identifier may hold colons and spaces."""
-
-
-def _parse_header(line: str) -> tuple[tuple[str, int, int], int]:
-    """The first three values of the Frame that begins here, and its payload's length."""
-    match = _HEADER.fullmatch(line)
-    if match is None:
-        raise FramingError(
-            "reading an event's header: expected 'ver:3.0 server:… serial:… pool:… poolserial:…"
-            f" eventname:… len:…', found {line[:80]!r}; is stdin really connected to supervisord?"
-        )
-    serial, poolserial, eventname, length = match.groups()
-    return (eventname, int(serial), int(poolserial)), int(length)
