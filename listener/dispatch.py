@@ -90,10 +90,11 @@ class Dispatcher:
 
         The entry that it was about, as it is stored now; None when there was nothing to do.
         """
+        settled = self._runner.settle()
         untold, self._untold = self._untold, None
         if untold is not None:
             self._tell_doubts(*untold)
-        return self._runner.settle()
+        return settled
 
     def _accept(self, delivery: Delivery, entry: Entry) -> Entry | None:
         """The entry as it is stored, None when it is known already."""
@@ -188,6 +189,7 @@ class Dispatcher:
         self._runner.tell_unmatched(entry, delivery.notification, about)
 
     def _tell_doubts(self, delivery: Delivery, entry: Entry, about: str) -> None:
+        """Warn of what may be wrong with a notification whose hooks run all the same."""
         notification = delivery.notification
         tell_missing(notification, about)
         if notification.id and self._has_other(notification.id, entry.id):

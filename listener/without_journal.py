@@ -70,14 +70,14 @@ class WithoutJournal:
     def _settled(
         self, delivery: Delivery, about: str, received_at: float, ended: Sequence[_End]
     ) -> Entry:
+        if ended:
+            _tell(ended[-1], about)
         if delivery.problem:
             tell_unreadable(delivery)
         else:
             tell_missing(delivery.notification, about)
-        if ended:
-            _tell(ended[-1], about)
-        elif not delivery.problem and self._hooks_file.table is not None:
-            tell_unmatched(delivery.notification, about)
+            if not ended and self._hooks_file.table is not None:
+                tell_unmatched(delivery.notification, about)
         runs = [
             Run(hook.name, hook.implementation, mark=hook.mark)
             .begun(began_at)

@@ -348,6 +348,22 @@ def test_what_one_event_has_left_is_stored_before_anything_is_done_for_the_next(
     assert seen == [["done", "running"]]
 
 
+def test_a_defect_in_what_the_log_is_told_does_not_keep_an_end_from_being_put_on_record(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.hooks(hook("a"))
+    dispatcher = house.start()
+    dispatcher.deliver(delivery(id="n1"))
+    assert states(house.entry) == ["running"]
+
+    monkeypatch.setattr(Journal, "has_other", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        dispatcher.settle()
+
+    assert states(house.entry) == ["done"]
+    assert dispatcher.settle() is None
+
+
 def test_an_event_that_no_hook_matches_is_on_record_before_it_is_answered(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
