@@ -15,8 +15,10 @@ from threading import Thread
 
 from listener.recording import FOLDER, file_name, next_number
 
-SYNC_EVERY_S = 0.05
-"""What was written longer ago than this, and the time of a sync, outlives a loss of power."""
+SYNC_EVERY_S = 0.2
+"""What was written longer ago than this, and the time of a sync, outlives a loss of power.
+
+Four times as many syncs cost supervisord 1 to 2 % of the events that it gets through."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
