@@ -36,14 +36,13 @@ _log = logging.getLogger(__name__)
 class _Known(NamedTuple):
     """What the inputs of a hook say. `peers` are those targets, by name, whose host is an address.
 
-    `are_addresses`: all of them are such. `told` is what is said of it when all targets were reached.
+    `told` is what is said of it when all targets were reached.
     """
 
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
     peers: Mapping[str, Peer]
-    are_addresses: bool
     told: str
 
 
@@ -139,8 +138,7 @@ class SnmpTrapAction:
                 for target, address in addresses
                 if address is not None
             }
-            are_addresses = len(peers) == len(targets)
-            known = _Known(hook, targets, faults, peers, are_addresses, _told(targets))
+            known = _Known(hook, targets, faults, peers, _told(targets))
             self._inputs_read[hook.line] = known
         return known
 
@@ -165,7 +163,7 @@ class SnmpTrapAction:
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
         deadline = now + hook.timeout_s
-        if known.are_addresses:
+        if len(peers) == len(known.targets):
             return self._send_all(content, targets, peers, deadline, deadline)
         half_way = now + hook.timeout_s / 2
         unknown = self._names.look_up([each.host for each in targets if each.name not in peers])
