@@ -113,14 +113,14 @@ class Events:
     def between(self) -> float | None:
         """Do what can be done without an event; the seconds until there is more to do, or None."""
         try:
-            work_s = self._dispatcher.work()
+            return self._dispatcher.work()
         except (Unanswered, NewerSchema, InUse):
             raise
         except Exception:  # the same funnel
             _log.exception("between two events: a defect of conductor-hooks; please report it")
-            work_s = 1.0
-        log_s = log.settle()
-        return min((s for s in (work_s, log_s) if s is not None), default=None)
+            return 1.0
+        finally:
+            log.settle()
 
     def _handle(self, frame: Frame) -> None:
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None

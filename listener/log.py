@@ -1,8 +1,8 @@
 """The log: one line per happening, on stderr, in UTC, for supervisord to keep.
 
-Owns the form of a line and the moment when it is written. Lines wait in memory while events come
-without a pause, since each write costs supervisord's only thread as much as half an event; a
-warning, a pause or a slow action writes them all. Nobody but `start` touches handlers.
+Owns the form of a line. Each write costs supervisord's only thread as much as half an event, so lines
+wait in memory while that thread would be kept from the next event; sources/supervisor.py knows when it
+would not be. A warning, a pause or a slow action writes them all. Nobody but `start` touches handlers.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ def flush() -> None:
     _handler.flush()
 
 
-def settle() -> float | None:
-    """Write the lines that have waited long enough; the seconds until others will have, or None.
+def settle() -> None:
+    """Write the lines that wait if they have waited long enough; for events without a pause."""
+    _handler.settle()
 
-    For the time between two events: what is costly about a line is done here.
-    """
-    return _handler.settle()
+
+def prepare() -> None:
+    """Do now what is costly about a `flush`, but for the write itself."""
+    _handler.prepare()
 
 
 def loggable(value: object) -> str:
@@ -92,25 +94,28 @@ class _StderrHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[logging.LogRecord | _Line] = []
+        self._prepared = b""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.waiting.append(record)
         if record.levelno >= logging.WARNING:
             self.flush()
 
-    def settle(self) -> float | None:
+    def settle(self) -> None:
         if not self.waiting:
-            return None
-        wait_s = self.waiting[0].created + PAUSE_S - time.time()
-        if 0 < wait_s <= PAUSE_S and len(self.waiting) < _MAX_WAITING:  # else the clock was set back
-            return wait_s
-        self.flush()
-        return None
+            return
+        waited_s = time.time() - self.waiting[0].created  # below 0: the clock was set back
+        if len(self.waiting) >= _MAX_WAITING or not 0 <= waited_s < PAUSE_S:
+            self.flush()
 
-    def flush(self) -> None:
+    def prepare(self) -> None:
         """All of them at once, which also takes a third of the time of one after another."""
         waiting, self.waiting = self.waiting, []
-        text = "".join(map(_line, waiting)).encode("utf-8", "backslashreplace")
+        self._prepared += "".join(map(_line, waiting)).encode("utf-8", "backslashreplace")
+
+    def flush(self) -> None:
+        self.prepare()
+        text, self._prepared = self._prepared, b""
         try:
             while text:
                 text = text[os.write(2, text) :]

@@ -572,16 +572,15 @@ def test_between_two_events_one_thing_is_done_and_the_time_of_the_next_told(
     assert house.actions.served == ["x1", "x2", "x1", "x2"]
 
 
-def test_between_two_events_the_log_is_written_in_time(
+def test_between_two_events_the_log_is_settled_also_after_a_defect(
     house: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.hooks(hook("h", retries=1))
-    house.actions.ends["h.f"] = [ActionFailed("no route")]
-    house.handle(1)
-
-    for log_s, expected in ((0.03, 0.03), (None, 1.0), (7.0, 1.0)):
-        monkeypatch.setattr(log, "settle", lambda log_s=log_s: log_s)
-        assert house.events.between() == pytest.approx(expected)
+    settled: list[str] = []
+    monkeypatch.setattr(log, "settle", lambda: settled.append("log"))
+    assert house.events.between() is None
+    monkeypatch.setattr(house.dispatcher, "work", defect)
+    assert house.events.between() == 1.0
+    assert settled == ["log", "log"]
 
 
 # Defects, and a journal that cannot be written

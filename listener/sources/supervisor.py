@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
+from listener import log
 from listener.errors import FramingError, HooksError
 from listener.frames import OK, READY, TICK, Frame, FrameDecoder
 
@@ -139,14 +140,18 @@ class SupervisorSource:
         """Look for the next event without sleeping, for as long as supervisord needs to send it.
 
         When events come one after another, putting this process to sleep and waking it again takes
-        longer than all that it does for one; between single events this costs next to nothing.
+        longer than all that it does for one; between single events this costs next to nothing. The log
+        is written when nothing comes, or once something has: supervisord has just sent it, and takes
+        the lines while we work, instead of going to sleep itself.
         """
+        if self.has_event():
+            return True
+        log.prepare()
         until = time.monotonic() + LOOK_S
-        while not self._poll.poll(0):
-            if time.monotonic() >= until:
-                return False
+        while not (is_there := self.has_event()) and time.monotonic() < until:
             os.sched_yield()
-        return True
+        log.flush()
+        return is_there
 
     def _write(self, answer: bytes) -> None:
         while answer:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from listener import log
 from listener.actions.registry import Actions
 from listener.emitter import sample
 from listener.events import Events
@@ -382,6 +383,34 @@ def test_every_event_is_settled_after_its_answer_also_when_nobody_takes_that(pee
 
     assert heard == [b"RESULT 2\nOKREADY\n"]
     assert isinstance(caught.value.__context__, BrokenPipeError)
+
+
+def test_the_log_is_written_once_an_event_has_come_that_was_not_there_yet_or_when_none_comes(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    to_come: list[bytes] = []
+    waits: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: None,
+            lambda: os.write(peer.events, event("there already", eventname="OTHER")),
+            lambda: to_come.append(event("seen while looking", eventname="OTHER")),
+            lambda: None,
+            lambda: os.close(peer.events),
+        ]
+    )
+
+    def between() -> float:
+        next(waits)()
+        return 0.0
+
+    monkeypatch.setattr(os, "sched_yield", lambda: to_come and os.write(peer.events, to_come.pop()))
+    monkeypatch.setattr(log, "flush", lambda: happened.append("log"))
+    os.write(peer.events, event("first", eventname="OTHER"))
+    source = SupervisorSource(peer.descriptors, is_supervised=False)
+    source.serve(lambda frame: happened.append(frame.payload), lambda: None, between)
+
+    assert happened == ["first", "there already", "log", "seen while looking", "log"]
 
 
 def test_the_time_that_actions_take_is_no_silence(peer: Peer) -> None:
