@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-from listener import log
 from listener.errors import FramingError, HooksError
 from listener.frames import OK, READY, TICK, Frame, FrameDecoder
 
@@ -144,6 +143,8 @@ class SupervisorSource:
         is written when nothing comes, or once something has: supervisord has just sent it, and takes
         the lines while we work, instead of going to sleep itself.
         """
+        from listener import log  # with logging, for which READY does not wait
+
         if self.has_event():
             return True
         log.prepare()

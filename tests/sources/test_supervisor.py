@@ -405,12 +405,17 @@ def test_the_log_is_written_once_an_event_has_come_that_was_not_there_yet_or_whe
         return 0.0
 
     monkeypatch.setattr(os, "sched_yield", lambda: to_come and os.write(peer.events, to_come.pop()))
-    monkeypatch.setattr(log, "flush", lambda: happened.append("log"))
+    monkeypatch.setattr(log, "prepare", lambda: happened.append("prepared"))
+    monkeypatch.setattr(log, "flush", lambda: happened.append("written"))
     os.write(peer.events, event("first", eventname="OTHER"))
     source = SupervisorSource(peer.descriptors, is_supervised=False)
     source.serve(lambda frame: happened.append(frame.payload), lambda: None, between)
 
-    assert happened == ["first", "there already", "log", "seen while looking", "log"]
+    assert happened == [
+        *("first", "there already"),
+        *("prepared", "written", "seen while looking"),
+        *("prepared", "written"),
+    ]
 
 
 def test_the_time_that_actions_take_is_no_silence(peer: Peer) -> None:
