@@ -143,10 +143,10 @@ class SupervisorSource:
         is written when nothing comes, or once something has: supervisord has just sent it, and takes
         the lines while we work, instead of going to sleep itself.
         """
-        from listener import log  # with logging, for which READY does not wait
-
         if self.has_event():
             return True
+        from listener import log  # with logging, for which READY does not wait
+
         log.prepare()
         until = time.monotonic() + LOOK_S
         while not (is_there := self.has_event()) and time.monotonic() < until:

@@ -17,7 +17,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -108,7 +108,7 @@ class Worker:
 
     def drain(self) -> None:
         """Log what has been printed since the last question, by threads or programs left behind."""
-        if self._child is not None:
+        if self._child is not None and self._child.has_news:
             self._child.output.drain(_AFTER)
             self._child.output.end_call(_AFTER)
 
@@ -179,28 +179,27 @@ class _Child:
             self._poll.register(self._requests, select.POLLOUT)
         answer = bytearray()
         while True:
-            for fd, _ in self._wait(deadline):
-                if fd == self._requests:
-                    message = message[self._send(message) :]
-                    if not message:
-                        self._poll.unregister(self._requests)
-                elif fd == self.output.fd:
-                    if not self.output.drain(label):
-                        self._poll.unregister(fd)
-                elif self._receive(answer):
-                    self.output.drain(label)
-                    return _judged(self._decoded(answer), self.output.end_call(label))
+            ready = self._wait(deadline)
+            if self._requests in ready:
+                message = message[self._send(message) :]
+                if not message:
+                    self._poll.unregister(self._requests)
+            # poll(2) looks at the answers first, so what was printed before an answer is told of, too.
+            if self.output.fd in ready and not self.output.drain(label):
+                self._poll.unregister(self.output.fd)
+            if self._answers in ready and self._receive(answer):
+                return _judged(self._decoded(answer), self.output.end_call(label))
 
-    def _wait(self, deadline: float) -> list[tuple[int, int]]:
+    def _wait(self, deadline: float) -> Container[int]:
         """What can be read or written now; a wait that takes long lets the log out first."""
         remaining_s = deadline - time.monotonic()
         if remaining_s > log.PAUSE_S:
             if ready := self._poll.poll(log.PAUSE_S * 1000):
-                return ready
+                return dict(ready)
             log.flush()
             remaining_s = deadline - time.monotonic()
         if remaining_s > 0 and (ready := self._poll.poll(remaining_s * 1000)):
-            return ready
+            return dict(ready)
         raise TimeoutError
 
     def _send(self, message: memoryview) -> int:
@@ -230,6 +229,11 @@ class _Child:
         if not isinstance(value, dict) or value.get("id") != self._number:
             raise ValueError("not the answer to this request")
         return value
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it has printed something, or closed a pipe, without being asked."""
+        return bool(self._poll.poll(0))
 
     @property
     def has_ended(self) -> bool:
