@@ -11,14 +11,17 @@ import functools
 import logging
 import os
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from listener.notification import masked
 
+_T = TypeVar("_T")
+
 PAUSE_S = 0.05
-"""No line waits longer than this; whoever may be busy for longer calls `flush` first."""
+"""No line waits longer than this; whoever may wait for longer uses `waited`."""
 
 _MAX_WAITING = 100
 """Lines; half of what a pipe holds, mostly, so that a write does not wait for supervisord."""
@@ -39,6 +42,19 @@ def start(level: int = logging.INFO) -> None:
 def flush() -> None:
     """Write every line that waits. Safe to call at any time."""
     _handler.flush()
+
+
+def waited(wait: Callable[[float], _T], seconds: float) -> _T:
+    """What `wait` returns, which waits for at most `seconds`; when that takes long, the log is written.
+
+    It has to return something false when what it waited for has not come.
+    """
+    if seconds > PAUSE_S:
+        if result := wait(PAUSE_S):
+            return result
+        flush()
+        seconds -= PAUSE_S
+    return wait(seconds)
 
 
 def settle() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
+from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address
 
@@ -104,7 +105,8 @@ class TrapSender:
                     poll.register(one, select.POLLIN)
             while open_ones:
                 next_at = min(deadline, *(one.next_at for one in open_ones.values()))
-                ready = {fd for fd, _ in poll.poll(max(0.0, next_at - self._now()) * 1000)}
+                wait_s = max(0.0, next_at - self._now())
+                ready = dict(log.waited(lambda seconds: poll.poll(seconds * 1000), wait_s))
                 now = self._now()
                 for fd, one in list(open_ones.items()):
                     try:

@@ -191,16 +191,12 @@ class _Child:
                 return _judged(self._decoded(answer), self.output.end_call(label))
 
     def _wait(self, deadline: float) -> Container[int]:
-        """What can be read or written now; a wait that takes long lets the log out first."""
-        remaining_s = deadline - time.monotonic()
-        if remaining_s > log.PAUSE_S:
-            if ready := self._poll.poll(log.PAUSE_S * 1000):
-                return dict(ready)
-            log.flush()
-            remaining_s = deadline - time.monotonic()
-        if remaining_s > 0 and (ready := self._poll.poll(remaining_s * 1000)):
-            return dict(ready)
-        raise TimeoutError
+        """What can be read or written now. Raises TimeoutError when that is nothing until then."""
+        wait_s = deadline - time.monotonic()
+        ready = wait_s > 0 and log.waited(lambda seconds: self._poll.poll(seconds * 1000), wait_s)
+        if not ready:
+            raise TimeoutError
+        return dict(ready)
 
     def _send(self, message: memoryview) -> int:
         try:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from listener import log
 from listener.errors import ActionFailed
 from listener.snmp import names as room
 from listener.snmp.names import ANSWER_S, FRESH_S, Address, Names, literal
@@ -233,6 +234,15 @@ def test_a_first_question_without_an_answer_fails_after_a_time_of_its_own_too(
     began = time.monotonic()
     assert "no answer from the resolver" in failure_of(names, NAME, began + 1000)
     assert time.monotonic() - began < LIMIT_S
+
+
+def test_the_log_is_written_before_an_answer_that_takes_long(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(resolver)
+    resolver.hold()
+    monkeypatch.setattr(log, "flush", resolver.let_go)
+    assert names.address(NAME, time.monotonic() + LIMIT_S) == FIRST
 
 
 def test_a_second_try_starts_no_other_thread_and_does_not_wait_once_the_time_is_over(

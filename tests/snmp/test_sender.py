@@ -20,6 +20,7 @@ import pytest
 from pyasn1.codec.ber import encoder
 from pysnmp.proto.api import v2c
 
+from listener import log
 from listener.errors import ActionFailed
 from listener.snmp import ber
 from listener.snmp.names import Address
@@ -396,6 +397,19 @@ def test_a_conversation_without_an_answer_fails_after_its_retries(
         rf"no acknowledgement from traps\.invalid:162 within \d+\.\d s \({tries}\): is anybody there\?",
         problems["a"],
     )
+
+
+def test_the_log_is_written_before_an_acknowledgement_that_takes_long(
+    sender: TrapSender, receiver: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_written = threading.Event()
+    monkeypatch.setattr(log, "flush", is_written.set)
+
+    def acknowledge(_: bytes) -> list[bytes]:
+        return [b"ack"] if is_written.wait(LIMIT_S) else []
+
+    with answering(receiver, acknowledge):
+        assert sender.converse({"a": Talk(to(receiver), 2 * LIMIT_S, retries=0)}, in_time()) == {}
 
 
 def test_a_failure_says_how_long_was_waited_in_all(receiver: socket.socket) -> None:
