@@ -129,7 +129,7 @@ def test_the_state_directory_and_the_interpreter_are_those_of_hooks_conf(
     assert plugin["cloudify_common"] == "9.9"
     assert f"made the state directory {tmp_path}/elsewhere, for the user who must" in result.stderr
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o700
-    conf.write_text("listener: {python: /none/python}\n")
+    conf.write_text(f"listener: {{state_dir: {tmp_path}/elsewhere, python: /none/python}}\n")
     assert "/none/python" in failed(run("upload", made.wagon("tried"), "--config", conf))
 
 
