@@ -21,7 +21,10 @@ from listener.notification import masked
 _T = TypeVar("_T")
 
 PAUSE_S = 0.05
-"""No line waits longer than this; whoever may wait for longer uses `waited`."""
+"""So long a line waits, and no longer than an event takes; whoever waits for others uses `waited`.
+
+Only what SQLite waits for, up to its own limit, and a slow import hold lines back for longer.
+"""
 
 _MAX_WAITING = 100
 """Lines; half of what a pipe holds, mostly, so that a write does not wait for supervisord."""
