@@ -1,8 +1,9 @@
 """The journal: what was accepted, what was done about it, what is still to be done.
 
-The only SQL. Owns one SQLite file in the state directory, its schema, and the promise that a row is on
-record when a method has returned. It runs nothing and never waits for a file that cannot be written: it
-raises StateError, and the dispatcher decides. Any process may open it; SQLite keeps them apart.
+Owns the rows of one SQLite file in the state directory, and the promise that a row is on record when a
+method has returned; journal_file.py and journal_owned.py alone know SQL, too. It runs nothing and never
+waits for a file that cannot be written: it raises StateError, and the dispatcher decides. Any process
+may open it; SQLite keeps them apart.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SERIALS = "serials"
 """The note of the last event that has no entry of its own, as `last_serials` are an entry's."""
 DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
 _PRUNED_AT_ONCE = 200
-_COLUMNS = ", ".join(Entry.__struct_fields__)
+COLUMNS = ", ".join(Entry.__struct_fields__)
 _RUNS = msgspec.json.Decoder(tuple[Run, ...])
 
 
@@ -55,7 +56,12 @@ class Journal:
     """
 
     def __init__(self, folder: str, *, power_safe: bool = False) -> None:
-        self.file = JournalFile(os.path.join(folder, FILE), power_safe=power_safe)
+        self._file = JournalFile(os.path.join(folder, FILE), power_safe=power_safe)
+
+    @property
+    def file(self) -> JournalFile:
+        """The journal's file."""
+        return self._file
 
     def open(self) -> None:
         """Make or open the file. Raises NewerSchema, too, which only an upgrade ends."""
@@ -64,14 +70,14 @@ class Journal:
 
     def accept(self, entry: Entry) -> int | None:
         """Store a new entry and return its id; None when one with its key is there already."""
-        with self.file as connection:
+        with self.file.transaction() as connection:
             return _insert(connection, entry)
 
     def accept_all(
         self, entries: Iterable[Entry], note: tuple[str, str] | None = None
     ) -> list[int | None]:
         """Like `accept` for each, and `note`, in one transaction."""
-        with self.file, self.file.transaction() as connection:
+        with self.file.transaction() as connection:
             if note is not None:
                 connection.execute(_NOTE, note)
             return [_insert(connection, entry) for entry in entries]
@@ -93,13 +99,10 @@ class Journal:
             entry.id,
             entry.received_at,
         )
-        with self.file as connection:
-            if not follow_ups:
-                return [] if connection.execute(self._SAVE, values).rowcount else None
-            with self.file.transaction():
-                if not connection.execute(self._SAVE, values).rowcount:
-                    return None
-                return [_insert(connection, follow_up) for follow_up in follow_ups]
+        with self.file.transaction() as connection:
+            if not connection.execute(self._SAVE, values).rowcount:
+                return None
+            return [_insert(connection, follow_up) for follow_up in follow_ups]
 
     def find(self, key: str) -> Entry | None:
         """The entry with this key."""
@@ -134,7 +137,7 @@ class Journal:
 
     def _select(self, condition: str, *values: object) -> Iterator[Entry]:
         with self.file as connection:
-            query = f"SELECT {_COLUMNS} FROM entries WHERE {condition}"  # noqa: S608 - constants
+            query = f"SELECT {COLUMNS} FROM entries WHERE {condition}"  # noqa: S608 - constants
             for row in connection.execute(query, values):
                 yield _entry(row)
 
@@ -164,7 +167,7 @@ class Journal:
 
     def reopen(self, entry: Entry) -> bool:
         """Make a settled entry pending, with these runs; whether it was settled."""
-        with self.file as connection:
+        with self.file.transaction() as connection:
             cursor = connection.execute(self._REOPEN, (_encoded(entry.runs), entry.id))
             return cursor.rowcount == 1
 
@@ -175,7 +178,7 @@ class Journal:
 
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
-        with self.file as connection:
+        with self.file.transaction() as connection:
             return connection.execute(self._DROP, (entry_id,)).rowcount == 1
 
     def last_serials(self) -> str | None:
@@ -187,7 +190,7 @@ class Journal:
 
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
-        with self.file as connection:
+        with self.file.transaction() as connection:
             connection.execute(_NOTE, (name, value))
 
     def noted(self, name: str) -> str | None:
@@ -198,7 +201,7 @@ class Journal:
 
     def count(self, tallies: Mapping[str, Tally]) -> None:
         """Add to what was counted for each destination. An error does not prove that it has not."""
-        with self.file, self.file.transaction() as connection:
+        with self.file.transaction() as connection:
             connection.executemany(COUNT, [(name, *each) for name, each in tallies.items()])
 
     def tallies(self) -> dict[str, Tally]:
@@ -228,13 +231,17 @@ class Journal:
             return old[-1][0] if old and len(old) == _PRUNED_AT_ONCE else 0
 
 
-def _insert(connection: sqlite3.Connection, entry: Entry) -> int | None:
-    values = (
+def values_of(entry: Entry) -> tuple[Any, ...]:
+    """The entry's row, without its id."""
+    return (
         entry.received_at, entry.source, entry.state, entry.body, entry.key, entry.serials,
         entry.event_type, entry.execution_id, None if entry.is_settled else entry.rest_token,
         _encoded(entry.runs), entry.error,
     )  # fmt: skip
-    cursor = connection.execute(_INSERT, values)
+
+
+def _insert(connection: sqlite3.Connection, entry: Entry) -> int | None:
+    cursor = connection.execute(_INSERT, values_of(entry))
     return cursor.lastrowid if cursor.rowcount else None
 
 

@@ -21,7 +21,7 @@ from listener.errors import HooksError, StateError
 from listener.state_dir import open_file
 
 _LOCKED_S = 5.0
-_LOCKED_LOOK_S = 0.01
+_LOCKED_LOOK_S = 0.001
 _BESIDE = ("-wal", "-shm")
 _TROUBLE = (sqlite3.Error, OSError, OverflowError, msgspec.MsgspecError)
 _PAGE_BYTES = 2048  # each commit writes whole pages; with twice that, an event takes a third longer
@@ -106,12 +106,10 @@ class JournalFile:
         if self._connection is not None:
             return self._connection
         _make_or_look_at(self.path)
-        connection = sqlite3.connect(
-            self.path, timeout=_LOCKED_S, isolation_level=None, cached_statements=32
-        )
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, cached_statements=32)
         try:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a file that is still empty
-            _turn_on_wal(connection)
+            _patiently(connection, "PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute("PRAGMA secure_delete = ON")  # a rest_token leaves no trace in the file
@@ -125,7 +123,7 @@ class JournalFile:
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
+        _patiently(connection, "BEGIN IMMEDIATE")
         version = _version(connection)  # once more: another process may have been at it
         if version > len(_SCHEMAS):
             raise NewerSchema(
@@ -167,17 +165,21 @@ class JournalFile:
             except sqlite3.Error:
                 return  # it is of no use any more
 
+    def begin(self) -> None:
+        """Begin a transaction; nobody else can write until it ends."""
+        _patiently(self.opened(), "BEGIN IMMEDIATE")
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """The connection, in a transaction that is rolled back when anything is raised."""
-        connection = self.opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.execute("COMMIT")
+        with self as connection:
+            self.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.execute("COMMIT")
 
     def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
@@ -198,7 +200,7 @@ class JournalFile:
         known = self._inodes
         try:
             self._clear_away(known)
-            with self, self.transaction() as connection:
+            with self.transaction() as connection:
                 _copy(removed, connection)
         except StateError as error:
             if _DAMAGED in str(error):  # nothing can be taken over: it was moved away for that
@@ -251,12 +253,13 @@ def _copy(removed: sqlite3.Connection, connection: sqlite3.Connection) -> None:
     connection.executemany(COUNT, removed.execute("SELECT * FROM destinations"))
 
 
-def _turn_on_wal(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait for another connection that is doing the same."""
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute what waits for other processes' transactions. SQLite itself does not wait, or looks so
+    seldom that it would miss the moments between those of a busy listener."""
     deadline = time.monotonic() + _LOCKED_S
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise

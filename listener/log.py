@@ -11,17 +11,14 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from listener.notification import masked
 
-_T = TypeVar("_T")
-
 PAUSE_S = 0.05
-"""So long a line waits, and no longer than an event takes; whoever waits for others uses `waited`.
+"""So long a line waits, and no longer than an event takes; whoever waits for others uses pause.py.
 
 Only what SQLite waits for, up to its own limit, and a slow import hold lines back for longer.
 """
@@ -45,19 +42,6 @@ def start(level: int = logging.INFO) -> None:
 def flush() -> None:
     """Write every line that waits. Safe to call at any time."""
     _handler.flush()
-
-
-def waited(wait: Callable[[float], _T], seconds: float) -> _T:
-    """What `wait` returns, which waits for at most `seconds`; when that takes long, the log is written.
-
-    It has to return something false when what it waited for has not come.
-    """
-    if seconds > PAUSE_S:
-        if result := wait(PAUSE_S):
-            return result
-        flush()
-        seconds -= PAUSE_S
-    return wait(seconds)
 
 
 def settle() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 
-from listener import log
+from listener import log, pause
 from listener.actions.registry import Actions
 from listener.check import described, look_over, plugins_used
 from listener.dispatch import Dispatcher
@@ -19,8 +20,9 @@ from listener.hold import Hold
 from listener.hooks import ListenerSettings
 from listener.hooks_file import Version
 from listener.hooks_watch import HooksFile
-from listener.journal import DURABILITY, Journal
+from listener.journal import DURABILITY
 from listener.journal_file import NewerSchema
+from listener.journal_owned import OwnedJournal
 from listener.recording import RECORDED_IN
 from listener.sources.supervisor import SupervisorSource
 from listener.state_dir import Claim, InUse, holds, lock
@@ -48,11 +50,13 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     try:
         state_dir = None if state.problem else state.folder
-        with Actions(settings, state_dir, os.path.dirname(config)) as actions:
+        with ExitStack() as held, Actions(settings, state_dir, os.path.dirname(config)) as actions:
             _tell_start(source, hooks_file, actions, state)
             ownership = _Ownership(state)
             hold = Hold(source.pause)
             journal = _opened(hold, state, settings, ownership)
+            if journal is not None:
+                held.enter_context(pause.at_pause(journal.let_go))
             dispatcher = WithoutJournal(hooks_file, actions) if journal is None else Dispatcher(
                 hooks_file, actions, journal,
                 wait_for_retries_s=settings.wait_for_retries, pause=source.pause,
@@ -95,12 +99,12 @@ class _Ownership:
 
 def _opened(
     hold: Hold, state: Claim, settings: ListenerSettings, ownership: _Ownership
-) -> Journal | None:
+) -> OwnedJournal | None:
     """The journal, as soon as it can be opened; the first event waits in its pipe until then."""
     if state.problem:
         return None
     hold(ownership.keep)
-    journal = Journal(state.folder, power_safe=settings.durability == "power")
+    journal = OwnedJournal(state.folder, power_safe=settings.durability == "power")
     hold(journal.note, DURABILITY, settings.durability)
     return journal
 

@@ -19,6 +19,7 @@ LEVELS = {
     1: [
         "located",
         "log",
+        "pause",
         "payload",
         "programs",
         "readers",
@@ -35,6 +36,8 @@ LEVELS = {
         "hooks_file",
         "journal",
         "journal_file",
+        "journal_owned",
+        "journal_redo",
         "plugins",
         "snmp",
         "state_dir",

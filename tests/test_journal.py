@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from listener import journal_file
+from listener import journal_file, journal_redo
 from listener.actions.registry import Actions
 from listener.delivery import read
 from listener.entry import Entry, Run
@@ -32,6 +32,7 @@ from listener.hooks import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal
 from listener.journal_file import JournalFile, NewerSchema
+from listener.journal_owned import OwnedJournal
 from listener.outcome import Outcome, Tally
 from tests.support import Settling, do_without
 from tests.test_state_dir import (
@@ -69,14 +70,24 @@ def changed(old: Entry, **values: Any) -> Entry:
     return Entry(**{**fields, **values})
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes Journals, of one directory unless another is named; all are closed at the end."""
+@pytest.fixture(params=[Journal, OwnedJournal])
+def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes Journals, of one directory unless another is named; all are closed at the end.
+
+    Each promise is kept by both kinds, to whoever looks at a pause. A directory has one owner.
+    """
     with ExitStack() as made:
+        owned: dict[Path, OwnedJournal] = {}
 
         def make(folder: Path = tmp_path, **options: bool) -> Journal:
-            journal = Journal(str(folder), **options)
-            made.enter_context(closing(journal.file))
+            if folder in owned:
+                owned[folder].let_go()
+                journal = Journal(str(folder), **options)
+            else:
+                journal = request.param(str(folder), **options)
+            if isinstance(journal, OwnedJournal):
+                owned[folder] = journal
+            made.callback(journal._file.close)
             return journal
 
         yield make
@@ -85,6 +96,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
 @pytest.fixture
 def journal(make: Make) -> Journal:
     return make()
+
+
+writes_at_once = pytest.mark.parametrize("make", [Journal], indirect=True)
+
+
+def at_a_pause(journal: Journal) -> None:
+    if isinstance(journal, OwnedJournal):
+        journal.let_go()
 
 
 @pytest.fixture
@@ -176,6 +195,7 @@ def test_of_many_none_is_accepted_when_one_cannot_be(journal: Journal) -> None:
     assert journal.accept(entry()) == 1
 
 
+@writes_at_once
 def test_another_process_may_accept_at_the_same_time_and_each_key_is_accepted_once(
     journal: Journal, tmp_path: Path
 ) -> None:
@@ -653,6 +673,7 @@ for line in sys.stdin:
             assert [said(process) for process in both] == ["accepted", "accepted"]
 
 
+@writes_at_once
 def test_a_second_journal_in_this_process_takes_nothing_from_the_first(
     journal: Journal, make: Make, tmp_path: Path
 ) -> None:
@@ -729,9 +750,9 @@ def test_the_files_are_for_their_owner_alone(journal: Journal, tmp_path: Path) -
     finally:
         os.umask(before)
     assert {file.name: mode(file) for file in tmp_path.iterdir()} == {
-        FILE: 0o600,
-        f"{FILE}-wal": 0o600,
-        f"{FILE}-shm": 0o600,
+        file: 0o600
+        for file in (FILE, f"{FILE}-wal", f"{FILE}-shm", journal_redo.FILE)
+        if file != journal_redo.FILE or isinstance(journal, OwnedJournal)
     }
 
 
@@ -740,7 +761,7 @@ def test_what_root_makes_belongs_to_the_directory_s_owner(journal: Journal, tmp_
     os.chown(tmp_path, NOBODY, NOBODY)
     journal.accept(entry())
     files = list(tmp_path.iterdir())
-    assert len(files) == 3
+    assert len(files) == (4 if isinstance(journal, OwnedJournal) else 3)
     assert {(file.stat().st_uid, file.stat().st_gid) for file in files} == {(NOBODY, NOBODY)}
 
 
@@ -773,6 +794,7 @@ def test_a_connection_that_cannot_be_closed_is_given_up(journal: Journal) -> Non
         another_thread.submit(connection.close).result()
 
 
+@writes_at_once
 def test_an_upgrade_keeps_what_is_unsettled_and_cannot_be_taken_back(
     journal: Journal, make: Make, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1103,6 +1125,7 @@ def test_a_file_that_another_process_keeps_locked_is_told_and_once_it_is_free_it
 ) -> None:
     monkeypatch.setattr(journal_file, "_LOCKED_S", 0.02)
     journal.accept(entry())
+    at_a_pause(journal)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         works: list[Callable[[], object]] = [
@@ -1285,6 +1308,7 @@ def test_what_was_in_a_removed_file_is_in_a_new_one_after_mending(
         assert reader.newest(Filters(), 10) == before
         assert reader.noted("serials") == "1.2/3/4"
         assert reader.accept(entry(key="k 1")) is None
+        at_a_pause(reader)
     for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
         assert mode(tmp_path / name) == 0o600
     assert journal.accept(entry()) == 5

@@ -69,29 +69,6 @@ def test_a_line_does_not_wait_longer_when_the_clock_is_set(
     assert capfd.readouterr().err.endswith("INFO a line\n")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "comes_in", "expected"),
-    [
-        (log.PAUSE_S, 1, ["wait 0.05"]),
-        (0.75, 1, ["wait 0.05"]),
-        (0.75, 2, ["wait 0.05", "log", "wait 0.70"]),
-        (-1.0, 2, ["wait -1.00"]),
-    ],
-)
-def test_the_log_is_written_while_somebody_waits_for_long(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, comes_in: int, expected: list[str]
-) -> None:
-    happened: list[str] = []
-    monkeypatch.setattr(log, "flush", lambda: happened.append("log"))
-
-    def wait(wait_s: float) -> str:
-        happened.append(f"wait {wait_s:.2f}")
-        return "it" if len(happened) >= comes_in else ""
-
-    assert log.waited(wait, seconds) == ("it" if len(expected) >= comes_in else "")
-    assert happened == expected
-
-
 def test_a_handler_of_somebody_else_gets_every_record(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "listener"):
         log.logger("listener.test.else").info("%s", os.name)

@@ -10,17 +10,19 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
 import click
 
-from listener import payload
+from listener import journal_redo, payload
 from listener.cli.answers import described_run, print_json, print_table
 from listener.entry import Entry
-from listener.errors import HooksError
+from listener.errors import HooksError, StateError
 from listener.journal import FILE, Journal
-from listener.state_dir import path_of
+from listener.journal_owned import OwnedJournal
+from listener.state_dir import InUse, is_locked, lock, path_of
 
 
 def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
@@ -43,7 +45,20 @@ def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, 
             f"there is no journal in {folder}: no listener has run with this state directory; name"
             " the right one with --state-dir or $CONDUCTOR_HOOKS_STATE_DIR"
         ) from error
+    _take_in_what_was_left(folder)
     return Journal(folder), folder
+
+
+def _take_in_what_was_left(folder: str) -> None:
+    """What a listener had in its redo log when it was killed; the next listener would do the same."""
+    with suppress(OSError, StateError, InUse):
+        if not os.path.getsize(os.path.join(folder, journal_redo.FILE)) or is_locked(folder):
+            return
+        fd = lock(folder)
+        try:
+            OwnedJournal(folder).commit()
+        finally:
+            os.close(fd)
 
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:

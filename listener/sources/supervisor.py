@@ -145,13 +145,16 @@ class SupervisorSource:
         """
         if self.has_event():
             return True
-        from listener import log  # with logging, for which READY does not wait
+        from listener import log, pause  # with logging, for which READY does not wait
 
         log.prepare()
         until = time.monotonic() + LOOK_S
         while not (is_there := self.has_event()) and time.monotonic() < until:
             os.sched_yield()
-        log.flush()
+        if is_there:
+            log.flush()
+        else:
+            pause.let_go()
         return is_there
 
     def _write(self, answer: bytes) -> None:

@@ -134,17 +134,17 @@ _SENT = {
 
 
 def _too_early(trace: Path) -> list[str]:
-    """What went out while the journal's log had bytes that were not synced."""
-    is_dirty = False
+    """What went out while the journal's logs had bytes that were not synced."""
+    dirty: set[str] = set()
     problems = []
     for line in trace.read_text("utf-8", "replace").splitlines():
         match = _CALL.match(line)
         if match is None:
             continue
         call, file, data = match.groups()
-        if file.endswith("-wal"):
-            is_dirty = "write" in call
+        if file.endswith(("-wal", "-redo")):
+            dirty.add(file) if "write" in call else dirty.discard(file)
         for mark, what in _SENT.items():
-            if is_dirty and call == "write" and mark in (data or ""):
+            if dirty and call == "write" and mark in (data or ""):
                 problems.append(f"something {what} before the disk had what it depends on")
     return problems

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from listener import journal_redo
 from listener.journal import FILE
 from tests.faults.double import LISTENER, PROGRAMS, Double, doubled, listening
 from tests.faults.hooks import Hooks, Note, names, notes
@@ -106,6 +107,7 @@ def file_system_full(setting: Setting) -> Verdict:
             double.start()
             double.send(emitted[:1])
             double.wait_for_answers()
+            wait_for("a pause", lambda: not (state / journal_redo.FILE).stat().st_size)
             _fill(state / "filler")
             double.send(emitted[1:])
             held = _held(double)

@@ -210,7 +210,7 @@ def test_what_ran_when_the_listener_was_killed_is_gone_on_with_at_once_and_witho
     first.send(frame("e-1"))
     wait_for("the function", lambda: site.notes)
     first.kill()
-    assert site.states == ["running"]
+    assert site.states in ([], ["running"])  # before a pause it is in the redo log alone
     site.go()
 
     second = site.start(SLOW % repeatable, NEXT)

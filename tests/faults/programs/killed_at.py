@@ -2,9 +2,10 @@
 
     killed_at.py NUMBER KINDS FILE    counts the moments of these kinds, notes in FILE which it was
 
-The kinds, with commas between them: `write` is each statement that changes the journal, `open` one that
-opens it, `answer` what is written to supervisord, `unlink` a recorded file that is removed. Each is two
-moments, before and after it. No setting of the listener's brings this about: it is wrapped here.
+The kinds, with commas between them: `write` is each statement that changes the journal and each step of
+its redo log, `open` a statement that opens it, `answer` what is written to supervisord, `unlink` a
+recorded file that is removed. Each is two moments, before and after it. No setting of the listener's
+brings this about: it is wrapped here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from listener.journal_redo import RedoLog
 from listener.sources.supervisor import SupervisorSource
 
 
@@ -79,6 +81,12 @@ def main() -> None:
 
     JournalFile.opened = opened  # type: ignore[method-assign,assignment]
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
+    RedoLog.append = moments.wrapped(  # type: ignore[method-assign]
+        "write", "a record", RedoLog.append
+    )
+    RedoLog.clear = moments.wrapped(  # type: ignore[method-assign]
+        "write", "the redo log is cleared", RedoLog.clear
+    )
     os.unlink = moments.wrapped("unlink", "a recorded file is removed", os.unlink)
     SupervisorSource._write = moments.wrapped(  # type: ignore[method-assign]
         "answer", "an answer", SupervisorSource._write

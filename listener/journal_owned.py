@@ -1,0 +1,138 @@
+"""The journal as the owner of the state directory writes it: many entries in one transaction.
+
+A transaction for each step would be half of an event's time. So each step is on record in the redo log
+when its method has returned, and goes into the journal with others. Until then the transaction stays
+open, which nobody else can write beside; `commit` ends it, and so does any other use of the journal.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from listener.entry import Entry
+from listener.errors import StateError
+from listener.journal import COLUMNS, Journal, values_of
+from listener.journal_file import JournalFile, NewerSchema
+from listener.journal_redo import FILE, RedoLog
+from listener.log import PAUSE_S
+
+_MOST_ENTRIES = 64
+"""So many go into one transaction, and as many as come within PAUSE_S."""
+
+
+class OwnedJournal(Journal):
+    """One for the process that has the state directory's lock, and no other beside it.
+
+    What an owner before it had only in its redo log is in the journal when this one is first used.
+    """
+
+    def __init__(self, folder: str, *, power_safe: bool = False) -> None:
+        super().__init__(folder, power_safe=power_safe)
+        self._redo = RedoLog(os.path.join(folder, FILE), power_safe=power_safe)
+        self._connection: sqlite3.Connection | None = None  # the one that the redo log belongs to
+        self._in_hand: Entry | None = None  # running, and in the redo log alone
+        self._next_id = 0
+        self._entries = 0
+        self._began_at = 0.0
+
+    @property
+    def file(self) -> JournalFile:
+        """The journal's file, with all in it that is on record."""
+        self.commit()
+        return self._file
+
+    def accept(self, entry: Entry) -> int | None:
+        with self._file as connection:
+            self._recover(connection)
+            if not connection.in_transaction:
+                self._begin(connection)
+            self._put_down(connection)
+            if connection.execute("SELECT 1 FROM entries WHERE key = ?", (entry.key,)).fetchone():
+                return None
+            entry = msgspec.structs.replace(entry, id=self._next_id)
+            self._redo.append(entry)
+            self._next_id += 1
+            self._take(connection, entry)
+            return entry.id
+
+    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
+        with self._file as connection:
+            self._recover(connection)
+            if self._in_hand is not None and self._in_hand.id == entry.id and not follow_ups:
+                self._redo.append((entry.id, entry.state, entry.runs))
+                self._take(connection, entry)
+                return []
+        return super().save(entry, follow_ups)
+
+    def commit(self) -> None:
+        """Put into the journal what is in the redo log alone."""
+        with self._file as connection:
+            self._recover(connection)
+            if connection.in_transaction:
+                self._put_down(connection)
+                self._commit(connection)
+
+    def let_go(self) -> None:
+        """Like `commit`; what goes wrong is told of by the next use, which needs it to go well."""
+        with suppress(StateError, NewerSchema):
+            self.commit()
+
+    def _recover(self, connection: sqlite3.Connection) -> None:
+        """Take in what was left in the redo log: by a process that died, or by an error of this one."""
+        if connection is self._connection:
+            return
+        self._in_hand = None
+        entries = self._redo.read()
+        if entries:
+            with self._file.transaction():
+                for entry in entries:
+                    _insert_again(connection, entry)
+        self._redo.clear()
+        self._connection = connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        self._file.begin()
+        [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
+        self._next_id = (newest or 0) + 1
+        self._entries = 0
+        self._began_at = time.monotonic()
+
+    def _take(self, connection: sqlite3.Connection, entry: Entry) -> None:
+        """Keep an entry in hand while it runs: then its row is written once."""
+        self._in_hand = entry
+        if entry.state == "running":
+            return
+        self._put_down(connection)
+        if self._entries >= _MOST_ENTRIES or time.monotonic() - self._began_at > PAUSE_S:
+            self._commit(connection)
+
+    def _put_down(self, connection: sqlite3.Connection) -> None:
+        if self._in_hand is not None:
+            connection.execute(_INSERT, (self._in_hand.id, *values_of(self._in_hand)))
+            self._in_hand = None
+            self._entries += 1
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        connection.execute("COMMIT")
+        self._redo.clear()
+
+
+def _insert_again(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Insert what the redo log has, unless the transaction was committed before the log was cleared.
+
+    Another process may have inserted since: something else under its id, or the same notification.
+    """
+    known = connection.execute("SELECT received_at FROM entries WHERE id = ?", (entry.id,)).fetchone()
+    if known is None or known[0] != entry.received_at:
+        entry_id = entry.id if known is None else None
+        connection.execute(_INSERT, (entry_id, *values_of(entry)))
+
+
+_PLACES = ", ".join("?" * len(Entry.__struct_fields__))
+_INSERT = f"INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES ({_PLACES})"  # noqa: S608 - a constant
