@@ -20,14 +20,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
-from listener import journal_file
+from listener import journal_file, journal_redo
 from listener.cli import command
 from listener.entry import Attempt, Entry, Run
 from listener.journal import Filters, Journal
+from listener.journal_owned import OwnedJournal
 from listener.outcome import Tally
+from listener.state_dir import lock
 from tests.snmp.receivers import closed_port, udp_socket
 from tests.support import do_without, event, shown_at_terminal, uncounted_env, wait_for
 
@@ -164,6 +167,22 @@ def waiting(hook: str = "page", due_at: float = 0.0, implementation: str = "m.pa
     """A run that has failed once and is to be tried again."""
     attempts = (Attempt(1_700_000_000.0, "failed", "ValueError: no", 0.25),)
     return Run(hook, implementation, "pending", due_at, 1, attempts)
+
+
+def test_what_a_killed_listener_had_only_begun_with_is_shown(journal: Journal, tmp_path: Path) -> None:
+    folder = str(tmp_path / "state")
+    killed = OwnedJournal(folder)
+    for key in ("k 1", "k 2"):
+        killed.accept(msgspec.structs.replace(new("running", runs=(Run("h", "x.y"),)), key=key))
+    killed._file.close()
+    with_lock = lock(folder)
+    assert ids() == []  # it is at work, or about to be
+    os.close(with_lock)
+    assert ids() == [2, 1]
+    redo_log = tmp_path / "state" / journal_redo.FILE
+    assert redo_log.read_bytes() == b""
+    redo_log.unlink()
+    assert ids() == [2, 1]
 
 
 # history
