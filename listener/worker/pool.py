@@ -14,7 +14,6 @@ import os
 import pickle
 import select
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Container, Mapping
@@ -172,8 +171,7 @@ class _Child:
         """
         self._number += 1
         self.output.keep_secret(request.get("context", {}).get("rest_token"))
-        body = pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL)
-        message = memoryview(struct.pack(">I", len(body)) + body)
+        message = memoryview(pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL))
         message = message[self._send(message) :]
         if message:
             self._poll.register(self._requests, select.POLLOUT)
@@ -210,20 +208,22 @@ class _Child:
         if not part:
             raise EOFError
         answer += part
-        if len(answer) < 4:
-            return False
-        size: int = struct.unpack_from(">I", answer)[0]
-        if size > _MAX_ANSWER:
-            raise ValueError(f"an answer of {size} bytes")
-        return len(answer) >= 4 + size
+        if len(answer) > _MAX_ANSWER:
+            raise ValueError(f"an answer of more than {_MAX_ANSWER} bytes")
+        return part.endswith(b"\n")
 
     def _decoded(self, answer: bytearray) -> dict[str, Any]:
-        try:
-            value = msgspec.json.decode(memoryview(answer)[4:])
-        except msgspec.DecodeError:  # half a surrogate pair stands in it, which json takes
-            value = json.loads(answer[4:])
-        if not isinstance(value, dict) or value.get("id") != self._number:
+        number, _, text = answer.partition(b" ")
+        if number != b"%d" % self._number:
             raise ValueError("not the answer to this request")
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError:  # half a surrogate pair stands in it, which json takes
+            value = json.loads(text)
+        if isinstance(value, str):
+            return {"text": value}
+        if not isinstance(value, dict):
+            raise ValueError("neither a text nor an object")
         return value
 
     @property

@@ -77,11 +77,10 @@ def stops_its_group(context):
 
 # What an interpreter that is none of ours may do: `requests` and `answers` are its pipes.
 STAND_IN = """
-import json, os, struct, sys, time
+import json, os, sys, time
 requests, answers = map(int, sys.argv[5:7])
-def frame(value):
-    text = json.dumps(value).encode()
-    return struct.pack(">I", len(text)) + text
+def line(value):
+    return b"1 %s\\n" % json.dumps(value).encode()
 """
 
 Stand = Callable[..., Worker]
@@ -439,14 +438,15 @@ def test_an_interpreter_that_is_no_python_is_named_and_what_it_says_is_logged(
     ("script", "problem"),
     [
         ("os.close(requests); os.close(answers); time.sleep(600)", "closed its connection"),
-        ("os.write(answers, frame({})[:3])", "exited with status 0"),
-        ("os.write(answers, frame([])); time.sleep(600)", "nonsense"),
-        ("os.write(answers, frame({})); time.sleep(600)", "nonsense"),
-        ("os.write(answers, b'\\0\\0\\0\\3{[}'); time.sleep(600)", "nonsense"),
-        ("os.write(answers, b'\\0\\0\\0\\2\\xff\\xff'); time.sleep(600)", "nonsense"),
-        ("os.write(answers, b'junk'); time.sleep(600)", "nonsense"),
+        ("os.write(answers, line({})[:3])", "exited with status 0"),
+        ("os.write(answers, line([])); time.sleep(600)", "nonsense"),
+        ("os.write(answers, b'2' + line({})[1:]); time.sleep(600)", "nonsense"),
+        ("os.write(answers, b'1 {[}\\n'); time.sleep(600)", "nonsense"),
+        ("os.write(answers, b'1 \\xff\\xff\\n'); time.sleep(600)", "nonsense"),
+        ("os.write(answers, b'junk\\n'); time.sleep(600)", "nonsense"),
+        ("while True: os.write(answers, b'x' * 65536)", "nonsense"),
     ],
-    ids=["nothing", "a part", "a list", "an empty object", "no JSON", "no UTF-8", "a huge length"],
+    ids=["nothing", "a part", "a list", "another's", "no JSON", "no UTF-8", "no number", "no end"],
 )
 def test_a_child_that_answers_with_nonsense_is_ended_at_once(
     stand_in: Stand, script: str, problem: str
@@ -459,7 +459,7 @@ def test_a_child_that_answers_with_nonsense_is_ended_at_once(
 
 
 def test_a_child_that_answers_without_reading_never_blocks_the_listener(stand_in: Stand) -> None:
-    worker = stand_in("os.write(answers, frame({'text': '', 'id': 1})); time.sleep(600)")
+    worker = stand_in("os.write(answers, line('')); time.sleep(600)")
     request = {"text": "x" * 1_000_000}
     with contextlib.suppress(ActionFailed):
         ask(worker, "length", request)
@@ -468,7 +468,7 @@ def test_a_child_that_answers_without_reading_never_blocks_the_listener(stand_in
 
 
 def test_a_child_that_does_not_leave_when_let_go_is_ended(stand_in: Stand) -> None:
-    worker = stand_in("os.write(answers, frame({'text': '', 'id': 1})); time.sleep(600)")
+    worker = stand_in("os.write(answers, line('')); time.sleep(600)")
     known = children()
     ask(worker, "pid")
     assert children() - known
@@ -481,7 +481,7 @@ def test_a_child_that_does_not_leave_when_let_go_is_ended(stand_in: Stand) -> No
 def test_a_child_that_not_even_a_kill_ends_is_told_of_and_not_waited_for(
     stand_in: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worker = stand_in("os.write(answers, frame({'text': '', 'id': 1})); time.sleep(600)")
+    worker = stand_in("os.write(answers, line('')); time.sleep(600)")
     ask(worker, "pid")
     assert worker._child is not None
     process = worker._child._process
