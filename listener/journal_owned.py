@@ -1,8 +1,8 @@
 """The journal as the owner of the state directory writes it: many entries in one transaction.
 
-A transaction for each step would be half of an event's time. So each step is on record in the redo log
-when its method has returned, and goes into the journal with others. Until then the transaction stays
-open, which nobody else can write beside; `commit` ends it, and so does any other use of the journal.
+A transaction for each step would be a fifth of an event's time. So each step is on record in the redo
+log when its method has returned, and goes into the journal with others. Until then a transaction stays
+open, which keeps ids from other processes; `commit` ends it, and so does any other use of the journal.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class OwnedJournal(Journal):
         super().__init__(folder, power_safe=power_safe)
         self._redo = RedoLog(os.path.join(folder, FILE), power_safe=power_safe)
         self._connection: sqlite3.Connection | None = None  # the one that the redo log belongs to
-        self._in_hand: Entry | None = None  # running, and in the redo log alone
+        self._entries: dict[int, Entry] = {}  # in the redo log alone
+        self._keys: set[str | None] = set()  # theirs
         self._next_id = 0
-        self._entries = 0
         self._began_at = 0.0
 
     @property
@@ -52,21 +52,23 @@ class OwnedJournal(Journal):
             self._recover(connection)
             if not connection.in_transaction:
                 self._begin(connection)
-            self._put_down(connection)
-            if connection.execute("SELECT 1 FROM entries WHERE key = ?", (entry.key,)).fetchone():
+            if entry.key in self._keys or connection.execute(_KNOWN, (entry.key,)).fetchone():
                 return None
             entry = msgspec.structs.replace(entry, id=self._next_id)
             self._redo.append(entry)
             self._next_id += 1
-            self._take(connection, entry)
+            if entry.key is not None:
+                self._keys.add(entry.key)
+            self._hold(connection, entry)
             return entry.id
 
     def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
         with self._file as connection:
             self._recover(connection)
-            if self._in_hand is not None and self._in_hand.id == entry.id and not follow_ups:
+            known = self._entries.get(entry.id)
+            if known is not None and not known.is_settled and not follow_ups:
                 self._redo.append((entry.id, entry.state, entry.runs))
-                self._take(connection, entry)
+                self._hold(connection, entry)
                 return []
         return super().save(entry, follow_ups)
 
@@ -75,7 +77,6 @@ class OwnedJournal(Journal):
         with self._file as connection:
             self._recover(connection)
             if connection.in_transaction:
-                self._put_down(connection)
                 self._commit(connection)
 
     def let_go(self) -> None:
@@ -87,40 +88,37 @@ class OwnedJournal(Journal):
         """Take in what was left in the redo log: by a process that died, or by an error of this one."""
         if connection is self._connection:
             return
-        self._in_hand = None
         entries = self._redo.read()
         if entries:
             with self._file.transaction():
                 for entry in entries:
                     _insert_again(connection, entry)
-        self._redo.clear()
+        self._forget()
         self._connection = connection
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         self._file.begin()
         [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
         self._next_id = (newest or 0) + 1
-        self._entries = 0
         self._began_at = time.monotonic()
 
-    def _take(self, connection: sqlite3.Connection, entry: Entry) -> None:
-        """Keep an entry in hand while it runs: then its row is written once."""
-        self._in_hand = entry
-        if entry.state == "running":
-            return
-        self._put_down(connection)
-        if self._entries >= _MOST_ENTRIES or time.monotonic() - self._began_at > PAUSE_S:
+    def _hold(self, connection: sqlite3.Connection, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        if entry.state != "running" and (
+            len(self._entries) >= _MOST_ENTRIES or time.monotonic() - self._began_at > PAUSE_S
+        ):
             self._commit(connection)
 
-    def _put_down(self, connection: sqlite3.Connection) -> None:
-        if self._in_hand is not None:
-            connection.execute(_INSERT, (self._in_hand.id, *values_of(self._in_hand)))
-            self._in_hand = None
-            self._entries += 1
-
     def _commit(self, connection: sqlite3.Connection) -> None:
+        rows = [(entry.id, *values_of(entry)) for entry in self._entries.values()]
+        connection.executemany(_INSERT, rows)
         connection.execute("COMMIT")
+        self._forget()
+
+    def _forget(self) -> None:
         self._redo.clear()
+        self._entries.clear()
+        self._keys.clear()
 
 
 def _insert_again(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -134,5 +132,6 @@ def _insert_again(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute(_INSERT, (entry_id, *values_of(entry)))
 
 
+_KNOWN = "SELECT 1 FROM entries WHERE key = ?"
 _PLACES = ", ".join("?" * len(Entry.__struct_fields__))
 _INSERT = f"INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES ({_PLACES})"  # noqa: S608 - a constant

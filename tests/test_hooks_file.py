@@ -209,6 +209,19 @@ def test_what_was_seen_between_two_events_is_true_for_a_moment_and_no_longer(
     assert in_force(file) == ["another"]
 
 
+def test_while_what_was_seen_is_true_for_the_next_event_too_the_file_is_not_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    file = HooksFile(path, {})
+    stamp = hooks_watch.stamp(path)
+    monkeypatch.setattr(hooks_watch, "stamp", lambda path: looks.append(path) or stamp)
+    for part, count in ((0.0, 1), (0.5, 1), (0.9, 2), (1.3, 2), (2.5, 3)):
+        monkeypatch.setattr("time.monotonic", lambda part=part: 10.0 + part * hooks_watch.FRESH_S)
+        file.look()
+        assert len(looks) == count
+
+
 @pytest.mark.parametrize("state", ["changed", "refused", "missing"])
 def test_only_a_good_file_that_has_not_changed_need_not_be_looked_at_again(
     path: Path, log: Log, state: str

@@ -117,7 +117,7 @@ def test_no_root_is_no_plugin(plugins: Plugins) -> None:
 def test_a_folder_that_cannot_be_read_is_not_taken_for_one_without_plugins(tmp_path: Path) -> None:
     (tmp_path / "_global").mkdir()
     (tmp_path / "_global" / "tried").symlink_to("tried")  # a circle: even root cannot read it
-    plugins = Plugins([Root(str(tmp_path), GLOBAL)])
+    plugins = Plugins([Root(str(tmp_path), GLOBAL, str(tmp_path.parent))])
     for look in (lambda: plugins.newest("tried", None), plugins.all):
         with pytest.raises(
             ActionFailed, match=rf"^looking for plugins, {tmp_path}/_global/tried cannot be"
