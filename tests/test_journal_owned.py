@@ -146,6 +146,12 @@ def test_what_follows_is_accepted_with_the_end_that_it_follows_from(
     assert seen_by_others(tmp_path) == [("k 1", "failed"), ("k 2", "pending")]
 
 
+def test_what_is_settled_is_not_saved_again(journal: OwnedJournal, tmp_path: Path) -> None:
+    known = accepted(journal, entry(state="done"))
+    assert journal.save(known.with_runs([BEGUN])) is None
+    assert seen_by_others(tmp_path) == [("k 1", "done")]
+
+
 def test_what_is_known_is_known_before_a_pause(journal: OwnedJournal) -> None:
     assert journal.accept(entry("k 1")) == 1
     assert journal.accept(entry("k 1")) is None
@@ -323,6 +329,15 @@ def test_an_entry_that_cannot_be_written_down_leaves_the_one_in_hand_as_it_was(
     assert seen_by_others(tmp_path) == [("k 1", "running")]
 
 
+def test_no_descriptor_is_left_behind(journal: OwnedJournal) -> None:
+    counts = []
+    for number in range(3):
+        journal.accept(entry(f"k {number}"))
+        counts.append(len(os.listdir("/proc/self/fd")))
+        die(journal)
+    assert counts == counts[:1] * 3
+
+
 def test_a_removed_journal_is_written_again_with_what_was_held_back(
     journal: OwnedJournal, tmp_path: Path
 ) -> None:
@@ -342,11 +357,14 @@ def test_another_process_gets_its_turn_beside_an_owner_without_a_pause(
     journal: OwnedJournal, tmp_path: Path
 ) -> None:
     program = """
-import sys
+import select, sys
+from listener import journal_file
 from listener.entry import Entry
 from listener.journal import Journal
+journal_file._LOCKED_S = 2.0
 journal = Journal(sys.argv[1])
-for number in range(20):
+for number in range(10):
+    select.select([], [], [], 0.03)  # or it would follow on its own heels
     journal.accept(Entry(0, 1.0, "child", "pending", "{}", f"theirs {number}"))
 """
     journal.open()
@@ -357,7 +375,7 @@ for number in range(20):
             journal.accept(entry(f"ours {number}", state="ignored", runs=()))
     assert other.returncode == 0
     journal.let_go()
-    assert len(seen_by_others(tmp_path)) == number + 20
+    assert len(seen_by_others(tmp_path)) == number + 10
 
 
 # All together
