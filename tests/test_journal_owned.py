@@ -388,11 +388,11 @@ def test_whatever_happens_the_journal_has_what_was_done(tmp_path: Path) -> None:
     for number in range(40):
         folder = tmp_path / str(number)
         folder.mkdir()
-        live(OwnedJournal(str(folder)), rng)
+        check_a_life(OwnedJournal(str(folder)), rng)
         shutil.rmtree(folder)
 
 
-def live(journal: OwnedJournal, rng: random.Random) -> None:
+def check_a_life(journal: OwnedJournal, rng: random.Random) -> None:
     """A random life of a journal, beside a model of what it has to hold: each key with its runs."""
     model: dict[str, tuple[Run, ...]] = {}
     ids: dict[str, int] = {}
