@@ -50,13 +50,16 @@ def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, 
 
 
 def _take_in_what_was_left(folder: str) -> None:
-    """What a listener had in its redo log when it was killed; the next listener would do the same."""
+    """What a listener had in its redo log when it was killed; the next listener would do the same.
+
+    The log may be what `durability: power` has on the disk, so it is cleared when the journal is there.
+    """
     with suppress(OSError, StateError, InUse):
         if not os.path.getsize(os.path.join(folder, journal_redo.FILE)) or is_locked(folder):
             return
         fd = lock(folder)
         try:
-            OwnedJournal(folder).commit()
+            OwnedJournal(folder, power_safe=True).commit()
         finally:
             os.close(fd)
 

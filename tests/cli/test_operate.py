@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from listener import journal_file, journal_redo
-from listener.cli import command
+from listener.cli import command, entries
 from listener.entry import Attempt, Entry, Run
 from listener.journal import Filters, Journal
 from listener.journal_owned import OwnedJournal
@@ -183,6 +184,21 @@ def test_what_a_killed_listener_had_only_begun_with_is_shown(journal: Journal, t
     assert redo_log.read_bytes() == b""
     redo_log.unlink()
     assert ids() == [2, 1]
+
+
+def test_it_is_on_the_disk_before_the_redo_log_is_cleared(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "state")
+    killed = OwnedJournal(folder, power_safe=True)
+    killed.accept(new("running", runs=(Run("h", "x.y"),)))
+    killed._file.close()
+    made = Mock(wraps=OwnedJournal)
+    monkeypatch.setattr(entries, "OwnedJournal", made)
+    opened, _ = entries.opened_journal(None, folder)
+    made.assert_called_once_with(folder, power_safe=True)
+    assert [found.state for found in opened.unsettled()] == ["running"]
+    opened.file.close()
 
 
 # history
