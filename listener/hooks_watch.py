@@ -20,9 +20,8 @@ from listener.log import loggable
 
 _log = logging.getLogger(__name__)
 
-FRESH_S = 0.001
-"""What was seen of the file is true for so long, for a few events that follow each other closely."""
-_NEXT_S = 0.0002  # a little longer than the next event is looked for
+FRESH_S = 0.0002
+"""What was seen of the file is true for so long: a little longer than the next event is waited for."""
 
 
 class HooksFile:
@@ -50,11 +49,8 @@ class HooksFile:
 
     def look(self) -> None:
         """Do now what `refresh` would do for an event that comes at once, if that is only to look."""
-        now = time.monotonic()
-        if now + _NEXT_S < self._fresh_until:
-            return
         if stamp(self.path) == self._stamp and self.table is not None and not self._refusal:
-            self._fresh_until = now + FRESH_S
+            self._fresh_until = time.monotonic() + FRESH_S
 
     def refresh(self, event_type: str) -> None:
         """Put the newest version of the file in force if it is good, else say why it is not.

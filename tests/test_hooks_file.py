@@ -10,11 +10,11 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import ANY, Mock
+from unittest.mock import ANY
 
 import pytest
 
-from listener import hooks_file, hooks_watch
+from listener import hooks_watch
 from listener.errors import SettingsError
 from listener.hooks import ListenerSettings
 from listener.hooks_file import Version, load, read_file
@@ -207,18 +207,6 @@ def test_what_was_seen_between_two_events_is_true_for_a_moment_and_no_longer(
 
     file.refresh(EVENT)
     assert in_force(file) == ["another"]
-
-
-def test_while_what_was_seen_is_true_for_the_next_event_too_the_file_is_not_looked_at(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stamp = Mock(side_effect=hooks_file.stamp)
-    monkeypatch.setattr(hooks_watch, "stamp", stamp)
-    file = HooksFile(path, {})
-    for part, looks in ((0.0, 1), (0.5, 1), (0.9, 2), (1.3, 2), (2.5, 3)):
-        monkeypatch.setattr("time.monotonic", Mock(return_value=10.0 + part * hooks_watch.FRESH_S))
-        file.look()
-        assert stamp.call_count == looks
 
 
 @pytest.mark.parametrize("state", ["changed", "refused", "missing"])
