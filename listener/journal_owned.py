@@ -37,7 +37,8 @@ class OwnedJournal(Journal):
         self._redo = RedoLog(os.path.join(folder, FILE), power_safe=power_safe)
         self._connection: sqlite3.Connection | None = None  # the one that the redo log belongs to
         self._entries: dict[int, Entry] = {}  # in the redo log alone
-        self._keys: set[str | None] = set()  # theirs
+        self._keys: set[str] = set()  # theirs
+        self._absent = ("", "")  # no key from the first on, and before the second, is in the journal
         self._next_id = 0
         self._began_at = 0.0
 
@@ -52,7 +53,7 @@ class OwnedJournal(Journal):
             self._recover(connection)
             if not connection.in_transaction:
                 self._begin(connection)
-            if entry.key in self._keys or connection.execute(_KNOWN, (entry.key,)).fetchone():
+            if entry.key is not None and self._has(connection, entry.key):
                 return None
             entry = msgspec.structs.replace(entry, id=self._next_id)
             self._redo.append(entry)
@@ -101,6 +102,22 @@ class OwnedJournal(Journal):
         [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
         self._next_id = (newest or 0) + 1
         self._began_at = time.monotonic()
+        self._absent = "", ""
+
+    def _has(self, connection: sqlite3.Connection, key: str) -> bool:
+        """Whether an entry with this key is on record.
+
+        Nobody can add one while the transaction is open, and the keys of events follow each other. So
+        the journal is asked for the first key from this one on: those in between are absent, too.
+        """
+        if key in self._keys:
+            return True
+        first, end = self._absent
+        if first <= key < end:
+            return False
+        [found] = connection.execute(_FIRST_FROM, (key,)).fetchone()
+        self._absent = key, found or _LAST
+        return bool(found == key)
 
     def _hold(self, connection: sqlite3.Connection, entry: Entry) -> None:
         self._entries[entry.id] = entry
@@ -132,6 +149,7 @@ def _insert_again(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute(_INSERT, (entry_id, *values_of(entry)))
 
 
-_KNOWN = "SELECT 1 FROM entries WHERE key = ?"
+_FIRST_FROM = "SELECT min(key) FROM entries WHERE key >= ?"
+_LAST = "\U0010ffff"  # no key that begins with another character comes after it
 _PLACES = ", ".join("?" * len(Entry.__struct_fields__))
 _INSERT = f"INSERT OR REPLACE INTO entries ({COLUMNS}) VALUES ({_PLACES})"  # noqa: S608 - a constant

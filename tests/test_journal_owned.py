@@ -160,6 +160,25 @@ def test_what_is_known_is_known_before_a_pause(journal: OwnedJournal) -> None:
     assert journal.accept(entry("k 3")) == 3
 
 
+def test_what_is_known_is_known_among_keys_that_follow_each_other(
+    journal: OwnedJournal, tmp_path: Path
+) -> None:
+    known = ("k 12", "k 14", "\U0010ffff z")
+    Journal(str(tmp_path)).accept_all([entry(key) for key in known])
+    keys = ("k 11", "k 12", "k 13", "k 14", "k 15", "k 13", "z", "\U0010ffff z", "\U0010ffff", "k 10")
+    new = [key for key in keys if journal.accept(entry(key)) is not None]
+    assert new == ["k 11", "k 13", "k 15", "z", "\U0010ffff", "k 10"]
+
+
+def test_what_another_process_brings_between_two_pauses_is_known(
+    journal: OwnedJournal, tmp_path: Path
+) -> None:
+    journal.accept(entry("k 1"))
+    journal.let_go()
+    Journal(str(tmp_path)).accept(entry("k 2"))
+    assert journal.accept(entry("k 2")) is None
+
+
 # Died
 
 
