@@ -68,6 +68,9 @@ def watch(request_fd: int, answer_fd: int) -> None:
 def serve(request_fd: int, answer_fd: int) -> None:
     """Answer one request after another, until the listener closes its end."""
     own_pid = os.getpid()
+    if hasattr(os, "register_at_fork"):  # Python 3.7
+        # With our end the pipe is closed, whatever a function's forks go on with.
+        os.register_at_fork(after_in_child=lambda: os.close(answer_fd))
     streams = Streams()
     with os.fdopen(request_fd, "rb") as requests:
         while True:

@@ -92,9 +92,6 @@ class Worker:
 
     def _living_child(self) -> _Child:
         self.drain()
-        if self._child is not None and self._child.has_ended:
-            _log.warning("the child interpreter %s ended while it was idle", self.python)
-            self.close()
         if self._child is not None:
             return self._child
         try:
@@ -106,10 +103,18 @@ class Worker:
             ) from error
 
     def drain(self) -> None:
-        """Log what has been printed since the last question, by threads or programs left behind."""
-        if self._child is not None and self._child.has_news:
-            self._child.output.drain(_AFTER)
-            self._child.output.end_call(_AFTER)
+        """Log what has been printed since the last question, by threads or programs left behind.
+
+        A child that has ended since is let go, and the next question starts a new one.
+        """
+        child = self._child
+        if child is None or not child.has_news:
+            return
+        child.output.drain(_AFTER)
+        child.output.end_call(_AFTER)
+        if child.has_hung_up:
+            _log.warning("the child interpreter %s ended while it was idle", self.python)
+            self.close()
 
     def rest(self) -> None:
         """Drain, and let go of a child that has been idle for IDLE_S."""
@@ -230,6 +235,11 @@ class _Child:
     def has_news(self) -> bool:
         """Whether it has printed something, or closed a pipe, without being asked."""
         return bool(self._poll.poll(0))
+
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether nobody can answer any more, as when it has ended."""
+        return bool(dict(self._poll.poll(0)).get(self._answers, 0) & select.POLLHUP)
 
     @property
     def has_ended(self) -> bool:

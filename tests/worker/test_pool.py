@@ -55,6 +55,18 @@ def exits_at_once(context):
     os._exit(4)
 
 
+def leaves_a_fork(context):
+    """It has every descriptor of ours, and goes on when we have ended."""
+    if not os.fork():
+        time.sleep(600)
+    return os.getpid()
+
+
+def leaves_a_fork_and_exits(context):
+    leaves_a_fork(context)
+    os._exit(4)
+
+
 def takes(context):
     time.sleep(context["seconds"])
 
@@ -172,6 +184,34 @@ def test_a_child_killed_while_idle_is_replaced_with_a_warning(
         f"the child interpreter {sys.executable} ended while it was idle"
     ]
     wait_for("the end of its watcher", lambda: not living(child), 3)
+
+
+def test_a_child_that_has_ended_while_idle_is_told_of_without_a_question(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = child_of(worker)
+    os.kill(child, signal.SIGKILL)
+
+    def told() -> list[str]:
+        worker.rest()
+        return caplog.messages
+
+    wait_for("the warning", told)
+    assert caplog.messages == [f"the child interpreter {sys.executable} ended while it was idle"]
+    assert state(child) == ""
+
+
+def test_the_end_of_a_child_is_seen_at_once_when_a_fork_of_its_goes_on(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = int(ask(worker, "leaves_a_fork").partition(" ")[2])
+    os.kill(child, signal.SIGKILL)
+    wait_for("the end of the child", lambda: state(child) == "Z")
+    assert child_of(worker) != child
+    assert caplog.messages == [f"the child interpreter {sys.executable} ended while it was idle"]
+    with pytest.raises(ActionFailed, match="exited with status 4"):
+        ask(worker, "leaves_a_fork_and_exits")
+    wait_for("the end of the fork", lambda: not living(child), 3)
 
 
 @pytest.mark.parametrize(("function", "line"), [("exits_at_once", "so long"), ("sleeps", "so far")])
