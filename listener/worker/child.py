@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MOST = {"text": 209, "error": 500}  # characters of an answer
 _GRACE_S = 0.5  # for exit handlers, when the listener has let go of the child
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+_encode = json.JSONEncoder().encode
 
 
 class Refusal(Exception):
@@ -83,7 +84,7 @@ def serve(request_fd: int, answer_fd: int) -> None:
             if os.getpid() != own_pid:
                 os._exit(0)  # a fork that a function made and did not end
             # A text alone is encoded in a quarter of an object's time.
-            value = json.dumps(answer.get("text", answer))
+            value = _encode(answer.get("text", answer))
             message = ("%d %s\n" % (request["id"], value)).encode()
             while message:
                 message = message[os.write(answer_fd, message) :]
@@ -101,13 +102,14 @@ class Streams:
         """Write out what was printed, and put right what is broken or not ours."""
         for fd, name in ((1, "stdout"), (2, "stderr")):
             own = self._own.get(name)
-            for stream in (own, getattr(sys, name, None)):
+            found = getattr(sys, name, None)
+            for stream in (own,) if found is own else (own, found):
                 try:
                     stream.flush()  # type: ignore[union-attr]
                 except Exception:  # any class may stand there, and raise anything
                     own = None
             os.dup2(self._output, fd)
-            if own is None or getattr(sys, name, None) is not own:
+            if own is None or found is not own:
                 raw = open(fd, "wb", 0, closefd=False)  # noqa: SIM115
                 # Written at once, so that what was printed is known even of a child that crashed.
                 own = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
@@ -139,6 +141,8 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
 
 def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
     """The answer as it is logged: without the context's rest_token, and only then cut to its length."""
+    if not any(answer.values()):
+        return answer  # most functions return nothing
     token = request.get("context", {}).get("rest_token")
     if isinstance(token, str) and token:
         answer = {
