@@ -133,9 +133,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 def state_of(runs: Sequence[Run]) -> EntryState:
     """The state of an entry with these runs: that of the worst, or ignored when there is none."""
-    if len(runs) == 1:
-        return runs[0].state
-    return min((run.state for run in runs), key=_WORST_FIRST.index, default="ignored")
+    states = [run.state for run in runs]
+    for state in _WORST_FIRST:
+        if state in states:
+            return state
+    return "ignored"
 
 
 _WORST_FIRST: tuple[EntryState, ...] = ("running", "pending", "failed", "interrupted", "done")

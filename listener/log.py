@@ -114,7 +114,8 @@ class _StderrHandler(logging.Handler):
     def prepare(self) -> None:
         """All of them at once, which also takes a third of the time of one after another."""
         waiting, self.waiting = self.waiting, []
-        self._prepared += "".join(map(_line, waiting)).encode("utf-8", "backslashreplace")
+        lines = masked("".join(map(_line, waiting)))
+        self._prepared += lines.encode("utf-8", "backslashreplace")
 
     def flush(self) -> None:
         self.prepare()
@@ -132,7 +133,7 @@ _handler = _StderrHandler()
 def _line(record: logging.LogRecord | _Line) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
     second, millisecond = divmod(int(record.created * 1000), 1000)
-    text = masked(record.getMessage())
+    text = record.getMessage()
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
     indented = text.rstrip("\n").replace("\n", "\n    ")
