@@ -142,18 +142,13 @@ class JournalFile:
         try:
             return self.opened()
         except _TROUBLE as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         if isinstance(exc, _TROUBLE):
-            raise self._failed(exc) from exc
-
-    def _failed(self, error: Exception) -> StateError:
-        """What to raise; the next use opens the file anew."""
-        self.close()
-        return StateError(f"the journal {self.path}: {_reason(error)}")
+            raise self.failed(exc) from exc
 
     def close(self) -> None:
         """Safe to call twice; the next use opens it again."""
@@ -164,6 +159,11 @@ class JournalFile:
                 connection.close()
             except sqlite3.Error:
                 return  # it is of no use any more
+
+    def failed(self, error: Exception) -> StateError:
+        """What to raise; the next use opens the file anew."""
+        self.close()
+        return StateError(f"the journal {self.path}: {_reason(error)}")
 
     def begin(self) -> None:
         """Begin a transaction; nobody else can write until it ends."""
@@ -218,7 +218,7 @@ class JournalFile:
                 if known[suffix] is not None and _inode(self.path + suffix) == known[suffix]:
                     os.unlink(self.path + suffix)
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
 
 def _make_or_look_at(path: str) -> None:

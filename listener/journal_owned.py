@@ -60,18 +60,20 @@ class OwnedJournal(Journal):
             self._next_id += 1
             if entry.key is not None:
                 self._keys.add(entry.key)
-            self._hold(connection, entry)
-            return entry.id
+        self._hold(entry)
+        return entry.id
 
     def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
-        with self._file as connection:
-            self._recover(connection)
-            known = self._entries.get(entry.id)
-            if known is not None and not known.is_settled and not follow_ups:
+        known = self._entries.get(entry.id)
+        if known is None or known.is_settled or follow_ups:
+            return super().save(entry, follow_ups)
+        if known is not entry:  # else this is tried again, as it could not be committed
+            try:
                 self._redo.append((entry.id, entry.state, entry.runs))
-                self._hold(connection, entry)
-                return []
-        return super().save(entry, follow_ups)
+            except OSError as error:
+                raise self._file.failed(error) from error
+        self._hold(entry)
+        return []
 
     def commit(self) -> None:
         """Put into the journal what is in the redo log alone."""
@@ -119,12 +121,12 @@ class OwnedJournal(Journal):
         self._absent = key, found or _LAST
         return bool(found == key)
 
-    def _hold(self, connection: sqlite3.Connection, entry: Entry) -> None:
+    def _hold(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
         if entry.state != "running" and (
             len(self._entries) >= _MOST_ENTRIES or time.monotonic() - self._began_at > PAUSE_S
         ):
-            self._commit(connection)
+            self.commit()
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         rows = [(entry.id, *values_of(entry)) for entry in self._entries.values()]

@@ -60,6 +60,11 @@ def redo_log(folder: Path) -> Path:
     return folder / journal_redo.FILE
 
 
+def records(folder: Path) -> bytes:
+    """What is on record in the redo log; NULs fill it up."""
+    return redo_log(folder).read_bytes().rstrip(b"\0")
+
+
 def accepted(journal: Journal, entry: Entry) -> Entry:
     entry_id = journal.accept(entry)
     assert entry_id is not None
@@ -77,7 +82,7 @@ def test_others_see_an_entry_at_a_pause(journal: OwnedJournal, tmp_path: Path) -
     assert seen_by_others(tmp_path) == []
     journal.let_go()
     assert seen_by_others(tmp_path) == [("k 1", "done"), ("k 2", "running")]
-    assert redo_log(tmp_path).read_bytes() == b""
+    assert records(tmp_path) == b""
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         [left] = OwnedJournal(str(folder)).unsettled()
         assert [run.state for run in left.runs] == states
         assert (left.id, left.key, left.serials, left.rest_token) == (1, "k 1", "1.2/3/4", "secret")
-        assert redo_log(folder).read_bytes() == b""
+        assert records(folder) == b""
 
 
 def test_who_died_before_the_log_was_cleared_has_done_nothing_twice(
@@ -240,17 +245,53 @@ def test_what_has_begun_is_not_begun_again_because_another_process_brings_it(
     assert [found.runs for found in journal.unsettled()] == [(BEGUN,)]
 
 
+@pytest.mark.parametrize("missing", [1, 2, 100])
 def test_a_record_that_was_not_written_to_its_end_never_was(
-    journal: OwnedJournal, tmp_path: Path
+    journal: OwnedJournal, tmp_path: Path, missing: int
 ) -> None:
     journal.accept(entry("k 1"))
-    whole = redo_log(tmp_path).stat().st_size
     journal.accept(entry("k 2"))
     die(journal)
-    os.truncate(redo_log(tmp_path), redo_log(tmp_path).stat().st_size - 1)
-    assert whole < redo_log(tmp_path).stat().st_size
+    end = len(records(tmp_path))
+    with redo_log(tmp_path).open("r+b") as file:
+        file.seek(end - missing)
+        file.write(bytes(missing))
     assert [found.key for found in journal.unsettled()] == ["k 1"]
+    assert records(tmp_path) == b""
     assert journal.accept(entry("k 2")) == 2
+    assert [found.key for found in journal.unsettled()] == ["k 1", "k 2"]
+
+
+def test_the_newline_of_a_record_is_written_last(
+    journal: OwnedJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.accept(entry("k 1"))
+    monkeypatch.setattr(journal_redo, "_NEWLINE", None)  # which no byte can be
+    with pytest.raises(TypeError):
+        journal.accept(entry("k 2"))
+    assert b"k 2" in records(tmp_path)
+    assert records(tmp_path).count(b"\n") == 1
+
+
+def test_the_log_makes_room_for_a_record_of_any_size(
+    journal: OwnedJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_owned, "PAUSE_S", 3600.0)
+    sizes = (10, journal_redo._ROOM - 1000, 5, 3 * journal_redo._ROOM, 700)
+    for number, size in enumerate(sizes):
+        journal.accept(entry(f"k {number}", body="x" * size))
+    assert len(records(tmp_path)) > sum(sizes)
+    die(journal)
+    left = OwnedJournal(str(tmp_path)).unsettled()
+    assert [len(found.body) for found in left] == list(sizes)
+    assert records(tmp_path) == b""
+
+
+def test_a_log_that_was_not_yet_mapped_is_taken_in(journal: OwnedJournal, tmp_path: Path) -> None:
+    journal.accept(entry("k 1"))
+    die(journal)
+    redo_log(tmp_path).write_bytes(records(tmp_path))  # as it was before NULs filled it up
+    assert [found.key for found in journal.unsettled()] == ["k 1"]
 
 
 def test_what_cannot_be_read_is_left_out_and_told(
@@ -261,7 +302,7 @@ def test_what_cannot_be_read_is_left_out_and_told(
     journal.save(known.with_runs([Run("hook", "my.function", "done")]))
     die(journal)
     lines = redo_log(tmp_path).read_bytes().split(b"\n")
-    lines[0] = bytes(len(lines[0]))
+    lines[0] = lines[0][:-9] + b"?"
     lines.insert(1, b'[7,"done",[]]')  # of the one that cannot be read, for all that is known
     redo_log(tmp_path).write_bytes(b"\n".join(lines))
     assert [(found.key, found.state) for found in journal.newest(Filters(), 9)] == [
@@ -297,22 +338,23 @@ def test_a_record_is_on_the_disk_when_it_has_to_outlive_a_loss_of_power(
 def test_what_could_not_be_written_as_a_whole_is_held_and_once_there_is_space_it_goes_on(
     journal: OwnedJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(journal_redo, "_ROOM", 50)
     known = accepted(journal, entry("k 1"))
     done = known.with_runs([Run("hook", "my.function", "done")])
-    write = os.write
+    pwrite = os.pwrite
 
-    def on_a_full_disk(fd: int, data: bytes) -> int:
-        if len(data) < 50:
+    def on_a_full_disk(fd: int, data: bytes, offset: int) -> int:
+        if len(data) < 40:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(fd, data[:10])
+        return pwrite(fd, data[:10], offset)
 
     works: list[Callable[[], object]] = [
         lambda: journal.save(done),
-        lambda: journal.accept(entry("k 2")),
+        lambda: journal.accept(entry("k 2", body="x" * 1000)),
     ]
     for number, work in enumerate(works, 1):
         with monkeypatch.context() as full:
-            full.setattr(os, "write", on_a_full_disk)
+            full.setattr(os, "pwrite", on_a_full_disk)
             with pytest.raises(StateError, match="No space left on device; free space"):
                 work()
         assert [found.key for found in journal.unsettled()] == ["k 1"][: 2 - number]

@@ -16,12 +16,14 @@ from typing import Any
 
 import click
 
-from listener import journal_redo, payload
+from listener import payload
 from listener.cli.answers import described_run, print_json, print_table
 from listener.entry import Entry
 from listener.errors import HooksError, StateError
 from listener.journal import FILE, Journal
 from listener.journal_owned import OwnedJournal
+from listener.journal_redo import FILE as REDO_LOG
+from listener.journal_redo import has_records
 from listener.state_dir import InUse, is_locked, lock, path_of
 
 
@@ -55,7 +57,7 @@ def _take_in_what_was_left(folder: str) -> None:
     The log may be what `durability: power` has on the disk, so it is cleared when the journal is there.
     """
     with suppress(OSError, StateError, InUse):
-        if not os.path.getsize(os.path.join(folder, journal_redo.FILE)) or is_locked(folder):
+        if not has_records(os.path.join(folder, REDO_LOG)) or is_locked(folder):
             return
         fd = lock(folder)
         try:

@@ -1,6 +1,6 @@
 """The journal's file and its directory in trouble: what cannot be kept is held until it can.
 
-Owns one fault for each trouble. Each makes sure that the event in hand was not answered meanwhile, that
+Owns one fault for each trouble. Each makes sure that no event was answered that could not be kept, that
 an ERROR said what to do, and that the event was acted on once after just that was done.
 """
 
@@ -54,29 +54,33 @@ def _held(double: Double, errors: int = 1) -> Held:
 
 
 def disk_full(setting: Setting) -> Verdict:
-    """No file may grow: before an event is accepted, in the middle of its actions, and at a SIGTERM."""
-    emitted = names(4)
+    """No file may grow: before an event is accepted, in the middle of its actions, and at a SIGTERM.
+
+    The event in hand is on record in the redo log, which has room for it; the one after that is held.
+    """
+    emitted = names(7)
     with listening(setting.folder, _SLOW) as double:
         double.send(emitted[:1])
         double.wait_for_answers()
         with _no_file_may_grow(double.pid):
-            double.send(emitted[1:2])
+            double.send(emitted[1:3])
             helds = [_held(double)]
         double.wait_for_answers()
-        double.send(emitted[2:3])
-        begun = Note("again", "begun", emitted[2])
+        double.send(emitted[3:4])
+        begun = Note("again", "begun", emitted[3])
         wait_for("the action", lambda: notes(setting.folder)[begun])
         with _no_file_may_grow(double.pid):
-            held = _held(double, 2)
-        helds.append(held._replace(was_answered=False))  # its entry is on record, but for its end
-        double.wait_until_settled(emitted[2])
+            double.send(emitted[4:5])
+            helds.append(_held(double, 2))
+        double.wait_for_answers()
         first = double.pid
         with _no_file_may_grow(first):
-            double.send(emitted[3:])
+            double.send(emitted[5:])
             helds.append(_held(double, 3))
             double.signal(signal.SIGTERM)
             status = double.wait_for_end(first)
         double.wait_for_answers()
+        double.wait_until_settled(emitted[-1])
     problems = [problem for held in helds for problem in held.problems("limit")]
     return judge(setting.folder, emitted).and_also(
         *problems, unless(status == 0, f"SIGTERM while an event was held ended with status {status}")
@@ -97,7 +101,7 @@ def _no_file_may_grow(pid: int) -> Iterator[None]:
 
 def file_system_full(setting: Setting) -> Verdict:
     """A file system of its own without a free byte, where one can be mounted."""
-    emitted = names(2)
+    emitted = names(3)
     with doubled(setting.folder, Hooks()) as double:
         state = setting.folder / "state"
         mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(state)]
@@ -107,9 +111,11 @@ def file_system_full(setting: Setting) -> Verdict:
             double.start()
             double.send(emitted[:1])
             double.wait_for_answers()
-            wait_for("a pause", lambda: not (state / journal_redo.FILE).stat().st_size)
+            wait_for("a pause", lambda: not journal_redo.has_records(str(state / journal_redo.FILE)))
             _fill(state / "filler")
-            double.send(emitted[1:])
+            double.send(emitted[1:2])  # there is room for it in the redo log
+            double.wait_for_answers()
+            double.send(emitted[2:])
             held = _held(double)
             (state / "filler").unlink()
             double.wait_for_answers()

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -476,11 +477,18 @@ def test_the_default_state_directory_is_left_alone_when_another_one_is_named(sit
 # A journal that cannot be written
 
 
-def fill_the_disk(listener: Listener) -> None:
-    """Let the listener's writes fail, and wait until it has said so of an event."""
+def fill_the_disk(listener: Listener) -> bytes:
+    """Let the listener's writes fail, and wait until it has said so; the two events that it was sent.
+
+    It holds the second one. The first is on record: the redo log had room for it.
+    """
     listener.may_write(False)
-    listener.send(frame("e-2", serial=2, id="n-2"))
+    first, second = (frame(f"e-{serial}", serial=serial, id=f"n-{serial}") for serial in (2, 3))
+    listener.send(first)
+    listener.wait_for_answers(2)
+    listener.send(second)
     listener.wait_for_log("ERROR nothing goes on until this is mended: the journal ")
+    return first + second
 
 
 def test_on_a_full_disk_an_event_is_held_and_goes_on_when_there_is_room(site: Site) -> None:
@@ -488,21 +496,40 @@ def test_on_a_full_disk_an_event_is_held_and_goes_on_when_there_is_room(site: Si
     listener.send(frame("e-1"))
     listener.wait_for_answers(1)
     fill_the_disk(listener)
-    assert listener.answers == "READY\n" + OK
+    assert listener.answers == "READY\n" + OK * 2
+    assert site.notes == ["e-1", "e-2"]
 
     listener.may_write(True)
-    listener.wait_for_answers(2)
+    listener.wait_for_answers(3)
 
-    assert site.notes == ["e-1", "e-2"]
-    site.wait_for_states("done", "done")
+    assert site.notes == ["e-1", "e-2", "e-3"]
+    site.wait_for_states("done", "done", "done")
     assert listener.log.count("ERROR") == 1
     assert "WARNING it works again, and goes on" in listener.log
+
+
+def test_what_was_answered_on_a_full_disk_is_on_record_when_the_listener_is_killed_there(
+    site: Site,
+) -> None:
+    listener = site.start(NOTE)
+    listener.send(frame("e-1"))
+    listener.wait_for_answers(1)
+    both = fill_the_disk(listener)
+    listener.kill()
+
+    second = site.start(NOTE)
+    second.send(both)
+    second.wait_for_answers(2)
+
+    assert site.notes == ["e-1", "e-2", "e-3"]
+    site.wait_for_states("done", "done", "done")
 
 
 def test_a_function_whose_end_meets_a_full_disk_has_run_once(site: Site) -> None:
     listener = site.start(SLOW % "false", NEXT)
     listener.send(frame("e-1"))
     wait_for("the function", lambda: site.notes)
+    site.wait_for_states("running")
     listener.may_write(False)
     site.go()
     listener.wait_for_log("ERROR nothing goes on until this is mended: the journal ")
@@ -516,6 +543,45 @@ def test_a_function_whose_end_meets_a_full_disk_has_run_once(site: Site) -> None
     assert [run.state for run in site.entries[0].runs] == ["done", "done"]
 
 
+def test_the_end_of_a_function_is_on_record_though_the_disk_was_full_all_the_time(site: Site) -> None:
+    listener = site.start(SLOW % "false")
+    wait_for("the redo log", (site.state_dir / "journal.db-redo").exists)
+    listener.wait_for_log("listening with")
+    wait_for("the journal", lambda: site.entries == [])
+    listener.may_write(False)
+    data = frame("e-1", id="n-1")
+    listener.send(data)
+    listener.wait_for_log("The hook consumer received")  # told at a pause, where a commit has failed
+    site.go()
+    listener.wait_for_log("ERROR nothing goes on until this is mended: the journal ")
+    listener.kill()
+
+    second = site.start(SLOW % "false")
+    second.send(data)
+    second.wait_for_answers(1)
+
+    assert site.notes == ["e-1"]
+    site.wait_for_states("done")
+
+
+def test_a_redo_log_that_somebody_shortens_ends_the_listener_and_loses_nothing(site: Site) -> None:
+    first = site.start(NOTE)
+    first.send(frame("e-1"))
+    first.wait_for_answers(1)
+    site.wait_for_states("done")
+    os.truncate(site.state_dir / "journal.db-redo", 0)
+    data = frame("e-2", serial=2, id="n-2")
+    first.send(data)
+    assert first.ended() == -signal.SIGBUS
+
+    second = site.start(NOTE)
+    second.send(data)
+    second.wait_for_answers(1)
+
+    assert site.notes == ["e-1", "e-2"]
+    site.wait_for_states("done", "done")
+
+
 def test_sigterm_while_an_event_is_held_leaves_it_to_the_next_listener(site: Site) -> None:
     listener = site.start(NOTE)
     listener.send(frame("e-1"))
@@ -524,12 +590,12 @@ def test_sigterm_while_an_event_is_held_leaves_it_to_the_next_listener(site: Sit
 
     assert listener.terminate() == 0
 
-    assert listener.answers == "READY\n" + OK
+    assert listener.answers == "READY\n" + OK * 2
     assert "WARNING stopping before the journal could be written: supervisord" in listener.log
     second = site.start(NOTE)
-    second.send(frame("e-2", serial=2, id="n-2"))
+    second.send(frame("e-3", serial=3, id="n-3"))
     second.wait_for_answers(1)
-    assert site.notes == ["e-1", "e-2"]
+    assert site.notes == ["e-1", "e-2", "e-3"]
 
 
 def test_sigterm_while_the_journal_is_locked_leaves_without_an_answer(site: Site) -> None:
