@@ -67,11 +67,10 @@ class OwnedJournal(Journal):
         known = self._entries.get(entry.id)
         if known is None or known.is_settled or follow_ups:
             return super().save(entry, follow_ups)
-        if known is not entry:  # else this is tried again, as it could not be committed
-            try:
-                self._redo.append((entry.id, entry.state, entry.runs))
-            except OSError as error:
-                raise self._file.failed(error) from error
+        try:
+            self._redo.append((entry.id, entry.state, entry.runs))
+        except OSError as error:
+            raise self._file.failed(error) from error
         self._hold(entry)
         return []
 

@@ -75,7 +75,6 @@ class RedoLog:
         except BaseException:
             os.close(fd)
             raise
-        self._memory.close()
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._memory, self._end = fd, memory, len(content)

@@ -287,6 +287,47 @@ def test_the_log_makes_room_for_a_record_of_any_size(
     assert records(tmp_path) == b""
 
 
+def test_a_record_may_end_where_the_room_ends(
+    journal: OwnedJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_owned, "PAUSE_S", 3600.0)
+    monkeypatch.setattr(journal_owned, "_MOST_ENTRIES", 3600)
+    monkeypatch.setattr(journal_redo, "_ROOM", 64)
+    for number in range(100, 200):
+        journal.accept(entry(f"k {number}", body="x" * (number - 100)))
+    die(journal)
+    assert [len(found.body) for found in journal.unsettled()] == list(range(100))
+
+
+def test_the_log_does_not_grow_from_start_to_start(tmp_path: Path) -> None:
+    for number in range(3):
+        journal = OwnedJournal(str(tmp_path))
+        journal.accept(entry(f"k {number}"))
+        die(journal)
+    assert redo_log(tmp_path).stat().st_size == journal_redo._ROOM
+
+
+def test_who_died_while_the_log_was_cleared_has_cleared_it(
+    journal: OwnedJournal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        journal.accept(entry(f"k {number}"))
+    die(journal)
+    with redo_log(tmp_path).open("r+b") as file:
+        file.write(bytes(30))
+    assert not journal_redo.has_records(str(redo_log(tmp_path)))
+    assert journal.unsettled() == []
+    assert records(tmp_path) == b""
+    assert caplog.messages == []
+
+
+def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
+    redo_log(tmp_path).touch()
+    assert not journal_redo.has_records(str(redo_log(tmp_path)))
+    OwnedJournal(str(tmp_path)).accept(entry())
+    assert journal_redo.has_records(str(redo_log(tmp_path)))
+
+
 def test_a_log_that_was_not_yet_mapped_is_taken_in(journal: OwnedJournal, tmp_path: Path) -> None:
     journal.accept(entry("k 1"))
     die(journal)
@@ -377,6 +418,35 @@ def test_what_cannot_be_committed_at_a_pause_is_committed_later(
         journal.let_go()
     assert [found.key for found in journal.unsettled()] == ["k 1", "k 2"]
     assert seen_by_others(tmp_path) == [("k 1", "running"), ("k 2", "running")]
+
+
+def test_an_end_that_cannot_be_committed_is_on_record(
+    journal: OwnedJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_owned, "PAUSE_S", 0.0)
+    known = accepted(journal, entry("k 1"))
+    done = known.with_runs([Run("hook", "my.function", "done")])
+    with monkeypatch.context() as full:
+        full.setattr(OwnedJournal, "_recover", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        journal.let_go()
+        for _ in range(2):
+            with pytest.raises(StateError, match="full"):
+                journal.save(done)
+    assert records(tmp_path).count(b"\n") == 2
+    assert journal.save(done) is None  # it is there already
+    assert seen_by_others(tmp_path) == [("k 1", "done")]
+
+
+def test_a_log_that_cannot_be_opened_leaves_no_descriptor_behind(
+    journal: OwnedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(5, "it broke")))
+    counts = []
+    for _ in range(3):
+        with pytest.raises(StateError, match="it broke"):
+            journal.unsettled()
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts == counts[:1] * 3
 
 
 def test_an_entry_that_cannot_be_written_down_leaves_the_one_in_hand_as_it_was(

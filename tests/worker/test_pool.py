@@ -498,6 +498,25 @@ def test_a_child_that_answers_with_nonsense_is_ended_at_once(
     assert not children() - known
 
 
+def test_a_child_that_talks_unasked_has_not_ended(
+    stand_in: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = tmp_path / "go"
+    worker = stand_in(f"""
+os.write(answers, line(''))
+while not os.path.exists({str(go)!r}):
+    time.sleep(0.01)
+os.write(answers, b'2 junk\\n')
+time.sleep(600)
+""")
+    ask(worker, "pid")
+    go.touch()
+    wait_for("the junk", lambda: worker._child is not None and worker._child.has_news)
+    with pytest.raises(ActionFailed, match="nonsense"):
+        ask(worker, "pid")
+    assert caplog.messages == []
+
+
 def test_a_child_that_answers_without_reading_never_blocks_the_listener(stand_in: Stand) -> None:
     worker = stand_in("os.write(answers, line('')); time.sleep(600)")
     request = {"text": "x" * 1_000_000}
