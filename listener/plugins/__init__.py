@@ -86,6 +86,8 @@ class Plugins:
         that cannot be told, as `all` does.
         """
         roots = [root for root in self.roots if _is_there(root.path, root.above)]
+        if not roots:
+            return None  # as in most listeners, at each call of a function
         for groups in (
             [(root, tenant) for root in roots if tenant != root.shared],
             [(root, root.shared) for root in roots],
