@@ -499,18 +499,17 @@ def test_a_child_that_answers_with_nonsense_is_ended_at_once(
 
 
 def test_a_child_that_talks_unasked_has_not_ended(
-    stand_in: Stand, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stand_in: Stand, fifo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go = tmp_path / "go"
     worker = stand_in(f"""
 os.write(answers, line(''))
-while not os.path.exists({str(go)!r}):
-    time.sleep(0.01)
+open({fifo!r}).close()  # waits for us
 os.write(answers, b'2 junk\\n')
 time.sleep(600)
 """)
     ask(worker, "pid")
-    go.touch()
+    with open(fifo, "w"):
+        pass
     wait_for("the junk", lambda: worker._child is not None and worker._child.has_news)
     with pytest.raises(ActionFailed, match="nonsense"):
         ask(worker, "pid")
