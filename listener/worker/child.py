@@ -70,8 +70,11 @@ def serve(request_fd: int, answer_fd: int) -> None:
     """Answer one request after another, until the listener closes its end."""
     own_pid = os.getpid()
     if hasattr(os, "register_at_fork"):  # Python 3.7
-        # With our end the pipe is closed, whatever a function's forks go on with.
-        os.register_at_fork(after_in_child=lambda: os.close(answer_fd))
+        # With our end the pipe is closed, whatever a function's forks go on with. In a fork's own fork
+        # the number may be another file's.
+        os.register_at_fork(
+            after_in_child=lambda: os.close(answer_fd) if os.getppid() == own_pid else None
+        )
     streams = Streams()
     with os.fdopen(request_fd, "rb") as requests:
         while True:
@@ -292,10 +295,8 @@ def shorten(text: str, most: int) -> str:
 def main() -> None:
     """Take the arguments that pool.py gave, then serve until it lets go."""
     request_fd, answer_fd = int(sys.argv[1]), int(sys.argv[2])
-    for fd in (request_fd, answer_fd):
-        os.set_inheritable(
-            fd, False
-        )  # or a program that a function starts would keep us seemingly alive
+    for fd in (request_fd, answer_fd):  # or a function's program would keep us seemingly alive
+        os.set_inheritable(fd, False)
     if sys.path and sys.path[0] == _FOLDER:
         del sys.path[0]  # our folder is not the functions' business
     sys.path[:0] = sys.argv[4:]

@@ -67,6 +67,23 @@ def leaves_a_fork_and_exits(context):
     os._exit(4)
 
 
+def forks_twice(context):
+    """As a daemon does; what the first fork opens has to be open in the second."""
+    fork = os.fork()
+    if fork:
+        return os.waitpid(fork, 0)[1]
+    pipes = [os.pipe() for _ in range(20)]
+    again = os.fork()
+    if again:
+        os._exit(os.waitpid(again, 0)[1] != 0)
+    try:
+        for fd in sum(pipes, ()):
+            os.fstat(fd)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
 def takes(context):
     time.sleep(context["seconds"])
 
@@ -212,6 +229,13 @@ def test_the_end_of_a_child_is_seen_at_once_when_a_fork_of_its_goes_on(
     with pytest.raises(ActionFailed, match="exited with status 4"):
         ask(worker, "leaves_a_fork_and_exits")
     wait_for("the end of the fork", lambda: not living(child), 3)
+
+
+def test_the_fork_of_a_fork_has_what_that_has_opened(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(worker, "forks_twice") == "returned 0"
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(("function", "line"), [("exits_at_once", "so long"), ("sleeps", "so far")])
