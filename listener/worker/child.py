@@ -70,11 +70,10 @@ def serve(request_fd: int, answer_fd: int) -> None:
     """Answer one request after another, until the listener closes its end."""
     own_pid = os.getpid()
     if hasattr(os, "register_at_fork"):  # Python 3.7
-        # With our end the pipe is closed, whatever a function's forks go on with. In a fork's own fork
-        # the number may be another file's.
-        os.register_at_fork(
-            after_in_child=lambda: os.close(answer_fd) if os.getppid() == own_pid else None
-        )
+        # With our end the pipe is closed, whatever a function's forks go on with. A fork's own forks
+        # have nothing left to close: there the number may be another file's.
+        inherited = [answer_fd]
+        os.register_at_fork(after_in_child=lambda: os.close(inherited.pop()) if inherited else None)
     streams = Streams()
     with os.fdopen(request_fd, "rb") as requests:
         while True:

@@ -63,6 +63,8 @@ def leaves_a_fork(context):
 
 
 def leaves_a_fork_and_exits(context):
+    """On one core, so that the fork runs when we have ended."""
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     leaves_a_fork(context)
     os._exit(4)
 
