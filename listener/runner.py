@@ -209,6 +209,16 @@ class Runner:
         if ids is None and not self._hold.was_tried_again:
             self._agenda.settle(entry.id)
             return msgspec.structs.replace(entry, state="dropped")
+        if follow_ups:
+            self._put(follow_ups, ids)
+        if entry.state == "pending":
+            self._agenda.put(item(entry))
+        elif entry.is_settled:
+            self._agenda.settle(entry.id)
+        return entry
+
+    def _put(self, follow_ups: Sequence[Entry], ids: Sequence[int | None] | None) -> None:
+        """Put entries on the agenda that were stored under these ids; None: each under its own."""
         if ids is None:  # it was stored although the journal had reported an error
             found = [self._hold(self._journal.find, str(each.key)) for each in follow_ups]
         else:
@@ -216,11 +226,6 @@ class Runner:
             found = [msgspec.structs.replace(each, id=own) for each, own in pairs if own is not None]
         for follow_up in filter(None, found):
             self._agenda.put(item(follow_up))
-        if entry.state == "pending":
-            self._agenda.put(item(entry))
-        elif entry.is_settled:
-            self._agenda.settle(entry.id)
-        return entry
 
     def _following(self, notification: Notification, run: Run, entry_id: int) -> Sequence[Entry]:
         """The entry for hooks on hook_failed, if there are any, of a run that has failed for good."""

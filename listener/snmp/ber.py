@@ -35,7 +35,9 @@ def octet_string(data: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """An INTEGER of any size."""
-    return _tlv(_INTEGER, _twos_complement(value))
+    magnitude = value if value >= 0 else ~value
+    octets = value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
+    return _tlv(_INTEGER, octets)
 
 
 def object_identifier(oid: Oid) -> bytes:
@@ -136,13 +138,6 @@ def _head(tag: int, size: int) -> bytes:
         return bytes((tag, size))
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length
-
-
-def _twos_complement(value: int) -> bytes:
-    """The fewest octets that hold the value and its sign."""
-    if value >= 0:
-        return _unsigned(value)
-    return value.to_bytes((~value).bit_length() // 8 + 1, "big", signed=True)
 
 
 def _unsigned(value: int) -> bytes:
