@@ -1,8 +1,8 @@
 """The log: one line per happening, on stderr, in UTC, for supervisord to keep.
 
-Owns the form of a line. Each write costs supervisord's only thread as much as half an event, so lines
-wait in memory while that thread would be kept from the next event; sources/supervisor.py knows when it
-would not be. A warning, a pause or a slow action writes them all. Nobody but `start` touches handlers.
+Owns the form of a line. Each write costs supervisord's only thread a third of what an event does, so
+lines wait in memory while events follow each other, and a write has many of them. A warning, a pause or
+a slow action writes them all. Nobody but `start` touches handlers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import msgspec
 from listener.notification import masked
 
 PAUSE_S = 0.05
-"""So long a line waits, and no longer than an event takes; whoever waits for others uses pause.py.
+"""So long a line waits, or as long as an event takes; whoever waits for others uses pause.py.
 
 Only what SQLite waits for, up to its own limit, and a slow import hold lines back for longer.
 """
 
-_MAX_WAITING = 100
-"""Lines; half of what a pipe holds, mostly, so that a write does not wait for supervisord."""
+_MOST_BYTES = 32768
+"""Half of what a pipe holds, so that a write does not wait for supervisord."""
 
 
 def start(level: int = logging.INFO) -> None:
@@ -45,13 +45,8 @@ def flush() -> None:
 
 
 def settle() -> None:
-    """Write the lines that wait if they have waited long enough; for events without a pause."""
+    """Make ready to be written what waits, and write it if it has waited long enough."""
     _handler.settle()
-
-
-def prepare() -> None:
-    """Do now what is costly about a `flush`, but for the write itself."""
-    _handler.prepare()
 
 
 def loggable(value: object) -> str:
@@ -98,6 +93,7 @@ class _StderrHandler(logging.Handler):
         super().__init__()
         self.waiting: list[logging.LogRecord | _Line] = []
         self._prepared = b""
+        self._written_at = 0.0  # monotonic
 
     def emit(self, record: logging.LogRecord) -> None:
         self.waiting.append(record)
@@ -105,20 +101,19 @@ class _StderrHandler(logging.Handler):
             self.flush()
 
     def settle(self) -> None:
-        if not self.waiting:
-            return
-        waited_s = time.time() - self.waiting[0].created  # below 0: the clock was set back
-        if len(self.waiting) >= _MAX_WAITING or not 0 <= waited_s < PAUSE_S:
+        self._prepare()
+        if len(self._prepared) > _MOST_BYTES or time.monotonic() - self._written_at > PAUSE_S:
             self.flush()
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         """All of them at once, which also takes a third of the time of one after another."""
         waiting, self.waiting = self.waiting, []
         lines = masked("".join(map(_line, waiting)))
         self._prepared += lines.encode("utf-8", "backslashreplace")
 
     def flush(self) -> None:
-        self.prepare()
+        self._prepare()
+        self._written_at = time.monotonic()
         text, self._prepared = self._prepared, b""
         try:
             while text:

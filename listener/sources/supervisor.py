@@ -139,21 +139,16 @@ class SupervisorSource:
         """Look for the next event without sleeping, for as long as supervisord needs to send it.
 
         When events come one after another, putting this process to sleep and waking it again takes
-        longer than all that it does for one; between single events this costs next to nothing. The log
-        is written when nothing comes, or once something has: supervisord has just sent it, and takes
-        the lines while we work, instead of going to sleep itself.
+        longer than all that it does for one; between single events this costs next to nothing.
         """
         if self.has_event():
             return True
-        from listener import log, pause  # with logging, for which READY does not wait
+        from listener import pause  # with logging, for which READY does not wait
 
-        log.prepare()
         until = time.monotonic() + LOOK_S
         while not (is_there := self.has_event()) and time.monotonic() < until:
             os.sched_yield()
-        if is_there:
-            log.flush()
-        else:
+        if not is_there:
             pause.let_go()
         return is_there
 
