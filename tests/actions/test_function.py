@@ -236,6 +236,17 @@ class Failing:
         raise RuntimeError("cannot flush")
 
 
+def prints_into_a_stream_of_its_own(context):
+    global kept
+    kept = sys.stdout = open(os.dup(1), "w", buffering=4096)
+    print("printed")
+
+
+def prints_into_a_stream_that_holds_it_back(context):
+    sys.stdout.reconfigure(write_through=False)
+    print("printed")
+
+
 def deletes_the_streams(context):
     del sys.stdout, sys.stderr
 
@@ -701,6 +712,17 @@ def test_what_a_function_prints_by_any_way_is_logged_under_its_hook(
         "hook h1 | cut ÿ",
         "hook h1 | no end of line",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["prints_into_a_stream_of_its_own", "prints_into_a_stream_that_holds_it_back"]
+)
+def test_what_a_stream_holds_back_is_logged_before_the_call_has_ended(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO, "listener")
+    run(action, name)
+    assert caplog.messages == ["hook h1 | printed"]
 
 
 def test_what_a_fresh_child_prints_while_it_ends_is_logged(
