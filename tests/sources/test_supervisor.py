@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from listener import log
+from listener import pause
 from listener.actions.registry import Actions
 from listener.emitter import sample
 from listener.events import Events
@@ -385,7 +385,7 @@ def test_every_event_is_settled_after_its_answer_also_when_nobody_takes_that(pee
     assert isinstance(caught.value.__context__, BrokenPipeError)
 
 
-def test_the_log_is_written_once_an_event_has_come_that_was_not_there_yet_or_when_none_comes(
+def test_what_is_held_back_is_let_go_when_no_event_comes_soon(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -405,17 +405,12 @@ def test_the_log_is_written_once_an_event_has_come_that_was_not_there_yet_or_whe
         return 0.0
 
     monkeypatch.setattr(os, "sched_yield", lambda: to_come and os.write(peer.events, to_come.pop()))
-    monkeypatch.setattr(log, "prepare", lambda: happened.append("prepared"))
-    monkeypatch.setattr(log, "flush", lambda: happened.append("written"))
+    monkeypatch.setattr(pause, "let_go", lambda: happened.append("let go"))
     os.write(peer.events, event("first", eventname="OTHER"))
     source = SupervisorSource(peer.descriptors, is_supervised=False)
     source.serve(lambda frame: happened.append(frame.payload), lambda: None, between)
 
-    assert happened == [
-        *("first", "there already"),
-        *("prepared", "written", "seen while looking"),
-        *("prepared", "written"),
-    ]
+    assert happened == ["first", "there already", "seen while looking", "let go"]
 
 
 def test_the_time_that_actions_take_is_no_silence(peer: Peer) -> None:
