@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from listener import log
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.attempt import attempt, tell
@@ -49,6 +50,10 @@ class WithoutJournal:
         for hook in self._hooks_file.match(notification.event_type, hook_context):
             if ended:
                 _tell(ended[-1], about)  # the last one is left to `settle`
+            else:
+                # An action takes about as long as supervisord needs for these lines, and to wake one
+                # that sleeps takes half of that. With a journal it sleeps by then in any case.
+                log.flush()
             began_at = self._now()
             call = Call(hook, notification, hook_context, received_at)
             ended.append((hook, began_at, attempt(self._actions, call, about)))

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from listener import log
 from listener.actions import Call, Fault
 from listener.actions.registry import Actions
 from listener.entry import Run
@@ -350,6 +351,29 @@ def test_missing_fields_are_warned_about_once_and_the_hooks_run(
         ("WARNING", f"{ABOUT}: the notification lacks workflow_id, tenant_name, deployment_id")
     ]
     assert actions.calls[0].hook_context["tenant_name"] is None
+
+
+@pytest.mark.parametrize("start", ["without one"], indirect=True)
+@pytest.mark.parametrize(
+    ("implementations", "expected"), [(("a.a", "b.b"), ["written", "a.a", "b.b"]), ((), [])]
+)
+def test_where_there_is_no_journal_the_log_is_written_before_an_events_first_action(
+    dispatch: Dispatch,
+    actions: Doubles,
+    monkeypatch: pytest.MonkeyPatch,
+    implementations: tuple[str, ...],
+    expected: list[str],
+) -> None:
+    happened: list[str] = []
+
+    def run(call: Call) -> str:
+        happened.append(call.hook.implementation)
+        return ""
+
+    monkeypatch.setattr(actions, "run", run)
+    monkeypatch.setattr(log, "flush", lambda: happened.append("written"))
+    dispatch(*implementations)
+    assert happened == expected
 
 
 def test_the_time_is_the_clock_s_by_default(path: Path, actions: Doubles, start: Start) -> None:
