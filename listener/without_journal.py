@@ -51,8 +51,8 @@ class WithoutJournal:
             if ended:
                 _tell(ended[-1], about)  # the last one is left to `settle`
             else:
-                # An action takes about as long as supervisord needs for these lines, and to wake one
-                # that sleeps takes half of that. With a journal it sleeps by then in any case.
+                # supervisord takes these lines while a trap is sent, and need not be woken for the
+                # answer. With a journal that gains nothing, and before a function it costs time.
                 log.flush()
             began_at = self._now()
             call = Call(hook, notification, hook_context, received_at)
