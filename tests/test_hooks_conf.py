@@ -867,7 +867,7 @@ def test_a_mistake_in_a_hook_on_one_line_is_told_in_that_line() -> None:
     )
     assert [line for line in looked_over(text) if "address" in line] == [
         "hooks.conf, line 3: hook 'any-2': destination 2: 'destination_address' must be a name or an"
-        " address, and no port, found 5"
+        " address, without a port, brackets or spaces, found 5"
     ]
 
 

@@ -43,12 +43,12 @@ def described(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-_WITH_PORT = re.compile(r"\[.*\]:\d+|[^:]*:\d+")
+_WITH_MORE = re.compile(r"\[.*|[^:]*:\d+|.* .*")
 
 
 def _address(value: Any) -> Any:
-    """A name or an address; what has a port behind it would be asked for as a name, in vain."""
-    is_one = isinstance(value, str) and not _WITH_PORT.fullmatch(value)
+    """A name or an address; with anything more it would be asked for as a name, in vain."""
+    is_one = isinstance(value, str) and value.isprintable() and not _WITH_MORE.fullmatch(value)
     return _text(1, MAX_ADDRESS)(value) if is_one else INVALID
 
 
@@ -103,7 +103,7 @@ def _engine_id(value: Any) -> Any:
 
 _QUOTED = "write it in quotes, or take it from a !file, which always gives text"
 READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "destination_address": (_address, "a name or an address, and no port"),
+    "destination_address": (_address, "a name or an address, without a port, brackets or spaces"),
     "destination_port": (_port, "from 1 to 65535"),
     "community_string": (_community, f"a text; {_QUOTED}"),
     "version": (_choice("2c", "3"), "2c or 3"),

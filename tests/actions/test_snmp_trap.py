@@ -148,7 +148,9 @@ def test_inputs_of_the_document_are_without_fault(action: SnmpTrapAction) -> Non
 
 MISSING = "the input '{}' is missing; add it".format
 NO_PORT = "'destination_port' must be from 1 to 65535, found {}".format
-NO_HOST = "'destination_address' must be a name or an address, and no port, found {}".format
+NO_HOST = (
+    "'destination_address' must be a name or an address, without a port, brackets or spaces, found {}"
+).format
 NO_TEXT = (
     "'community_string' must be a text; write it in quotes, or take it from a !file,"
     " which always gives text"

@@ -453,13 +453,26 @@ def test_an_input_of_a_destination_has_a_text_for_a_name(name: Any) -> None:
     assert faults_of(inputs) == [("destinations.1", reason)]
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1:1162", "[::1]:162", "nms.example.com:162"])
-def test_an_address_has_no_port_behind_it(address: str) -> None:
-    [(place, reason)] = faults_of(V2C | {"destination_address": address})
-    assert place == "destination_address"
-    assert reason == (
-        f"'destination_address' must be a name or an address, and no port, found {address!r}"
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1:1162", "[::1]:162", "nms.example.com:162", "[::1]",
+        " 10.0.0.1", "10.0.0.1 ", "nms 1", "\n", "10.0.0.1\r", "10.0.0.1\n", "nms\t1", "nms\u20281",
+        "nms\u00a01", "nms\x7f",
+    ],
+)  # fmt: skip
+def test_an_address_stands_alone(address: str) -> None:
+    """A reason is one line of the log, whatever stands there."""
+    item = {"destination_address": address}
+    wrong = (
+        "'destination_address' must be a name or an address, without a port, brackets or spaces,"
+        f" found {address!r}"
     )
+    assert faults_of(V2C | item) == [("destination_address", wrong)]
+    assert faults_of(V2C_LIST | {"destinations": [address, "a", item]}) == [
+        ("destinations.0.destination_address", f"destination 1: {wrong}"),
+        ("destinations.2.destination_address", f"destination 3: {wrong}"),
+    ]
 
 
 def test_what_is_missing_is_named_for_each_destination_that_misses_it() -> None:
@@ -606,6 +619,7 @@ INPUTS = st.builds(
 @given(INPUTS, st.floats(0.001, 86_400))
 @example({}, 60.0)
 @example({"destinations": [{}]}, 60.0)
+@example(V2C_LIST | {"destinations": ["\n", "\n"]}, 60.0)
 @example({"destinations": [{"auth_key": "hush-hush-", "version": 3}]}, 60.0)
 @example(V3 | {"community_string": "hush-hush-"}, 60.0)
 def test_whatever_stands_there_becomes_targets_or_faults_that_show_no_secret(
