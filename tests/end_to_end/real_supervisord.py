@@ -130,7 +130,10 @@ class RealSupervisord:
             return ""
 
     def pid(self) -> int:
-        return int(self._info()["pid"])
+        """The listener's process; not the 0 that is said of none, and would signal ourselves."""
+        pid = int(self._info()["pid"])
+        assert pid, "the listener does not run"
+        return pid
 
     def _info(self) -> dict[str, Any]:
         transport = SupervisorTransport(None, None, f"unix://{self.folder}/s")

@@ -44,7 +44,9 @@ def end_all(folder: Path) -> None:
 
 
 def kill(pid: int, signum: int = signal.SIGKILL) -> bool:
-    """Send a signal; whether there was such a process."""
+    """Send a signal; whether there was such a process. To 0 it would go to everybody in our group."""
+    if pid <= 0:
+        raise ValueError(f"{pid} is no process; supervisord says 0 of a program that does not run")
     try:
         os.kill(pid, signum)
     except ProcessLookupError:

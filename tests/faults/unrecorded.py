@@ -123,9 +123,12 @@ def program_exits(setting: Setting) -> Verdict:
 
 
 def program_killed(setting: Setting) -> Verdict:
-    """A program is killed before it has written all."""
+    """A program is killed while it writes; it does not end before, however late the listener is."""
     emitted = names(200 if setting.short else 2000)
-    slowly = "import time; [print(l, end='', flush=time.sleep(.002) is None) for l in open('{}')]"
+    slowly = (
+        "import time; [print(l, end='', flush=time.sleep(.002) is None)"
+        " for l in list(open('{}'))[:-1]]; time.sleep(3600)"
+    )
     command = shlex.join([sys.executable, "-c", slowly.format(setting.folder / "burst")])
     with supervised(setting.folder, _ONE, more=_burst(setting, emitted, command)) as supervisord:
         count = setting.random.randrange(1, len(emitted) // 2)
