@@ -52,13 +52,15 @@ def next_number(names: Iterable[str]) -> int:
 def record(serial: int, payload: str) -> bytes:
     """An event as it stands in a file: `<serial> <bytes> <checksum>`, then the payload, a line each.
 
-    The checksum begins with the serial, so that neither can change unnoticed.
+    The checksum is that of the two numbers as they stand there, and the payload. Were it begun with the
+    serial itself, one damaged byte could make it right for a serial without its first digit.
     """
     data = payload.encode("utf-8", "surrogatepass")
-    return b"%d %d %08x\n%b\n" % (serial, len(data), zlib.crc32(data, serial & 0xFFFFFFFF), data)
+    numbers = b"%d %d" % (serial, len(data))
+    return b"%b %08x\n%b\n" % (numbers, zlib.crc32(data, zlib.crc32(numbers)), data)
 
 
-_HEADER = re.compile(rb"([0-9]{1,19}) ([0-9]{1,10}) ([0-9a-f]{8})\n")
+_HEADER = re.compile(rb"(([0-9]{1,19}) ([0-9]{1,10})) ([0-9a-f]{8})\n")
 _MAX_HEADER = 40
 
 
@@ -72,14 +74,14 @@ def _record_at(data: bytes, start: int) -> tuple[int, str, int] | None:
         if len(data) - start < _MAX_HEADER and b"\n" not in data[start:]:
             return None
         raise ValueError
-    serial, begin = int(header[1]), header.end()
-    end = begin + int(header[2])
+    begin = header.end()
+    end = begin + int(header[3])
     if len(data) <= end:
         return None
     payload = data[begin:end]
-    if data[end] != 0x0A or zlib.crc32(payload, serial & 0xFFFFFFFF) != int(header[3], 16):
+    if data[end] != 0x0A or zlib.crc32(payload, zlib.crc32(header[1])) != int(header[4], 16):
         raise ValueError
-    return serial, payload.decode("utf-8", "surrogatepass"), end + 1
+    return int(header[2]), payload.decode("utf-8", "surrogatepass"), end + 1
 
 
 class _File:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from listener import processes, recording
@@ -376,6 +376,7 @@ def test_a_record_is_told_to_be_torn_when_its_supervisord_has_died(
 
 @settings(deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(1, 255), is_final=st.booleans())
+@example(place=0.6171875, byte=12 ^ 2, is_final=False)  # 12's first byte of text, and 12 without its 1
 def test_a_damaged_byte_costs_one_record_and_is_told(
     place: float, byte: int, is_final: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
