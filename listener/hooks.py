@@ -104,9 +104,13 @@ class HookTable:
 
     def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """Every enabled hook for this notification, in the file's order."""
-        candidates = self._by_event_type.get(event_type)
-        if candidates is None:
-            candidates = tuple(hook for hook in self.hooks if hook.enabled and hook.is_for(event_type))
+        return [hook for hook in self.of(event_type) if not hook.when or hook.matches(hook_context)]
+
+    def of(self, event_type: str) -> Sequence[Hook]:
+        """Every enabled hook for this event type, in the file's order."""
+        hooks = self._by_event_type.get(event_type)
+        if hooks is None:
+            hooks = tuple(hook for hook in self.hooks if hook.enabled and hook.is_for(event_type))
             if event_type in EVENT_TYPES:  # others are unbounded in number
-                self._by_event_type[event_type] = candidates
-        return [hook for hook in candidates if not hook.when or hook.matches(hook_context)]
+                self._by_event_type[event_type] = hooks
+        return hooks

@@ -105,7 +105,7 @@ class Runner:
         if not entry.runs:  # it was put into the journal by a program that knows no hooks
             entry = entry.with_runs(_planned(matching))
             self.tell_unmatched(entry, notification, about)
-        hooks = [self._hook_of(run, entry.runs) for run in entry.runs]
+        hooks = _known_again(entry.runs, self._hooks_file.table.of(notification.event_type), matching)
         runs = list(entry.runs)
         for position, (run, hook) in enumerate(zip(entry.runs, hooks, strict=True)):
             if run.state == "running":
@@ -120,23 +120,6 @@ class Runner:
         entry = self._saved(entry, runs, notification)
         if due is not None and not entry.is_settled:
             self.carry_out(entry, due, notification, hook_context, hooks, about)
-
-    def _hook_of(self, run: Run, runs: Sequence[Run]) -> Hook | None:
-        """The hook of hooks.conf that a run was planned for, as it is now; None when there is none."""
-        table = self._hooks_file.table
-        hooks = [
-            hook
-            for hook in (table.hooks if table else ())
-            if hook.enabled and hook.implementation == run.implementation
-        ]
-        if not run.mark:
-            return next((hook for hook in hooks if hook.name == run.hook), None)
-        nameless = [hook for hook in hooks if hook.mark]
-        same = [hook for hook in nameless if hook.mark == run.mark]
-        was_alone = sum(each.implementation == run.implementation for each in runs) == 1
-        if not same and was_alone and len(nameless) == 1:
-            return nameless[0]  # its inputs were corrected
-        return same[0] if same else None
 
     def carry_out(
         self,
@@ -242,6 +225,41 @@ class Runner:
 
 def _planned(hooks: Sequence[Hook]) -> list[Run]:
     return [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
+
+
+def _known_again(
+    runs: Sequence[Run], hooks: Sequence[Hook], matching: Sequence[Hook]
+) -> list[Hook | None]:
+    """For each run the hook that it was planned for, as it is now; None where there is none.
+
+    `hooks` are those of the event type, `matching` those of them that match now. One without a name is
+    known by its inputs. Where as many matching hooks as runs are left of an implementation, they were
+    corrected.
+    """
+    left = [*matching, *(hook for hook in hooks if hook not in matching)]
+    found: list[Hook | None] = []
+    for run in runs:
+        hook = next((hook for hook in left if _is_same(run, hook)), None)
+        found.append(hook)
+        if hook is not None:
+            left.remove(hook)
+    lost = [position for position, run in enumerate(runs) if found[position] is None and run.mark]
+    for implementation in {runs[position].implementation for position in lost}:
+        positions = [each for each in lost if runs[each].implementation == implementation]
+        new = [
+            each
+            for each in left
+            if each.mark and each.implementation == implementation and each in matching
+        ]
+        if len(positions) == len(new):
+            for position, hook in zip(positions, new, strict=True):
+                found[position] = hook
+    return found
+
+
+def _is_same(run: Run, hook: Hook) -> bool:
+    is_same = hook.mark == run.mark if run.mark else hook.name == run.hook
+    return is_same and hook.implementation == run.implementation
 
 
 def _first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:

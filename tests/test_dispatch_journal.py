@@ -30,6 +30,7 @@ from listener.hooks import Hook, ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Filters, Journal
 from listener.losses import Serials
+from listener.notification import EVENT_TYPES
 from tests.support import Settling, SettlingWithout
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
@@ -1042,9 +1043,7 @@ def test_a_retry_of_a_hook_that_is_gone_fails_and_says_so(
 def test_a_retry_of_a_nameless_hook_that_is_gone_is_not_run_by_the_one_in_its_place(
     house: House,
 ) -> None:
-    first, second = (
-        hook("h", retries=1, inputs={"to": to}).replace('"name": "h", ', "") for to in "ab"
-    )
+    first, second = (nameless(retries=1, inputs={"to": to}) for to in "ab")
     house.hooks(first, second)
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
@@ -1057,8 +1056,89 @@ def test_a_retry_of_a_nameless_hook_that_is_gone_is_not_run_by_the_one_in_its_pl
     assert states(house.entry) == ["failed", "done"]
 
 
+def nameless(**more: object) -> str:
+    """A hook on workflow_failed with the implementation h.f, or what else is said of it."""
+    return hook("h", **more).replace('"name": "h", ', "")
+
+
+def called_with(house: House) -> list[tuple[str | None, float]]:
+    """Of each call the input `to`, and the hook's timeout."""
+    return [(call.hook.inputs.get("to"), call.hook.timeout_s) for call in house.actions.calls]
+
+
+def test_nameless_hooks_with_equal_inputs_keep_their_own_limits(house: House) -> None:
+    house.hooks(
+        nameless(event_type="workflow_queued", retries=0, timeout=1),
+        nameless(retries=2, timeout=5),
+        nameless(event_type="workflow_started", retries=0, timeout=3),
+    )
+    house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+
+    house.work(dispatcher, until=2000)
+
+    assert called_with(house) == [(None, 5)] * 3
+    assert house.entry.state == "done"
+
+
+def test_nameless_hooks_are_told_apart_by_what_they_match_then_by_their_order(house: House) -> None:
+    def hooks(*more: str) -> None:
+        other = nameless(when={"workflow_id": "heal"}, timeout=1, retries=1)
+        house.hooks(*more, other, nameless(timeout=2, retries=1), nameless(timeout=3, retries=1))
+
+    hooks()
+    house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+    hooks(hook("added"))  # all names without a name of their own are others now
+
+    house.work(dispatcher, until=2000)
+
+    assert called_with(house) == [(None, 2), (None, 3)] * 2
+
+
+def test_nameless_hooks_are_known_again_though_the_inputs_that_they_share_were_corrected(
+    house: House,
+) -> None:
+    def hooks(to: str) -> None:
+        house.hooks(
+            *(nameless(event_type=event_type, inputs={"to": to}, retries=1, timeout=timeout)
+              for timeout, event_type in enumerate(EVENT_TYPES, 1)),
+            nameless(event_type="*", inputs={"to": to}, retries=1, timeout=60),
+            nameless(when={"workflow_id": "heal"}, inputs={"to": to}),
+            hook("h", inputs={"to": "named"}),
+        )  # fmt: skip
+
+    hooks("a")
+    house.actions.ends["h.f"] = [ActionFailed("no route")] * 2
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+    hooks("b")
+
+    house.work(dispatcher, until=2000)
+
+    own = 1.0 + EVENT_TYPES.index("workflow_failed")
+    first, again = [("a", own), ("a", 60), ("named", 60)], [("b", own), ("b", 60)]
+    assert called_with(house) == first + again
+    assert house.entry.state == "done"
+
+
+def test_a_nameless_hook_that_is_not_for_the_event_type_any_more_is_gone(house: House) -> None:
+    house.hooks(nameless(retries=1))
+    house.actions.ends["h.f"] = [ActionFailed("no route")]
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+    house.hooks(nameless(retries=1, event_type="workflow_queued"))
+
+    house.work(dispatcher, until=2000)
+
+    assert len(house.actions.calls) == 1
+    assert house.entry.state == "failed"
+
+
 def test_the_only_nameless_hook_is_known_again_though_its_inputs_were_corrected(house: House) -> None:
-    wrong, right = (hook("h", retries=1, inputs={"to": to}).replace('"name": "h", ', "") for to in "ab")
+    wrong, right = (nameless(retries=1, inputs={"to": to}) for to in "ab")
     house.hooks(wrong)
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.start()
