@@ -160,16 +160,18 @@ class Journal:
         """Some entries with a higher id, the oldest first; [] when there are none."""
         return list(self._select("id > ? ORDER BY id LIMIT 1000", entry_id))
 
-    _REOPEN = (
-        "UPDATE entries SET state = 'pending', runs = ? WHERE id = ?"
-        " AND state NOT IN ('pending', 'running')"
-    )
-
-    def reopen(self, entry: Entry) -> bool:
-        """Make a settled entry pending, with these runs; whether it was settled."""
+    def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
+        """Make a settled entry pending, with these runs; whether it still was as it had been read."""
         with self.file.transaction() as connection:
-            cursor = connection.execute(self._REOPEN, (_encoded(entry.runs), entry.id))
-            return cursor.rowcount == 1
+            row = connection.execute(
+                "SELECT state, received_at, runs FROM entries WHERE id = ?", (settled.id,)
+            ).fetchone()
+            known = settled.state, settled.received_at, settled.runs
+            if row is None or (*row[:2], _RUNS.decode(row[2])) != known:
+                return False
+            query = "UPDATE entries SET state = 'pending', runs = ? WHERE id = ?"
+            connection.execute(query, (_encoded(runs), settled.id))
+            return True
 
     _DROP = (
         "UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ?"

@@ -1779,9 +1779,7 @@ def test_what_another_process_has_opened_again_is_run_again(house: House) -> Non
     dispatcher = house.recalled()
     dispatcher.act(delivery())
     run, other = house.runs
-    again = house.entry.with_runs([Run("h", "h.f", attempts=run.attempts), other])
-
-    assert house.look.reopen(again)
+    assert house.look.reopen(house.entry, (Run("h", "h.f", attempts=run.attempts), other))
     dispatcher.recall()
     house.work(dispatcher)
 

@@ -413,19 +413,28 @@ def test_entries_are_given_oldest_first_from_any_id_on_and_many_in_pieces(journa
     assert seen == list(range(11, 1501))
 
 
-def test_a_settled_entry_can_be_made_pending_again_and_one_that_is_not_cannot(
-    journal: Journal,
-) -> None:
+def test_a_settled_entry_can_be_made_pending_again_once(journal: Journal) -> None:
     journal.accept(entry(state="failed", body="failed"))
-    journal.accept(entry(body="pending"))
+    failed = entry(id=1, state="failed", body="failed")
     again = (RUN, msgspec.structs.replace(RUN, hook="other"))
-    assert journal.reopen(entry(id=1, state="failed", runs=again))
+    assert journal.reopen(failed, again)
     assert journal.get(1) == entry(id=1, body="failed", runs=again)
-    for _ in range(2):
-        assert not journal.reopen(entry(id=2, runs=again))
-        assert not journal.reopen(entry(id=1, runs=()))
-    assert not journal.reopen(entry(id=3))
-    assert journal.get(2) == entry(id=2, body="pending")
+    assert not journal.reopen(failed, (RUN,))
+    assert not journal.reopen(msgspec.structs.replace(failed, id=2), again)
+
+
+@pytest.mark.parametrize(
+    "since",
+    [{"state": "dropped"}, {"runs": ()}, {"received_at": 5.0}],
+    ids=["state", "runs", "another"],
+)
+def test_what_has_gone_on_since_it_was_read_is_not_made_pending(
+    journal: Journal, since: dict[str, Any]
+) -> None:
+    now = msgspec.structs.replace(entry(id=1, state="failed", runs=(RUN,)), **since)
+    journal.accept(now)
+    assert not journal.reopen(entry(id=1, state="failed", runs=(RUN,)), (RUN,))
+    assert journal.get(1) == now
 
 
 @pytest.mark.parametrize(
@@ -1134,7 +1143,7 @@ def test_a_file_that_another_process_keeps_locked_is_told_and_once_it_is_free_it
             lambda: journal.save(entry(id=1, state="done")),
             lambda: journal.save(entry(id=1, state="done"), [entry()]),
             lambda: journal.note("name", "value"),
-            lambda: journal.reopen(entry(id=1)),
+            lambda: journal.reopen(entry(id=1), ()),
             lambda: journal.drop(1),
         ]
         for work in works:

@@ -73,9 +73,7 @@ def replay(
         held = None if is_locked(folder) else lock(folder)
     except InUse:
         held = None  # a listener has just started
-    for entry in planned:
-        if not journal.reopen(entry):
-            raise HooksError(f"entry {entry.id} is not settled yet; it will be run in any case")
+    planned = _reopened(journal, planned, entries)
     if held is not None:
         _run_here([entry.id for entry in planned], path, journal, folder)
     elif planned and not no_wait:
@@ -94,6 +92,18 @@ def _described(planned: list[Entry]) -> str:
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
     entries = "1 entry" if len(planned) == 1 else f"{len(planned)} entries"
     return f"to run are {hooks} hook{'' if hooks == 1 else 's'} of {entries}"
+
+
+def _reopened(journal: Journal, planned: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
+    """Those that are pending now; not those that somebody else has gone on with since then."""
+    settled = {entry.id: entry for entry in known}
+    reopened = []
+    for entry in planned:
+        if journal.reopen(settled[entry.id], entry.runs):
+            reopened.append(entry)
+        else:
+            click.echo(f"entry {entry.id} has gone on meanwhile, and is left as it is", err=True)
+    return reopened
 
 
 def _wait(journal: Journal, planned: list[Entry], folder: str) -> None:

@@ -371,6 +371,29 @@ def test_more_than_ten_are_asked_for(place: Place, number: int, asked: bool) -> 
     assert len(place.notes()) == (0 if asked else number)
 
 
+def test_what_was_replayed_by_another_while_the_question_waited_is_not_done_twice(place: Place) -> None:
+    place.hooks(PAGE)
+    first, *others = (
+        store(place.journal, "failed", runs=(was("failed"),), execution=f"e-{number}")
+        for number in range(11)
+    )
+    command = [*COMMAND, "replay", "--failed"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as asking:
+        assert asking.stderr
+        said = ""
+        while "go on?" not in said:
+            said += asking.stderr.read(1)
+        assert run("replay", str(first)).returncode == 0
+        before = place.journal.get(first)
+        out, err = asking.communicate("y\n", timeout=30)
+    assert asking.returncode == 0, err
+    assert f"entry {first} has gone on meanwhile, and is left as it is" in err
+    assert place.notes() == [f"noted e-{number}" for number in range(11)]
+    assert place.journal.get(first) == before
+    assert sorted(int(line.split()[0]) for line in out.splitlines()[1:]) == others
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "is_done"),
     [([], "y\n", True), ([], "n\n", False), ([], "\n", False), (["--yes"], "", True)],
