@@ -145,8 +145,8 @@ class Dispatcher:
 
     def recall(self) -> None:
         """Put on the agenda what the journal has unsettled: from an earlier process, or another one."""
-        if self._hold(self._journal.mend):
-            _log.error("the journal was removed while it was in use; it has been written again")
+        if removed := self._hold(self._journal.mend):
+            _log.error("%s was removed while it was in use; it has been written again", removed)
             self._agenda.clear()  # entries may have other ids now
         if not self._hold(self._journal.is_changed):
             return

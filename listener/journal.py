@@ -124,12 +124,13 @@ class Journal:
         with self.file:
             return self.file.is_changed()
 
-    def mend(self) -> bool:
-        """Whether the file had been removed; if so, all that was in it is in a new one now."""
-        if not self.file.was_removed():
-            return False
-        self.file.restore()
-        return True
+    def mend(self) -> str:
+        """The file that had been removed, '' if none was; all that was in it is in a new one now."""
+        if self.file.was_removed():
+            self.file.restore()
+            return self.file.path
+        with self.file:
+            return f"{self.file.path}-wal" if self.file.mend_wal() else ""
 
     def unsettled(self) -> list[Entry]:
         """All that is pending or running, the oldest first."""

@@ -191,6 +191,18 @@ class JournalFile:
         """Whether the file that is open is no longer the one at its path."""
         return self._connection is not None and _inode(self.path) != self._inodes[""]
 
+    def mend_wal(self) -> bool:
+        """Whether the -wal file had been removed, and what it held is in the journal now.
+
+        The connection has the removed one open still; the next use gets a new one.
+        """
+        if self._connection is None or _inode(f"{self.path}-wal") == self._inodes["-wal"]:
+            return False
+        [is_busy, *_] = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not is_busy:  # else somebody reads, and it is tried again
+            self.close()
+        return not is_busy
+
     def restore(self) -> None:
         """Put all that the removed file held into the one that is at its path now, or into a new one.
 

@@ -86,6 +86,13 @@ class OwnedJournal(Journal):
         with suppress(StateError, NewerSchema):
             self.commit()
 
+    def mend(self) -> str:
+        removed = super().mend()
+        if not removed and self._connection is not None and not self._redo.is_in_place():
+            self._file.close()  # the next use opens the log at its path, too
+            removed = self._redo.path
+        return removed
+
     def _recover(self, connection: sqlite3.Connection) -> None:
         """Take in what was left in the redo log: by a process that died, or by an error of this one."""
         if connection is self._connection:
@@ -94,6 +101,9 @@ class OwnedJournal(Journal):
         if entries:
             with self._file.transaction():
                 for entry in entries:
+                    if entry.id in self._entries:  # the dispatcher knows it by this id
+                        behind = 1 + len(self._entries)
+                        connection.execute(_MOVE, (behind, entry.id, entry.received_at))
                     _insert_again(connection, entry)
         self._forget()
         self._connection = connection
@@ -150,6 +160,7 @@ def _insert_again(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute(_INSERT, (entry_id, *values_of(entry)))
 
 
+_MOVE = "UPDATE entries SET id = ? + (SELECT max(id) FROM entries) WHERE id = ? AND received_at != ?"
 _FIRST_FROM = "SELECT min(key) FROM entries WHERE key >= ?"
 _LAST = "\U0010ffff"  # no key that begins with another character comes after it
 _PLACES = ", ".join("?" * len(Entry.__struct_fields__))

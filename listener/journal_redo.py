@@ -39,7 +39,7 @@ class RedoLog:
     """
 
     def __init__(self, path: str, *, power_safe: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._power_safe = power_safe
         self._fd = -1
         self._memory = mmap.mmap(-1, 1)  # of no file yet
@@ -57,6 +57,13 @@ class RedoLog:
         if self._power_safe:
             os.fdatasync(self._fd)
 
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is the one at its path."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except OSError:
+            return False
+
     def clear(self) -> None:
         """Forget all records."""
         self._memory[: self._end] = bytes(self._end)
@@ -67,7 +74,7 @@ class RedoLog:
 
         After an error the one that was open before still is.
         """
-        fd = open_file(self._path, os.O_RDWR | os.O_CREAT)
+        fd = open_file(self.path, os.O_RDWR | os.O_CREAT)
         try:
             with open(fd, "rb", closefd=False) as file:
                 content = file.read().rstrip(b"\0")
@@ -96,7 +103,7 @@ class RedoLog:
             try:
                 yield _RECORD.decode(line)
             except msgspec.MsgspecError as error:  # a loss of power can leave anything there
-                _log.error("%s: line %d cannot be read and is left out: %s", self._path, number, error)
+                _log.error("%s: line %d cannot be read and is left out: %s", self.path, number, error)
 
 
 def _mapped(fd: int, size: int) -> mmap.mmap:

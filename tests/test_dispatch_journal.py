@@ -28,7 +28,7 @@ from listener.entry import Entry, Run
 from listener.errors import ActionFailed, ActionTimedOut, StateError, Unanswered
 from listener.hooks import Hook, ListenerSettings
 from listener.hooks_watch import HooksFile
-from listener.journal import Filters, Journal
+from listener.journal import FILE, Filters, Journal
 from listener.losses import Serials
 from listener.notification import EVENT_TYPES
 from tests.support import Settling, SettlingWithout
@@ -2082,7 +2082,7 @@ def test_what_was_pending_in_a_journal_that_was_removed_is_gone_on_with(
 
     dispatcher.recall()
     assert lines(caplog, "ERROR")[-1] == (
-        "the journal was removed while it was in use; it has been written again"
+        f"{house.folder / FILE} was removed while it was in use; it has been written again"
     )
     if restarts:
         dispatcher = house.recalled()

@@ -1353,6 +1353,28 @@ def test_whoever_has_mended_the_journal_is_told_that_it_has_changed(
     assert journal.is_changed()
 
 
+def test_what_was_in_a_removed_wal_file_is_in_the_journal_after_mending(
+    journal: Journal, make: Make, file: Path
+) -> None:
+    wal = Path(f"{file}-wal")
+    journal.accept_all([entry(key="k 1"), entry()])
+    reading = sqlite3.connect(file, isolation_level=None)
+    with closing(reading):
+        reading.execute("BEGIN")
+        assert reading.execute("SELECT count(*) FROM entries").fetchone() == (2,)
+        wal.unlink()
+        journal.accept_all([entry(key="k 2")])
+        assert journal.mend() == ""  # not while somebody reads what was there before
+        journal.accept_all([entry(key="k 3")])
+    assert journal.mend() == str(wal)
+    assert journal.is_changed()
+    assert journal.mend() == ""
+    journal.accept_all([entry(key="k 4")])
+    expected = ["k 1", None, "k 2", "k 3", "k 4"]
+    for each in (journal, make()):
+        assert [found.key for found in each.unsettled()] == expected
+
+
 def test_a_file_that_is_where_it_was_needs_no_mending(journal: Journal) -> None:
     assert not journal.mend()
     journal.accept(entry())

@@ -233,7 +233,24 @@ def test_an_id_that_was_given_to_something_else_meanwhile_is_replaced(
     assert journal.accept(entry("ours")) == 1
     die(journal)
     assert Journal(str(tmp_path)).accept(entry("theirs", received_at=2.0)) == 1
-    assert [(found.id, found.key) for found in journal.unsettled()] == [(1, "theirs"), (2, "ours")]
+    following = OwnedJournal(str(tmp_path))
+    assert [(found.id, found.key) for found in following.unsettled()] == [(1, "theirs"), (2, "ours")]
+
+
+def test_what_is_in_hand_keeps_its_id_when_another_process_has_taken_that_meanwhile(
+    journal: OwnedJournal, tmp_path: Path
+) -> None:
+    journal.accept_all([entry("earlier")])
+    first, second = (accepted(journal, entry(key)) for key in ("k 1", "k 2"))
+    die(journal)
+    others = Journal(str(tmp_path))
+    theirs = [accepted(others, entry(f"theirs {number}", received_at=2.0)) for number in range(3)]
+    assert [each.id for each in theirs[:2]] == [first.id, second.id]
+    assert journal.save(first.with_runs([Run("hook", "my.function", "done")])) == []
+    found = {each.key: (each.id, each.state) for each in journal.newest(Filters(), 9)}
+    assert (found["k 1"], found["k 2"]) == ((first.id, "done"), (second.id, "running"))
+    assert len(found) == len({entry_id for entry_id, _ in found.values()}) == 6
+    assert journal.accept(entry("next")) == max(entry_id for entry_id, _ in found.values()) + 1
 
 
 def test_what_has_begun_is_not_begun_again_because_another_process_brings_it(
@@ -467,6 +484,23 @@ def test_no_descriptor_is_left_behind(journal: OwnedJournal) -> None:
         counts.append(len(os.listdir("/proc/self/fd")))
         die(journal)
     assert counts == counts[:1] * 3
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_removed_redo_log_is_made_anew(journal: OwnedJournal, tmp_path: Path, replaced: bool) -> None:
+    assert journal.mend() == ""  # there is none yet
+    journal.accept(entry("k 1"))
+    redo_log(tmp_path).unlink()
+    if replaced:
+        redo_log(tmp_path).touch()
+    journal.accept(entry("k 2"))
+    assert journal.mend() == str(redo_log(tmp_path))
+    assert journal.is_changed()
+    assert journal.mend() == ""
+    journal.accept(entry("k 3"))
+    die(journal)
+    following = OwnedJournal(str(tmp_path))
+    assert [found.key for found in following.unsettled()] == ["k 1", "k 2", "k 3"]
 
 
 def test_a_removed_journal_is_written_again_with_what_was_held_back(

@@ -216,10 +216,11 @@ def failing_until(path: Path, retries: int = 100) -> str:
 
 
 def removed(setting: Setting) -> Verdict:
-    """The journal is removed while a listener works, alone or with what SQLite keeps beside it."""
-    emitted = names(6)
+    """The journal is removed while a listener works, alone or with what is beside it, or that alone."""
+    patterns = (FILE, f"{FILE}*", f"{FILE}-wal", f"{FILE}-redo")
+    emitted = names(3 * len(patterns))
     with listening(setting.folder, Hooks()) as double:
-        for number, pattern in enumerate((FILE, f"{FILE}*")):
+        for number, pattern in enumerate(patterns):
             before, after = emitted[3 * number], emitted[3 * number + 1]
             double.send([before])
             double.wait_for_answers()
@@ -230,13 +231,13 @@ def removed(setting: Setting) -> Verdict:
             double.wait_for_answers()
             double.send([emitted[3 * number + 2]])
             double.wait_for_answers()
-        told = double.log().count("the journal was removed while it was in use")
+        told = double.log().count("was removed while it was in use")
         double.signal(signal.SIGKILL)
         double.wait_for_end(double.pid)
         double.send(["the-last"])
         double.wait_until_settled("the-last")
     return judge(setting.folder, emitted).and_also(
-        unless(told == 2, f"the log told {told} times that the journal was removed")
+        unless(told == len(patterns), f"the log told {told} times that it was removed")
     )
 
 
