@@ -62,6 +62,8 @@ class Events:
         self._keep_lock = keep_lock
         self._losses: LossDetector | None = None
         self._recording: RecordingReader | None = None
+        pid, _, began = (run or "").partition(".")
+        self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
         self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
         self._taken_in = ("", -1)
         self._pruned_to = 0
@@ -123,11 +125,12 @@ class Events:
             log.settle()
 
     def _handle(self, frame: Frame) -> None:
+        is_notification = frame.eventname in COMMUNICATION_EVENTS
+        if is_notification and self._is_recorded:
+            self._take_in_recorded()
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._look_for_losses(frame, serials)
-        if frame.eventname in COMMUNICATION_EVENTS:
-            if self._is_recorded:
-                self._take_in_recorded()
+        if is_notification:
             self._dispatcher.deliver(_read(frame, "supervisord", serials))
             return
         if serials is not None and self._kept is not None:
@@ -147,6 +150,7 @@ class Events:
             return
         try:
             while recorded := self._recording.read_new():
+                self._learn_run(recorded)
                 new = [event for event in recorded if not self._is_taken_in(event)]
                 last = recorded[-1]
                 note = (_TAKEN_IN, f"{last.run}/{last.serial}")
@@ -158,6 +162,15 @@ class Events:
         for problem in self._recording.problems:
             _log.error("%s", problem)
         self._recording.problems.clear()
+
+    def _learn_run(self, recorded: Sequence[Recorded]) -> None:
+        """The recorder knows which run of supervisord it is in, also where /proc hides that from us.
+
+        Otherwise an event that is recorded and delivered would be two.
+        """
+        for event in recorded if self._hidden_pid else ():
+            if event.run.partition(".")[0] == self._hidden_pid:
+                self._run = event.run
 
     def _is_taken_in(self, event: Recorded) -> bool:
         """Whether an earlier listener has; its entry may be pruned by now."""

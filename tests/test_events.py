@@ -781,6 +781,28 @@ def test_what_was_recorded_runs_before_a_newer_event_and_once(
     assert lines(caplog, "ERROR") == []
 
 
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
+) -> None:
+    pid = RUN.partition(".")[0]
+    earlier = recorded.with_name(file_name(0, f"{pid}.1"))
+    write(earlier, 1, 2)
+    if begins == "after":
+        write(recorded, 0)
+    house.restart(run=f"{pid}.0")
+    for serial in (0, 1, 2):
+        if begins == "before" or serial > 0:
+            write(recorded, serial)
+        house.handle(serial)
+    house.restart(run=f"{pid}.0")
+    house.handle(2)
+    house.handle(3)
+    house.handle(4, eventname="TICK_5")
+    assert house.actions.served == ["x1", "x2", "x0", "x1", "x2", "x3"]
+    assert lines(caplog, "ERROR") == []
+
+
 def test_what_supervisord_discarded_is_run_when_it_was_recorded(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
