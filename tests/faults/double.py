@@ -189,6 +189,12 @@ class Double:
         self.signal(signal.SIGTERM)
         return self.wait_for_end(self.pid)
 
+    def kill(self) -> None:
+        """Kill the listener, and return when it has ended; another may have been started by then."""
+        pid = self.pid
+        self.signal(signal.SIGKILL)
+        self.wait_for_end(pid)
+
     def wait_for_death(self) -> None:
         """Until the double has been killed, and its listener has done what it still had and ended."""
         wait_for("the end of the double", lambda: self._process.poll() is not None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,8 +29,7 @@ def loss(setting: Setting) -> Verdict:
     with listening(setting.folder, Hooks()) as double:
         emitted = _emitted_durably(setting, 10 if setting.short else 300)
         double.listen_with(autorestart=False)
-        double.signal(signal.SIGKILL)
-        double.wait_for_end(double.pid)
+        double.kill()
         os.truncate(wal, int(wal.stat().st_size * setting.random.uniform(0.3, 0.9)))
         double.listen_with()
         double.start()

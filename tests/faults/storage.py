@@ -232,8 +232,7 @@ def removed(setting: Setting) -> Verdict:
             double.send([emitted[3 * number + 2]])
             double.wait_for_answers()
         told = double.log().count("was removed while it was in use")
-        double.signal(signal.SIGKILL)
-        double.wait_for_end(double.pid)
+        double.kill()
         double.send(["the-last"])
         double.wait_until_settled("the-last")
     return judge(setting.folder, emitted).and_also(
