@@ -13,6 +13,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 WAIT_FOR_RETRIES_S = 900.0
+_SET_BACK_S = 1.0
 
 
 class Item(NamedTuple):
@@ -34,6 +35,7 @@ class Agenda:
         self._due: list[tuple[float, int]] = []
         self._scheduled: dict[int, float] = {}  # which of the times in _due is an entry's last one
         self._of_execution: dict[str, list[int]] = {}
+        self._seen_at = 0.0
 
     def clear(self) -> None:
         """Forget all entries."""
@@ -103,7 +105,14 @@ class Agenda:
         return None
 
     def pop_due(self, now: float) -> int | None:
-        """The entry that has been due longest; it stays on the agenda."""
+        """The entry that has been due longest; it stays on the agenda.
+
+        When the clock was set back, no time of before tells anything: all are looked at.
+        """
+        if now < self._seen_at - _SET_BACK_S:
+            for entry_id in self._scheduled:
+                self._schedule(entry_id, now)
+        self._seen_at = now
         while (at := self._next_due()) is not None and at <= now:
             _, entry_id = heapq.heappop(self._due)
             item = self._items[entry_id]

@@ -265,7 +265,9 @@ def _is_same(run: Run, hook: Hook) -> bool:
 def _first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
     """The position, from `begin` on, of the first run that there is something to do for."""
     for position, run in enumerate(runs[begin:], begin):
-        if run.state == "pending" and run.due_at <= now:
+        if run.state != "pending":
+            continue
+        if run.due_at <= now or run.attempts[-1].began_at > now:  # or the clock was set back
             return position
     return None
 

@@ -39,6 +39,16 @@ def popped(agenda: Agenda, now: float) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize(("now", "expected"), [(99.5, []), (98.5, [1, 2]), (5.0, [1, 2])])
+def test_all_are_looked_at_when_the_clock_was_set_back(
+    agenda: Agenda, now: float, expected: list[int]
+) -> None:
+    agenda.put(item(1, at=101.0))
+    agenda.put(item(2, at=5000.0))
+    assert agenda.pop_due(100.0) is None
+    assert popped(agenda, now) == expected
+
+
 # Fresh entries
 
 
