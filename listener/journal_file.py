@@ -163,7 +163,8 @@ class JournalFile:
     def failed(self, error: Exception) -> StateError:
         """What to raise; the next use opens the file anew."""
         self.close()
-        return StateError(f"the journal {self.path}: {_reason(error)}")
+        path = (isinstance(error, OSError) and error.filename) or self.path
+        return StateError(f"the journal {path}: {_reason(error)}")
 
     def begin(self) -> None:
         """Begin a transaction; nobody else can write until it ends."""

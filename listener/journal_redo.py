@@ -97,13 +97,26 @@ class RedoLog:
 
     def _records(self, content: bytes) -> Iterator[Entry | Step]:
         """All that are whole: who was killed while he wrote the last one has not begun with it."""
-        text, _, _ = content.partition(b"\0")
-        *lines, _ = text.split(b"\n")
+        if content.startswith(b"\0"):  # and who was killed while he cleared it needs none of them
+            return
+        problem = ""
+        *lines, _ = content.split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
                 yield _RECORD.decode(line)
             except msgspec.MsgspecError as error:  # a loss of power can leave anything there
-                _log.error("%s: line %d cannot be read and is left out: %s", self.path, number, error)
+                problem = problem or f"line {number} cannot be read ({error})"
+        if problem:
+            self._keep_damaged(content, problem)
+
+    def _keep_damaged(self, content: bytes, problem: str) -> None:
+        kept = f"{self.path}.damaged"
+        with open(open_file(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(content)
+        _log.error(
+            "%s: %s; the other lines are taken in, and all of them are in %s: see there what was not"
+            " done, then delete it", self.path, problem, kept,
+        )  # fmt: skip
 
 
 def _mapped(fd: int, size: int) -> mmap.mmap:

@@ -368,7 +368,34 @@ def test_what_cannot_be_read_is_left_out_and_told(
         ("k 2", "running"),
     ]
     [told] = caplog.messages
-    assert told.startswith(f"{redo_log(tmp_path)}: line 1 cannot be read and is left out: ")
+    assert told.startswith(f"{redo_log(tmp_path)}: line 1 cannot be read (")
+    damaged = tmp_path / f"{journal_redo.FILE}.damaged"
+    assert f"are in {damaged}: see there" in told
+    assert damaged.read_bytes() == b"\n".join(lines).rstrip(b"\0")
+    assert damaged.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_nul_in_the_middle_costs_one_record(
+    journal: OwnedJournal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("k 1", "k 2", "k 3"):
+        journal.accept(entry(key))
+    die(journal)
+    content = redo_log(tmp_path).read_bytes()
+    redo_log(tmp_path).write_bytes(content.replace(b"k 2", b"k\x002"))
+    assert [found.key for found in journal.unsettled()] == ["k 1", "k 3"]
+    assert "line 2 cannot be read" in caplog.text
+
+
+def test_what_is_wrong_with_the_log_is_not_said_of_the_journal(
+    journal: OwnedJournal, tmp_path: Path
+) -> None:
+    redo_log(tmp_path).mkdir()
+    with pytest.raises(StateError) as caught:
+        journal.accept(entry())
+    assert str(caught.value) == (
+        f"the journal {redo_log(tmp_path)}: Is a directory; move that directory away"
+    )
 
 
 @pytest.mark.parametrize("power_safe", [False, True])
