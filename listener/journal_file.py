@@ -1,6 +1,6 @@
 """The journal's file: opened, brought to the newest schema, opened again after an error.
 
-Owns the SQLite connection, the schema and its versions, and what is said of a file that cannot be used.
+Owns the SQLite connection, the schema and its versions; journal_trouble.py says what is wrong with it.
 journal.py alone works with it.
 """
 
@@ -18,6 +18,7 @@ from types import TracebackType
 import msgspec
 
 from listener.errors import HooksError, StateError
+from listener.journal_trouble import DAMAGED, reason
 from listener.state_dir import open_file
 
 _LOCKED_S = 5.0
@@ -164,7 +165,7 @@ class JournalFile:
         """What to raise; the next use opens the file anew."""
         self.close()
         path = (isinstance(error, OSError) and error.filename) or self.path
-        return StateError(f"the journal {path}: {_reason(error)}")
+        return StateError(f"the journal {path}: {reason(error)}")
 
     def begin(self) -> None:
         """Begin a transaction; nobody else can write until it ends."""
@@ -216,7 +217,7 @@ class JournalFile:
             with self.transaction() as connection:
                 _copy(removed, connection)
         except StateError as error:
-            if _DAMAGED in str(error):  # nothing can be taken over: it was moved away for that
+            if DAMAGED in str(error):  # nothing can be taken over: it was moved away for that
                 removed.close()
             else:
                 self._connection, self._inodes = removed, known
@@ -291,33 +292,3 @@ def _inode(path: str) -> int | None:
         return os.stat(path).st_ino
     except OSError:
         return None
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, and what to do about it."""
-    text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    lowered = text.lower()
-    hint = next((hint for part, hint in _HINTS if part in lowered), "")
-    if isinstance(error, msgspec.MsgspecError) or "could not decode" in lowered:
-        text, hint = "an entry cannot be read", _DAMAGED
-    return f"{text}; {hint}" if hint else text
-
-
-_DAMAGED = "it is damaged: move it and its -wal file away; the listener goes on with a new one"
-_HINTS = (
-    ("full", "free space on its file system"),
-    ("no space", "free space on its file system"),
-    ("too large", "raise the limit on the size of files"),
-    ("disk i/o", "look at the disk, its free space and the limits of this process"),
-    ("locked", "another process keeps it locked; look who has it open (fuser), and end that"),
-    ("readonly", "let the listener's user write to it and to its directory"),
-    ("read-only", "mount its file system writable"),
-    ("permission", "let the listener's user write to it and to its directory"),
-    ("unable to open", "let the listener's user write to its directory"),
-    ("malformed", _DAMAGED),
-    ("not a database", _DAMAGED),
-    ("no such file", "its directory is gone: make it again for the listener's user"),
-    ("is a directory", "move that directory away"),
-    ("not a directory", "move that file away, and make the directory for the listener's user"),
-    ("symbolic links", "a link is not followed there: move it away, and name the right 'state_dir'"),
-)

@@ -116,8 +116,8 @@ def _tell_start(
     if not source.is_supervised and "SUPERVISOR_ENABLED" in os.environ:
         _log.warning(
             "the parent process is not supervisord: this listener would not notice that supervisord has"
-            " become deaf to it, and what supervisord records is not acted on; a script that starts the"
-            " listener should use exec"
+            " become deaf to it, what supervisord records is not acted on, and what is in hand when the"
+            " listener is killed is acted on twice; a script that starts the listener should use exec"
         )
     recorded_in = os.environ.get(RECORDED_IN)
     if recorded_in and os.path.realpath(recorded_in) != os.path.realpath(state.folder):

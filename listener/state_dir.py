@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from listener.errors import HooksError, StateError
 
-FOR_ROOT = "/var/lib/conductor-hooks"
+OF_THE_MACHINE = "/var/lib/conductor-hooks"
+"""The default for root, and for the user to whom root has given it."""
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
@@ -58,12 +59,19 @@ def path_of(given: str | None, env: Mapping[str, str], setting: Callable[[], str
     chosen = given or env.get("CONDUCTOR_HOOKS_STATE_DIR") or setting()
     if chosen:
         return os.path.abspath(chosen)
-    if os.geteuid() == 0:
-        return FOR_ROOT
+    if os.geteuid() in (0, _owner(OF_THE_MACHINE)):
+        return OF_THE_MACHINE
     home = env.get("XDG_STATE_HOME", "")
     if not os.path.isabs(home):  # its specification wants it ignored then
         home = os.path.expanduser("~/.local/state")
     return os.path.join(home, "conductor-hooks")
+
+
+def _owner(path: str) -> int | None:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return None
 
 
 def make(path: str) -> None:

@@ -17,6 +17,7 @@ ROOMS = sorted((TOP / "listener").rglob("*.py"))
 LEVELS = {
     0: ["entry", "errors", "losses", "notification", "outcome", "processes"],
     1: [
+        "journal_trouble",
         "located",
         "log",
         "pause",

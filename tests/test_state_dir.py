@@ -132,7 +132,7 @@ def test_a_relative_path_starts_where_the_command_was_given(
 def test_root_has_a_place_for_the_machine() -> None:
     if os.geteuid() != 0:
         do_without("this process is not root's")
-    assert path_of(None, {"XDG_STATE_HOME": "/xdg"}, lambda: None) == state_dir.FOR_ROOT
+    assert path_of(None, {"XDG_STATE_HOME": "/xdg"}, lambda: None) == state_dir.OF_THE_MACHINE
 
 
 def test_anybody_else_has_a_place_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +141,18 @@ def test_anybody_else_has_a_place_of_their_own(monkeypatch: pytest.MonkeyPatch) 
         assert path_of(None, {"XDG_STATE_HOME": "/xdg"}, lambda: None) == "/xdg/conductor-hooks"
         for env in ({}, {"XDG_STATE_HOME": ""}):
             assert path_of(None, env, lambda: None) == "/home/somebody/.local/state/conductor-hooks"
+
+
+def test_the_place_for_the_machine_is_for_the_user_to_whom_it_belongs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # that anybody can see
+        monkeypatch.setattr(state_dir, "OF_THE_MACHINE", folder)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+            assert path_of(None, {}, lambda: None) == folder
+        with unprivileged():
+            assert path_of(None, {"XDG_STATE_HOME": "/xdg"}, lambda: None) == folder
 
 
 def test_the_default_place_does_not_depend_on_where_the_command_was_given(

@@ -45,7 +45,8 @@ def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, 
     except OSError as error:
         raise HooksError(
             f"there is no journal in {folder}: no listener has run with this state directory; name"
-            " the right one with --state-dir or $CONDUCTOR_HOOKS_STATE_DIR"
+            " the right one, which the listener's log says at its start, with --state-dir or"
+            " $CONDUCTOR_HOOKS_STATE_DIR"
         ) from error
     _take_in_what_was_left(folder)
     return Journal(folder), folder

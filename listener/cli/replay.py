@@ -17,10 +17,11 @@ from listener import log, payload
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
 from listener.cli.entries import found, moment, opened_journal, print_entries
+from listener.cli.rights import go_on_as_owner
 from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
 from listener.errors import HooksError
-from listener.hooks import Hook
+from listener.hooks import Hook, HookTable
 from listener.hooks_file import config_path
 from listener.hooks_watch import HooksFile
 from listener.journal import Filters, Journal
@@ -54,7 +55,7 @@ def replay(
     """Run the hooks of entries again that were not done, as hooks.conf has them now.
 
     The listener runs them, within five seconds, if one works in the state directory; else they are run
-    here and now. Exits with 1 when a hook failed again.
+    here and now, as its owner, in this environment. Exits with 1 when a hook failed again.
     """
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
@@ -73,6 +74,9 @@ def replay(
         held = None if is_locked(folder) else lock(folder)
     except InUse:
         held = None  # a listener has just started
+    if held is not None:
+        go_on_as_owner(folder)
+        _loaded(path)  # he may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
     if held is not None:
         _run_here([entry.id for entry in planned], path, journal, folder)
@@ -129,9 +133,7 @@ def _attempts(runs: Iterable[Run]) -> int:
 
 def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) -> list[Entry]:
     """The entries with a pending run for each matching hook that is not done; only those with one."""
-    table = HooksFile(path, os.environ).table
-    if table is None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    _, table = _loaded(path)
     planned = []
     for entry in entries:
         if not entry.is_settled:
@@ -186,12 +188,17 @@ def _planned_runs(
     return planned, left
 
 
-def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str) -> None:
-    """Go on with these entries in this process, which holds the state directory's lock."""
+def _loaded(path: str) -> tuple[HooksFile, HookTable]:
     hooks_file = HooksFile(path, os.environ)
     if hooks_file.table is None:
         raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    with Actions(hooks_file.table.listener, folder, os.path.dirname(path)) as actions:
+    return hooks_file, hooks_file.table
+
+
+def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str) -> None:
+    """Go on with these entries in this process, which holds the state directory's lock."""
+    hooks_file, table = _loaded(path)
+    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         dispatcher = Dispatcher(hooks_file, actions, journal)
         for entry_id in entry_ids:
             dispatcher.resume(entry_id)

@@ -763,7 +763,8 @@ def test_without_a_journal_every_verb_says_what_to_do_and_creates_nothing(
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == (
             f"Error: there is no journal in {tmp_path}/state: no listener has run with this state"
-            " directory; name the right one with --state-dir or $CONDUCTOR_HOOKS_STATE_DIR\n"
+            " directory; name the right one, which the listener's log says at its start, with"
+            " --state-dir or $CONDUCTOR_HOOKS_STATE_DIR\n"
         )
     assert [*tmp_path.rglob("*")] == ([tmp_path / "state"] if is_there else [])
 

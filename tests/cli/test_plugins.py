@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-import listener
 from listener.cli import command
 from listener.plugins import MARKER
 from listener.plugins.source import COMMON
 from tests.faults.processes import is_gone
 from tests.plugins.uploads import Made, installed
-from tests.support import do_without, shown_at_terminal, uncounted_env, wait_for
-from tests.test_state_dir import NOBODY, needs_root
+from tests.support import shown_at_terminal, uncounted_env, wait_for
+from tests.test_state_dir import NOBODY
 
 
 def run(*arguments: str | Path, stdin: str = "") -> Result:
@@ -273,33 +269,6 @@ def test_remove_without_a_state_directory_makes_none(tmp_path: Path) -> None:
 
 
 # Whose rights are taken
-
-
-@pytest.fixture(scope="module")
-def reachable(made: Made) -> Iterator[Path]:
-    """A folder with all that nobody needs to run the command; he may not read this Python."""
-    needs_root()
-    if not os.path.exists("/usr/bin/python3"):
-        do_without("there is no /usr/bin/python3, which every user can run")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder / "venv")], check=True)
-        pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec", "wagon"], check=True)
-        [site_packages] = (folder / "venv").glob("lib/*/site-packages")
-        shutil.copytree(Path(listener.__file__).parent, site_packages / "listener")
-        shutil.copytree(made.wheels, folder / "wheels")
-        yield folder
-
-
-@pytest.fixture
-def nobodys(reachable: Path) -> Iterator[Path]:
-    """That folder, with a state directory of nobody's."""
-    (reachable / "state").mkdir(0o700)
-    os.chown(reachable / "state", NOBODY, NOBODY)
-    yield reachable
-    shutil.rmtree(reachable / "state")
 
 
 def run_at(

@@ -19,7 +19,8 @@ from listener.entry import Attempt, Entry, Run
 from listener.hooks_file import load
 from listener.journal import Journal
 from tests.cli.test_operate import COMMAND, answer, failed, run, state_of, store, waiting
-from tests.support import event, wait_for
+from tests.support import event, uncounted_env, wait_for
+from tests.test_state_dir import NOBODY
 
 FUNCTIONS = """
 import os, time
@@ -662,3 +663,34 @@ def test_a_listener_with_work_of_its_own_does_both_once(place: Place) -> None:
         f"noted {kind}-{n}" for kind in ("old", "new") for n in range(8)
     )
     assert [note for note in place.notes() if "old" in note] == [f"noted {name}" for name in names]
+
+
+def test_without_a_listener_root_runs_hooks_with_the_rights_of_the_owner(nobodys: Path) -> None:
+    state = nobodys / "state"
+    store(Journal(str(state)), "failed", runs=(was("failed"),))
+    (state / "who.py").write_text(
+        "import os\ndef note(context):\n    return os.getresuid() + os.getresgid()\n"
+    )
+    hooks = [{**PAGE, "implementation": "who.note"}]
+    config = nobodys / "hooks.conf"
+    config.write_text(json.dumps({"listener": {"python_path": [str(state)]}, "hooks": hooks}))
+
+    def replayed() -> subprocess.CompletedProcess[str]:
+        words = ["replay", "1", "--config", str(config), "--state-dir", str(state)]
+        command = [str(nobodys / "venv/bin/python"), "-m", "listener", *words]
+        options: dict[str, Any] = {"cwd": "/", "env": uncounted_env(), "text": True}
+        return subprocess.run(command, check=False, capture_output=True, **options)
+
+    config.chmod(0o600)
+    refused = replayed()
+    assert refused.returncode == 2
+    assert f"{config} cannot be read" in refused.stderr
+    assert state_of(Journal(str(state)), 1) == "failed"
+
+    config.chmod(0o644)
+    result = replayed()
+    assert result.returncode == 0, result.stderr
+    entry = Journal(str(state)).get(1)
+    assert entry is not None
+    assert entry.runs[0].attempts[-1].text == f"returned {(NOBODY,) * 6}"
+    assert {path.stat().st_uid for path in state.iterdir()} == {NOBODY, 0}

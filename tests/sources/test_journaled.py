@@ -24,7 +24,7 @@ from listener.entry import Entry
 from listener.journal import Filters, Journal
 from listener.processes import run_of
 from listener.recording import FOLDER, RECORDED_IN, file_name, record
-from listener.state_dir import FOR_ROOT
+from listener.state_dir import OF_THE_MACHINE
 from tests.sources.test_supervisor import OK, notification
 from tests.support import event, wait_for
 
@@ -460,7 +460,7 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_alone(site: Site) -> N
 
 def test_the_default_state_directory_is_left_alone_when_another_one_is_named(site: Site) -> None:
     def look() -> list[tuple[str, int]]:
-        return [(path, os.stat(path).st_mtime_ns) for path in (FOR_ROOT,) if os.path.exists(path)]
+        return [(path, os.stat(path).st_mtime_ns) for path in (OF_THE_MACHINE,) if os.path.exists(path)]
 
     before = look()
     home = site.folder / "home"

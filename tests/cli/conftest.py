@@ -1,0 +1,44 @@
+"""What the tests of several verbs share: a place where nobody can run the command, too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import listener
+from tests.plugins.uploads import Made
+from tests.support import do_without
+from tests.test_state_dir import NOBODY, needs_root
+
+
+@pytest.fixture(scope="session")
+def reachable(made: Made) -> Iterator[Path]:
+    """A folder with all that nobody needs to run the command; he may not read this Python."""
+    needs_root()
+    if not os.path.exists("/usr/bin/python3"):
+        do_without("there is no /usr/bin/python3, which every user can run")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        subprocess.run(["/usr/bin/python3", "-m", "venv", str(folder / "venv")], check=True)
+        pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, "click", "PyYAML", "packaging", "msgspec", "wagon"], check=True)
+        [site_packages] = (folder / "venv").glob("lib/*/site-packages")
+        shutil.copytree(Path(listener.__file__).parent, site_packages / "listener")
+        shutil.copytree(made.wheels, folder / "wheels")
+        yield folder
+
+
+@pytest.fixture
+def nobodys(reachable: Path) -> Iterator[Path]:
+    """That folder, with a state directory of nobody's."""
+    (reachable / "state").mkdir(0o700)
+    os.chown(reachable / "state", NOBODY, NOBODY)
+    yield reachable
+    shutil.rmtree(reachable / "state")
