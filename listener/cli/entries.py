@@ -120,7 +120,7 @@ def row(entry: Entry) -> dict[str, Any]:
     )
     return {
         "id": entry.id,
-        "received": answer["received_at"][:19].replace("T", " "),
+        "received": answer["received_at"][:19].replace("T", " ") + "Z",
         "event": entry.event_type or "",
         "execution": entry.execution_id,
         "deployment": answer["deployment_id"],

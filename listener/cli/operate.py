@@ -43,7 +43,7 @@ _SECRET = re.compile(
 @click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Repeatable.")
 @click.option("--event-type", default="", help="Only this event type.")
 @click.option("--execution", default="", metavar="ID", help="Only this execution.")
-@click.option("--since", callback=moment, help="30m, 2h, 7d, or an ISO 8601 time.")
+@click.option("--since", callback=moment, help="30m, 2h, 7d, or a time (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
@@ -71,9 +71,12 @@ def history(
     filters = Filters(states, event_type, execution, since)
     before = journal.newest(Filters(), 1)
     unsettled = journal.unsettled() if follow else []
-    entries = journal.newest(filters, limit)
+    newest = journal.newest(filters, limit + 1)
+    entries = newest[:limit]
     if not follow:
         print_entries(entries, output)
+        if len(newest) > limit:
+            click.echo(f"the newest {limit} are shown; --limit shows more", err=True)
         return
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         after = before[0].id if before else 0

@@ -35,7 +35,7 @@ _LOOK_S = 0.2
 @click.command(short_help="Do what was not done.")
 @click.argument("entry_ids", metavar="ID...", type=int, nargs=-1)
 @click.option("--failed", is_flag=True, help="All that failed or was interrupted.")
-@click.option("--since", callback=moment, help="With --failed: 30m, 2h, 7d, or a time.")
+@click.option("--since", callback=moment, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
 @click.option("--all-actions", is_flag=True, help="Also those that were done.")
 @click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
 @click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {_MANY}.")
