@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from listener import payload
-from listener.entry import Attempt, Entry, EntryState, Run, state_of, storable
+from listener.entry import Attempt, Entry, EntryState, Run, state_of
 from listener.errors import UnreadableNotification
 from listener.hooks import HOOK_FAILED
 from listener.losses import Serials
-from listener.notification import Notification, masked
+from listener.notification import Notification, masked, storable
 
 _NO_NOTIFICATION = Notification("", {})
 

@@ -17,13 +17,14 @@ from listener import log
 from listener.actions.registry import Actions
 from listener.agenda import WAIT_FOR_RETRIES_S, Agenda
 from listener.delivery import Delivery, execution_id_of
-from listener.entry import Entry, storable
+from listener.entry import Entry
 from listener.errors import Unanswered
 from listener.hold import Hold
 from listener.hooks_watch import HooksFile
 from listener.journal import SERIALS, Journal
 from listener.journal_file import NewerSchema
 from listener.log import loggable
+from listener.notification import storable
 from listener.outcome import Tally
 from listener.runner import LATER_S, Runner, item
 from listener.telling import about_of, tell_missing, tell_unreadable

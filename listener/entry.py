@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from listener.notification import masked
+from listener.notification import masked, storable
 from listener.outcome import NEVER, Outcome
 from listener.outcome import State as AttemptState
 
@@ -21,11 +21,6 @@ EntryState = Literal[
 ]
 MAX_BACKOFF_S = 300.0
 UNSETTLED = ("pending", "running")
-
-
-def storable(text: str) -> str:
-    """The text as UTF-8 can hold it: half a surrogate pair, which JSON can bring, is written out."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,7 @@ from listener.hooks import (
     RestService,
 )
 from listener.located import Mistake, Source, describe, line_of, nearest
-from listener.notification import CONTEXT_FIELDS, EVENT_TYPES
+from listener.notification import CONTEXT_FIELDS, EVENT_TYPES, storable
 
 MAX_RETRIES = 1_000
 MAX_DAYS = 36_500
@@ -112,6 +112,8 @@ def _read_hook(source: Source, node: yaml.Node, position: int) -> Hook | None:
         text = source.text_of(keys["inputs"]) if "inputs" in keys else ""
         hook["mark"] = zlib.crc32(text.encode("utf-8", "backslashreplace")) or 1
     hook.update((key, value) for key, value in values.items() if value is not None)
+    for key in ("name", "implementation"):
+        hook[key] = storable(hook[key])  # in the journal; !env can bring what is no UTF-8
     return Hook(**hook)
 
 

@@ -43,6 +43,11 @@ def masked(text: str) -> str:
     return _TOKEN.sub("ctok-…", text) if "ctok-" in text else text
 
 
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: half a surrogate pair, which JSON can bring, is written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class Notification(NamedTuple):
     """One notification: `event_type` and `context` are always there, anything else may be None.
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from listener.entry import MAX_BACKOFF_S, Attempt, Entry, EntryState, Run, RunState, state_of, storable
+from listener.entry import MAX_BACKOFF_S, Attempt, Entry, EntryState, Run, RunState, state_of
+from listener.notification import storable
 from listener.outcome import NEVER, Outcome
 from listener.outcome import State as AttemptState
 

@@ -273,6 +273,14 @@ def test_a_number_in_an_environment_variable_is_a_number() -> None:
     assert hook.inputs == {"port": 10162}
 
 
+def test_what_the_journal_keeps_of_a_hook_is_utf_8_whatever_the_environment_brings() -> None:
+    lines = ("event_type: !env T", "implementation: !env T")
+    text = "hooks:\n- name: !env T\n  {}\n  {}\n- {{{}, {}}}\n".format(*lines, *lines)
+    named, nameless = table_of(text, T="caf\udce9.f").hooks
+    assert (named.name, named.implementation) == ("caf\\udce9.f",) * 2
+    assert (nameless.name, nameless.implementation) == ("caf\\udce9.f-2", "caf\\udce9.f")
+
+
 @pytest.mark.parametrize(
     ("event_type", "name"),
     [
