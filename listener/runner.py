@@ -111,8 +111,9 @@ class Runner:
             if run.state == "running":
                 again = hook is not None and self._actions.is_repeatable(hook)
                 runs[position] = run.interrupted(again)
+                left = f"not repeatable, and interrupted until conductor-hooks replay {entry_id}"
                 _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
-                             "run again" if again else "not repeatable", about)  # fmt: skip
+                             "run again" if again else left, about)  # fmt: skip
         now = self._now()
         due = _first_due(runs, now)
         if due is not None:
@@ -138,7 +139,8 @@ class Runner:
         while True:
             run, hook = runs[current], hooks[current]
             if hook is None:
-                reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf"
+                path = self._hooks_file.path
+                reason = f"hook {run.hook} with {run.implementation} is no longer in {path} for it"
                 outcome = Outcome("failed", reason, 0.0)
             else:
                 received_at = entry.received_at

@@ -119,7 +119,8 @@ def lock(path: str) -> int:
             os.close(fd)
             raise InUse(
                 f"process {holder or 'unknown'} works in the state directory {path}: one listener owns"
-                " it (numprocs must be 1); stop that one, or give this one a state_dir of its own"
+                " it (numprocs must be 1); one that a killed supervisord has left ends with the hook in"
+                " hand, so wait; else stop that one, or give this one a state_dir of its own"
             )
         time.sleep(_LOOKED_AT_S / 10)
     with suppress(OSError):  # on a full disk the lock holds, too; it only cannot say whose it is

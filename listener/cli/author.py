@@ -64,6 +64,8 @@ def check(
         with Actions(table.listener, _folder(state_dir, table)) as actions:
             used = plugins_used(table, actions)
             mistakes = sorted(mistakes + look_over(table, actions, may_import=not no_import))
+        if table.is_blank:
+            mistakes.append(Mistake(0, _BLANK, is_warning=True))
     wrong = sum(not mistake.is_warning for mistake in mistakes)
     if output == "json":
         print_json(_check_answer(name, table, mistakes, used))
@@ -77,6 +79,9 @@ def check(
         warnings = _count(len(mistakes) - wrong, "warning")
         click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")
     sys.exit(1 if wrong else 0)
+
+
+_BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
 
 
 def _check_answer(

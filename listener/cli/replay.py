@@ -145,7 +145,11 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":
-                click.echo(f"entry {entry.id}: hook {run.hook} is no longer in {path} for it", err=True)
+                click.echo(
+                    f"entry {entry.id}: hook {run.hook} is no longer in {path} for it; conductor-hooks"
+                    f" drop {entry.id} gives it up",
+                    err=True,
+                )
         again = entry.with_runs([*runs, *left])
         if not again.is_settled:
             planned.append(again)

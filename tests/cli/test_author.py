@@ -72,6 +72,16 @@ def test_check_of_a_good_file_says_so(folder: Path) -> None:
     assert result.stdout == f"{folder}/hooks.conf: 2 hooks, 0 mistakes, 0 warnings\n"
 
 
+def test_check_of_a_file_with_nothing_in_it_says_what_a_listener_makes_of_it(folder: Path) -> None:
+    result = run(folder, "check", "-", stdin="# all of it is gone\n")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        "standard input: warning: nothing stands here, and a listener keeps the hooks that it has; for"
+        " none, write hooks: []",
+        "standard input: 0 hooks, 0 mistakes, 1 warning",
+    ]
+
+
 BROKEN = """
 hooks:
   - event_type: workflow_faild
