@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from listener.errors import HooksError, SettingsError
-from listener.hooks import HOOK_FAILED
 from listener.hooks_file import Version, load
 from listener.processes import run_of
 from listener.sources.supervisor import ProtocolDescriptors, SupervisorSource, is_supervised
@@ -45,10 +44,9 @@ def _refuse_without_journal(config: str, first: Version, state: Claim) -> None:
     """Without a journal nothing comes back later, and a hook that counts on that is not taken."""
     hooks = first.table.hooks if first.table and state.problem else ()
     wrong = [
-        f"{config}, line {hook.line}: hook {hook.name!r} needs a journal, for"
-        f" {'its retries' if hook.retries else 'the event type hook_failed'}"
+        f"{config}, line {hook.line}: hook {hook.name!r} needs a journal, for {hook.needs_journal_for}"
         for hook in hooks
-        if hook.retries or HOOK_FAILED in hook.event_types
+        if hook.needs_journal_for
     ]
     if wrong:
         raise SettingsError("\n".join((*wrong, state.problem)))

@@ -40,7 +40,7 @@ class Events:
     """One for the life of the listener. `begin` comes first.
 
     `run` is the supervisord that sends the events, None when none does. `keep_lock` makes sure that
-    this listener still owns the state directory.
+    this listener still owns the state directory, `look_over` tells of what is wrong with new hooks.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Events:
         *,
         run: str | None,
         keep_lock: Callable[[], None] = lambda: None,
+        look_over: Callable[[], None] = lambda: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._kept = dispatcher if isinstance(dispatcher, Dispatcher) else None
@@ -60,6 +61,7 @@ class Events:
         self._settings = settings
         self._run = run if journal is not None else None  # without one, nothing is known again
         self._keep_lock = keep_lock
+        self._look_over = look_over
         self._losses: LossDetector | None = None
         self._recording: RecordingReader | None = None
         pid, _, began = (run or "").partition(".")
@@ -115,6 +117,7 @@ class Events:
     def between(self) -> float | None:
         """Do what can be done without an event; the seconds until there is more to do, or None."""
         try:
+            self._look_over()
             return self._dispatcher.work()
         except (Unanswered, NewerSchema, InUse):
             raise

@@ -46,6 +46,13 @@ class Hook(NamedTuple):
         is_any = ANY_EVENT in self.event_types and event_type != HOOK_FAILED
         return is_any or event_type in self.event_types
 
+    @property
+    def needs_journal_for(self) -> str:
+        """What of it comes later, which only a journal brings; '' when nothing does."""
+        if self.retries:
+            return "its retries"
+        return "the event type hook_failed" if HOOK_FAILED in self.event_types else ""
+
     def matches(self, hook_context: Mapping[str, Any]) -> bool:
         """Whether every `when` field of this hook matches; the event type is not looked at."""
         return all(

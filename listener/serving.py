@@ -17,12 +17,13 @@ from listener.dispatch import Dispatcher
 from listener.errors import HooksError, SettingsError, Unanswered
 from listener.events import Events
 from listener.hold import Hold
-from listener.hooks import ListenerSettings
+from listener.hooks import HookTable, ListenerSettings
 from listener.hooks_file import Version
 from listener.hooks_watch import HooksFile
 from listener.journal import DURABILITY
 from listener.journal_file import NewerSchema
 from listener.journal_owned import OwnedJournal
+from listener.located import Mistake
 from listener.recording import RECORDED_IN
 from listener.sources.supervisor import SupervisorSource
 from listener.state_dir import Claim, InUse, holds, lock
@@ -51,7 +52,9 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
     try:
         state_dir = None if state.problem else state.folder
         with ExitStack() as held, Actions(settings, state_dir, os.path.dirname(config)) as actions:
+            doubts = _Doubts(hooks_file, actions, state)
             _tell_start(source, hooks_file, actions, state)
+            doubts.tell()
             ownership = _Ownership(state)
             hold = Hold(source.pause)
             journal = _opened(hold, state, settings, ownership)
@@ -63,8 +66,9 @@ def serve(source: SupervisorSource, config: str, first: Version, state: Claim, r
                 is_stopping=lambda: source.is_stopping,
             )  # fmt: skip
             events = Events(
-                dispatcher, actions, journal, settings, run=run, keep_lock=lambda: hold(ownership.keep)
-            )
+                dispatcher, actions, journal, settings, run=run,
+                keep_lock=lambda: hold(ownership.keep), look_over=doubts.tell,
+            )  # fmt: skip
             events.begin()
             if hooks_file.table and not source.has_event():
                 actions.prepare(hooks_file.table.hooks)
@@ -142,5 +146,28 @@ def _tell_start(
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
     for hook, plugin in plugins_used(table, actions):
         _log.info("%s", described(hook, plugin))
-    for doubt in (*hooks_file.warnings, *look_over(table, actions, may_import=False)):
-        _log.warning("%s", doubt.told(hooks_file.path))
+    for warning in hooks_file.warnings:
+        _log.warning("%s", warning.told(hooks_file.path))
+
+
+class _Doubts:
+    """What will make hooks fail, told once of each table that comes into force."""
+
+    def __init__(self, hooks_file: HooksFile, actions: Actions, state: Claim) -> None:
+        self._hooks_file = hooks_file
+        self._actions = actions
+        self._has_journal = not state.problem
+        self._told: HookTable | None = None
+
+    def tell(self) -> None:
+        table, path = self._hooks_file.table, self._hooks_file.path
+        if table is self._told or table is None:
+            return
+        self._told = table
+        doubts = look_over(table, self._actions, may_import=False)
+        for hook in () if self._has_journal else table.hooks:
+            if why := hook.needs_journal_for:
+                text = f"hook {hook.name!r} needs a journal, for {why}, and none is kept"
+                doubts.append(Mistake(hook.line, text))
+        for doubt in doubts:
+            _log.warning("%s", doubt.told(path))

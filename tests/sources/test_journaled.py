@@ -428,6 +428,25 @@ def test_without_a_state_directory_a_hook_that_has_retries_is_refused(site: Site
     assert f"the state directory {env['CONDUCTOR_HOOKS_STATE_DIR']} cannot be made: " in listener.log
 
 
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_what_will_make_a_hook_fail_is_told_when_its_file_is_read_again(
+    site: Site, has_journal: bool
+) -> None:
+    (site.folder / "file").touch()
+    env = {} if has_journal else {"CONDUCTOR_HOOKS_STATE_DIR": str(site.folder / "file" / "state")}
+    listener = site.start(NOTE, env=env)
+    for serial, hooks in enumerate([NOTE, PICKY.replace("picky", "pickey"), PICKY]):
+        (site.folder / "hooks.conf").write_text(f"hooks:\n - {hooks}\n")
+        listener.send(frame(f"e-{serial}", serial=serial))
+        listener.wait_for_answers(serial + 1)
+    assert listener.end() == 0
+    told = f"WARNING {site.folder / 'hooks.conf'}, line 2: hook 'h'"
+    found = [line.partition(told)[2] for line in listener.log.splitlines() if told in line]
+    no_function = ": test_functions has no function named 'pickey'"
+    no_journal = " needs a journal, for its retries, and none is kept"
+    assert found == [no_function, *(() if has_journal else (no_journal, no_journal))]
+
+
 @pytest.mark.parametrize(("folder", "warnings"), [("state", 0), ("other", 1)])
 def test_a_recorder_with_another_state_directory_is_warned_of(
     site: Site, folder: str, warnings: int
