@@ -141,7 +141,8 @@ def _tell_start(
     enabled = sum(hook.enabled for hook in table.hooks)
     counts = f"hooks: {len(table.hooks)}, of which enabled: {enabled}"
     where = "" if state.problem else f", state in {state.folder}"
-    _log.info("listening with %s, %s%s", hooks_file.path, counts, where)
+    how = ", recorded by supervisord" if recorded_in else ""
+    _log.info("listening with %s, %s%s%s", hooks_file.path, counts, where, how)
     if not enabled:
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
     for hook, plugin in plugins_used(table, actions):
