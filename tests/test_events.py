@@ -786,8 +786,8 @@ def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
 ) -> None:
     pid = RUN.partition(".")[0]
-    earlier = recorded.with_name(file_name(0, f"{pid}.1"))
-    write(earlier, 1, 2)
+    write(recorded.with_name(file_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(file_name(0, "1.1")), 7)
     if begins == "after":
         write(recorded, 0)
     house.restart(run=f"{pid}.0")
@@ -799,7 +799,7 @@ def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
     house.handle(2)
     house.handle(3)
     house.handle(4, eventname="TICK_5")
-    assert house.actions.served == ["x1", "x2", "x0", "x1", "x2", "x3"]
+    assert house.actions.served == ["x7", "x1", "x2", "x0", "x1", "x2", "x3"]
     assert lines(caplog, "ERROR") == []
 
 
