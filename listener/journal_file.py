@@ -198,7 +198,7 @@ class JournalFile:
 
         The connection has the removed one open still; the next use gets a new one.
         """
-        if self._connection is None or _inode(f"{self.path}-wal") == self._inodes["-wal"]:
+        if self._connection is None or self._inodes["-wal"] in (None, _inode(f"{self.path}-wal")):
             return False
         [is_busy, *_] = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if not is_busy:  # else somebody reads, and it is tried again
