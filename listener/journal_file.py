@@ -109,11 +109,14 @@ class JournalFile:
         _make_or_look_at(self.path)
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, cached_statements=32)
         try:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a file that is still empty
-            _patiently(connection, "PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            connection.execute("PRAGMA secure_delete = ON")  # a rest_token leaves no trace in the file
+            for setting in (
+                f"page_size = {_PAGE_BYTES}",  # of a file that is still empty
+                "journal_mode = WAL",
+                f"synchronous = {self._synchronous}",
+                f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+                "secure_delete = ON",  # a rest_token leaves no trace in the file
+            ):
+                _patiently(connection, f"PRAGMA {setting}")
             if _version(connection) != len(_SCHEMAS):
                 self._migrate(connection)
             self._inodes = {suffix: _inode(self.path + suffix) for suffix in ("", *_BESIDE)}
@@ -267,23 +270,22 @@ def _copy(removed: sqlite3.Connection, connection: sqlite3.Connection) -> None:
     connection.executemany(COUNT, removed.execute("SELECT * FROM destinations"))
 
 
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute what waits for other processes' transactions. SQLite itself does not wait, or looks so
-    seldom that it would miss the moments between those of a busy listener."""
+def _patiently(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    """Execute what waits for other processes' transactions, or until the last of them has closed the
+    file. SQLite itself does not wait, or looks so seldom that it would miss the moments between those
+    of a busy listener."""
     deadline = time.monotonic() + _LOCKED_S
     while True:
         try:
-            connection.execute(statement)
+            return connection.execute(statement)
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(_LOCKED_LOOK_S)
-        else:
-            return
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    [version] = connection.execute("PRAGMA user_version").fetchone()
+    [version] = _patiently(connection, "PRAGMA user_version").fetchone()
     return int(version)
 
 

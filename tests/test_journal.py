@@ -6,6 +6,7 @@ Every file, lock, limit, kill and second process here is a real one.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import random
@@ -1172,6 +1173,26 @@ def test_a_new_file_that_another_process_has_just_locked_is_waited_for(
     with monkeypatch.context() as instead_of_sleep:
         instead_of_sleep.setattr(time, "sleep", lambda _: new_and_locked.execute("ROLLBACK"))
         assert journal.accept(entry()) == 1
+
+
+def test_whoever_opens_the_file_waits_until_another_process_has_closed_it(
+    journal: Journal, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any statement can find it locked then: the last one to close it puts the -wal file into it."""
+    waited_for = set()
+
+    class Locked(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if statement not in waited_for:
+                waited_for.add(statement)
+                raise sqlite3.OperationalError("database is locked")
+            return super().execute(statement, *values)
+
+    journal.accept(entry())
+    journal.file.close()
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Locked))
+    make().open()
+    assert "PRAGMA user_version" in waited_for
 
 
 def test_a_new_file_that_another_process_keeps_locked_is_told(

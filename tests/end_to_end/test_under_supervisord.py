@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from listener.journal import SERIALS, Journal
 from listener.snmp.receiver import Trap, decode
 from tests.end_to_end.real_supervisord import RealSupervisord, notification_frame, running
 from tests.support import wait_for
@@ -126,7 +127,8 @@ def test_what_a_killed_listener_had_begun_runs_again_only_if_its_hook_says_so(
 def test_a_listener_that_supervisord_no_longer_hears_leaves_and_is_started_again() -> None:
     with running(NOTE) as supervisord:
         deaf = supervisord.pid()
-        wait_for_more(deaf, bytes_read(deaf))  # the first TICK_5
+        journal = Journal(os.environ["CONDUCTOR_HOOKS_STATE_DIR"])
+        wait_for("the first TICK_5", lambda: journal.noted(SERIALS))
         with answer_pipe(supervisord).open("wb", buffering=0) as answers:
             answers.write(b"a stray print\n")
         wait_for("state UNKNOWN", lambda: "UNKNOWN" in supervisord.supervisord_log())
