@@ -104,10 +104,8 @@ def _history_ms(python: str, folder: Path) -> float:
     for _ in range(5):
         began = time.perf_counter()
         with on_core(LISTENER_CORE):
-            subprocess.run(
-                [python, "-m", "listener", "history"], env=env, cwd=CHECKOUT, check=True,
-                stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+            command = [python, "-m", "listener", "history"]
+            subprocess.run(command, env=env, cwd=CHECKOUT, check=True, capture_output=True)
         spent.append((time.perf_counter() - began) * 1000)
     return median(spent)
 
