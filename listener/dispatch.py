@@ -160,6 +160,8 @@ class Dispatcher:
                 self._agenda.put_fresh(item(entry))
             else:
                 self._agenda.put(item(entry))
+                if entry.was_tried_after(self._now()):
+                    self._agenda.put_off(entry.id, self._now())
 
     def resume(self, entry_id: int) -> None:
         """Go on with an entry now, whether it is due or not."""

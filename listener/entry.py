@@ -121,6 +121,10 @@ class Entry(msgspec.Struct, frozen=True):
         """Whether nothing was ever tried for it."""
         return not any(run.attempts for run in self.runs)
 
+    def was_tried_after(self, now: float) -> bool:
+        """Whether an attempt began later than now: the clock was set back since."""
+        return any(run.attempts[-1].began_at > now for run in self.runs if run.attempts)
+
     def with_runs(self, runs: Sequence[Run]) -> Entry:
         """The entry with these runs, in the state that follows from theirs."""
         return msgspec.structs.replace(self, runs=tuple(runs), state=state_of(runs))

@@ -199,14 +199,16 @@ class JournalFile:
     def mend_wal(self) -> bool:
         """Whether the -wal file had been removed, and what it held is in the journal now.
 
-        The connection has the removed one open still; the next use gets a new one.
+        The connection has the removed one open still; the next use gets a new one. Nothing is done as
+        long as another process has the journal open, since that would write to the removed one still.
         """
         if self._connection is None or self._inodes["-wal"] in (None, _inode(f"{self.path}-wal")):
             return False
-        [is_busy, *_] = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not is_busy:  # else somebody reads, and it is tried again
+        with suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA journal_mode = DELETE")  # is granted to the only user
             self.close()
-        return not is_busy
+            return True
+        return False
 
     def restore(self) -> None:
         """Put all that the removed file held into the one that is at its path now, or into a new one.

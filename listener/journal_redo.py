@@ -44,6 +44,7 @@ class RedoLog:
         self._fd = -1
         self._memory = mmap.mmap(-1, 1)  # of no file yet
         self._end = 0  # of the lines
+        self._damaged = b""  # what was kept and told of already
 
     def append(self, record: Entry | Step) -> None:
         """Put a record behind the others. After an error all others are there still."""
@@ -104,14 +105,15 @@ class RedoLog:
         for number, line in enumerate(lines, 1):
             try:
                 yield _RECORD.decode(line)
-            except msgspec.MsgspecError as error:  # a loss of power can leave anything there
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # power loss leaves anything
                 problem = problem or f"line {number} cannot be read ({error})"
-        if problem:
+        if problem and content != self._damaged:
             self._keep_damaged(content, problem)
+            self._damaged = content
 
     def _keep_damaged(self, content: bytes, problem: str) -> None:
         kept = f"{self.path}.damaged"
-        with open(open_file(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        with open(open_file(kept, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "wb") as file:
             file.write(content)
         _log.error(
             "%s: %s; the other lines are taken in, and all of them are in %s: see there what was not"

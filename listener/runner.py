@@ -18,7 +18,7 @@ from listener.actions.registry import Actions
 from listener.agenda import Agenda, Item
 from listener.attempt import attempt, tell
 from listener.delivery import Delivery, as_entry, hook_failed
-from listener.entry import Entry, Run
+from listener.entry import UNSETTLED, Entry, Run
 from listener.errors import UnreadableNotification
 from listener.hold import Hold
 from listener.hooks import HOOK_FAILED, Hook
@@ -239,10 +239,11 @@ def _known_again(
     corrected.
     """
     left = [*matching, *(hook for hook in hooks if hook not in matching)]
-    found: list[Hook | None] = []
-    for run in runs:
-        hook = next((hook for hook in left if _is_same(run, hook)), None)
-        found.append(hook)
+    found: list[Hook | None] = [None] * len(runs)
+    unsettled_first = sorted(range(len(runs)), key=lambda each: runs[each].state not in UNSETTLED)
+    for position in unsettled_first:
+        hook = next((hook for hook in left if _is_same(runs[position], hook)), None)
+        found[position] = hook
         if hook is not None:
             left.remove(hook)
     lost = [position for position, run in enumerate(runs) if found[position] is None and run.mark]

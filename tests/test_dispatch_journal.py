@@ -1124,6 +1124,19 @@ def test_nameless_hooks_are_known_again_though_the_inputs_that_they_share_were_c
     assert house.entry.state == "done"
 
 
+def test_what_is_left_of_equal_nameless_hooks_is_for_what_is_left_to_do(house: House) -> None:
+    house.hooks(nameless(event_type="*", retries=1), nameless(retries=1))
+    house.actions.ends["h.f"] = ["", ActionFailed("no route")]
+    dispatcher = house.start()
+    dispatcher.act(delivery())
+    house.hooks(nameless(retries=1))
+
+    house.work(dispatcher, until=2000)
+
+    assert states(house.entry) == ["done", "done"]
+    assert len(house.actions.calls) == 3
+
+
 def test_a_nameless_hook_that_is_not_for_the_event_type_any_more_is_gone(house: House) -> None:
     house.hooks(nameless(retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
@@ -1624,6 +1637,19 @@ def test_a_retry_does_not_wait_until_a_clock_that_was_set_back_is_right_again(ho
 
     assert house.actions.served == ["a", "b", "a", "a", "b"]
     assert [entry.state for entry in house.entries] == ["done"] * 3
+
+
+def test_a_listener_that_starts_when_the_clock_was_set_back_goes_on_at_once(house: House) -> None:
+    house.hooks(hook("h", retries=1))
+    house.actions.ends["h.f"] = [ActionFailed("no route")]
+    house.now = 10_000.0
+    house.start().act(delivery("a"))
+    house.now -= 3600
+
+    house.work(house.recalled())
+
+    assert house.actions.served == ["a", "a"]
+    assert house.entry.state == "done"
 
 
 # Other processes

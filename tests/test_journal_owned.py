@@ -513,6 +513,23 @@ def test_no_descriptor_is_left_behind(journal: OwnedJournal) -> None:
     assert counts == counts[:1] * 3
 
 
+def test_damage_is_kept_and_told_once_and_that_of_before_is_kept_too(
+    journal: OwnedJournal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = b""
+    for number, byte in enumerate((b"\xeb", b"\xec"), 1):
+        journal.accept(entry(f"k {number}"))
+        die(journal)
+        content = records(tmp_path).replace(b"k ", b"k" + byte)
+        damaged += content
+        for _ in range(2):  # as if the journal could not be written the first time
+            redo_log(tmp_path).write_bytes(content)
+            die(journal)
+            assert journal.unsettled() == []
+        assert (tmp_path / f"{journal_redo.FILE}.damaged").read_bytes() == damaged
+        assert len(caplog.messages) == number
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_removed_redo_log_is_made_anew(journal: OwnedJournal, tmp_path: Path, replaced: bool) -> None:
     assert journal.mend() == ""  # there is none yet
