@@ -414,6 +414,7 @@ def test_without_a_state_directory_hooks_run_and_the_log_warns(site: Site) -> No
     assert "WARNING no journal is kept, an event can get lost or be acted on twice: the state" in (
         listener.log
     )
+    assert "recorded by" not in listener.log
 
 
 def test_without_a_state_directory_a_hook_that_has_retries_is_refused(site: Site) -> None:
@@ -458,6 +459,7 @@ def test_a_recorder_with_another_state_directory_is_warned_of(
     assert listener.end() == 0
     warning = f"WARNING supervisord records into {recorded_in}, but the state directory here is"
     assert listener.log.count(warning) == warnings
+    assert listener.log.count(", recorded by supervisord\n") == 1
 
 
 def test_a_journal_of_a_newer_version_is_refused_and_left_alone(site: Site) -> None:
