@@ -170,7 +170,6 @@ class Dispatcher:
 
     def work(self) -> float | None:
         """Go on with one entry that is due; the seconds until the next one is, or None."""
-        self._hooks_file.look()
         if not self._agenda:
             return None
         now = self._now()

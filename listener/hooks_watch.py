@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +18,6 @@ from listener.located import Mistake
 from listener.log import loggable
 
 _log = logging.getLogger(__name__)
-
-FRESH_S = 0.0002
-"""What was seen of the file is true for so long: a little longer than the next event is waited for."""
 
 
 class HooksFile:
@@ -38,7 +34,6 @@ class HooksFile:
         self._env = env
         self._problem = _MISSING
         self._refusal = ""  # what was wrong with the file when it was read last
-        self._fresh_until = 0.0
         self._stamp, self.table, self.warnings = first or load(path, env)
         self._settings_at_start = self.table.listener if self.table else ListenerSettings()
 
@@ -47,19 +42,12 @@ class HooksFile:
         self.refresh(event_type)
         return self.table.match(event_type, hook_context) if self.table is not None else ()
 
-    def look(self) -> None:
-        """Do now what `refresh` would do for an event that comes at once, if that is only to look."""
-        if stamp(self.path) == self._stamp and self.table is not None and not self._refusal:
-            self._fresh_until = time.monotonic() + FRESH_S
-
     def refresh(self, event_type: str) -> None:
         """Put the newest version of the file in force if it is good, else say why it is not.
 
         `event_type` is the event that has just arrived, for the log. A change is told of once; that
         there is no table at all, at every event, as the original does.
         """
-        if time.monotonic() < self._fresh_until:
-            return
         now = stamp(self.path)
         if now != self._stamp or self._refusal:  # what it names may have been mended meanwhile
             self._stamp = now

@@ -69,7 +69,6 @@ class WithoutJournal:
 
     def work(self) -> float | None:
         """Prepare for an event that may come at once; there is never more to do later."""
-        self._hooks_file.look()
         return None
 
     def _settled(

@@ -14,7 +14,6 @@ from unittest.mock import ANY
 
 import pytest
 
-from listener import hooks_watch
 from listener.errors import SettingsError
 from listener.hooks import ListenerSettings
 from listener.hooks_file import Version, load, read_file
@@ -190,45 +189,6 @@ def test_a_new_version_is_in_force_from_the_next_event_on(
         assert [key for key in stamp if getattr(before, key) != getattr(after, key)] == [changed]
     assert in_force(file) == [name]
     assert log() == [("INFO", f"{path} was read again, hooks: 1")]
-
-
-def test_what_was_seen_between_two_events_is_true_for_a_moment_and_no_longer(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moments = iter([10.0, 10.0 + 0.9 * hooks_watch.FRESH_S, 10.0 + hooks_watch.FRESH_S])
-    monkeypatch.setattr("time.monotonic", lambda: next(moments))
-    file = HooksFile(path, {})
-    first = in_force(file)
-
-    file.look()
-    path.write_text(hooks("another"))
-    file.refresh(EVENT)
-    assert in_force(file) == first != ["another"]
-
-    file.refresh(EVENT)
-    assert in_force(file) == ["another"]
-
-
-@pytest.mark.parametrize("state", ["changed", "refused", "missing"])
-def test_only_a_good_file_that_has_not_changed_need_not_be_looked_at_again(
-    path: Path, log: Log, state: str
-) -> None:
-    file = HooksFile(path, {})
-    if state == "missing":
-        path.unlink()
-        file = HooksFile(path, {})
-    elif state == "refused":
-        path.write_text("hooks: 7")
-        file.refresh(EVENT)
-    else:
-        path.write_text(hooks("another"))
-    log()
-
-    file.look()
-    path.write_text(hooks("mended"))
-    file.refresh(EVENT)
-
-    assert in_force(file) == ["mended"]
 
 
 def test_an_unchanged_file_is_not_read_again(path: Path, log: Log) -> None:
