@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from listener.notification import EVENT_TYPES
-
 ANY_EVENT = "*"
 HOOK_FAILED = "hook_failed"
 """The event type of ours: the last attempt of a hook has failed. Only hooks that name it get it."""
@@ -88,36 +86,20 @@ class ListenerSettings(NamedTuple):
     child_memory: int | None = None
 
 
-_NO_SETTINGS = ListenerSettings()
-
-
-class HookTable:
+class HookTable(NamedTuple):
     """All hooks of one file, in its order, and its `listener` section.
 
     `is_blank`: nothing at all stood in the file, or only comments.
     """
 
-    def __init__(
-        self,
-        hooks: tuple[Hook, ...] = (),
-        listener: ListenerSettings = _NO_SETTINGS,
-        *,
-        is_blank: bool = False,
-    ) -> None:
-        self.is_blank = is_blank
-        self.hooks = hooks
-        self.listener = listener
-        self._by_event_type: dict[str, tuple[Hook, ...]] = {}
+    hooks: tuple[Hook, ...] = ()
+    listener: ListenerSettings = ListenerSettings()
+    is_blank: bool = False
 
     def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """Every enabled hook for this notification, in the file's order."""
-        return [hook for hook in self.of(event_type) if not hook.when or hook.matches(hook_context)]
+        return [hook for hook in self.of(event_type) if hook.matches(hook_context)]
 
     def of(self, event_type: str) -> Sequence[Hook]:
         """Every enabled hook for this event type, in the file's order."""
-        hooks = self._by_event_type.get(event_type)
-        if hooks is None:
-            hooks = tuple(hook for hook in self.hooks if hook.enabled and hook.is_for(event_type))
-            if event_type in EVENT_TYPES:  # others are unbounded in number
-                self._by_event_type[event_type] = hooks
-        return hooks
+        return [hook for hook in self.hooks if hook.enabled and hook.is_for(event_type)]

@@ -57,7 +57,6 @@ def test_every_hook_of_an_event_type_matches_in_the_file_s_order(
     )
 
     assert names(table, event_type) == matching
-    assert names(table, event_type) == matching  # asking changes nothing
 
 
 def test_a_pattern_in_event_type_is_taken_literally() -> None:
