@@ -44,20 +44,28 @@ def read(
     The table is None when there is a mistake that is more than a warning.
     """
     source = Source(env, folder)
+    table = None
+    try:
+        table = _read_table(source, text)
+    except RecursionError:
+        endless = "a value is nested too deep, or an alias (*) stands inside of its own anchor (&)"
+        source.mistakes.append(Mistake(0, endless))
+    mistakes = sorted(set(source.mistakes))
+    return (table if all(mistake.is_warning for mistake in mistakes) else None), mistakes
+
+
+def _read_table(source: Source, text: str) -> HookTable:
     root = source.parse(text)
-    is_blank = root is None or readers.is_nothing(root)
+    if root is None or readers.is_nothing(root):
+        return HookTable(is_blank=True)
     hooks: tuple[Hook, ...] = ()
     listener = ListenerSettings()
-    if root is not None and not is_blank:
-        sections = source.known_items(root, "the file", ("hooks", "listener"))
-        if "hooks" in sections:
-            hooks = _read_hooks(source, sections["hooks"])
-        if "listener" in sections:
-            listener = _read_listener(source, sections["listener"])
-    mistakes = sorted(set(source.mistakes))
-    if any(not mistake.is_warning for mistake in mistakes):
-        return None, mistakes
-    return HookTable(hooks, listener, is_blank=is_blank), mistakes
+    sections = source.known_items(root, "the file", ("hooks", "listener"))
+    if "hooks" in sections:
+        hooks = _read_hooks(source, sections["hooks"])
+    if "listener" in sections:
+        listener = _read_listener(source, sections["listener"])
+    return HookTable(hooks, listener)
 
 
 def _read_hooks(source: Source, node: yaml.Node) -> tuple[Hook, ...]:

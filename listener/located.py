@@ -16,9 +16,8 @@ import yaml
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "tag:yaml.org,2002:"
-_MAX_DEPTH = 50
+_MERGE = _PREFIX + "merge"
 _SHOWN = 40
-_MANY_BRACKETS = 1000  # fewer cannot do harm
 _TAGS = frozenset(
     _PREFIX + kind
     for kind in (
@@ -54,14 +53,11 @@ class Source:
         self._folder = folder
         self._scalars = yaml.constructor.SafeConstructor()
         self._text = ""
-        self._open: set[int] = set()  # nodes being read, to refuse one that holds itself
-        self._values: dict[int, Any] = {}
 
     def parse(self, text: str) -> yaml.Node | None:
         """The root of the one document in `text`; None when there is none, or it is no YAML."""
         self._text = text
         try:
-            _refuse_abyss(text)
             root = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -78,21 +74,30 @@ class Source:
 
     def _look_over(self, nodes: list[yaml.Node]) -> None:
         """Record unknown tags and keys that stand twice; then follow the merge keys (<<)."""
-        mappings = [node for node in nodes if isinstance(node, yaml.MappingNode)]
         for node in nodes:
             if node.tag not in _TAGS:
                 self.mistake(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
+        mappings = [node for node in nodes if isinstance(node, yaml.MappingNode)]
         for mapping in mappings:
             for key in _repeated(mapping):
                 self.mistake(key, f"the key {key.value!r} stands here for the second time")
         for mapping in mappings:
-            try:
-                self._scalars.flatten_mapping(mapping)
-            except yaml.MarkedYAMLError as error:
-                self.mistake(mapping, _why(error))
-            except RecursionError:
-                self.mistake(mapping, "this mapping merges (<<) itself")
-            mapping.value = list({_identity(pair[0]): pair for pair in mapping.value}.values())
+            self._merge(mapping)
+
+    def _merge(self, mapping: yaml.MappingNode) -> None:
+        """Put the pairs that a mapping merges (<<) before its own: of equal keys, the last counts.
+
+        PyYAML 6.0.4 gets it wrong: of several merged mappings its last one counts, not the first.
+        """
+        merges = [value for key, value in mapping.value if key.tag == _MERGE]
+        mapping.value = [pair for pair in mapping.value if pair[0].tag != _MERGE]
+        for merged in merges:
+            for node in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+                if isinstance(node, yaml.MappingNode):
+                    self._merge(node)
+                    mapping.value = node.value + mapping.value
+                else:
+                    self.mistake(node, f"<< can merge only mappings, found {describe(node)}")
 
     def text_of(self, node: yaml.Node) -> str:
         """The part of the file that `node` stands for."""
@@ -135,36 +140,21 @@ class Source:
     def value(self, node: yaml.Node) -> Any:
         """The plain value of `node`: JSON's types and bytes; a date becomes its ISO text.
 
-        What cannot be read is recorded, and UNREADABLE stands in its place. A node that aliases point
-        to is read once, and its value shared.
+        What cannot be read is recorded, and UNREADABLE stands in its place. Raises RecursionError for a
+        value that an alias in it makes endless.
         """
-        if id(node) in self._values:
-            return self._values[id(node)]
-        if id(node) in self._open:
-            self.mistake(node, "this value holds itself; an alias may not point to what it stands in")
-            return UNREADABLE
-        if len(self._open) == _MAX_DEPTH:
-            self.mistake(node, f"this value is nested deeper than {_MAX_DEPTH} levels")
-            return UNREADABLE
-        self._open.add(id(node))
-        value = self._read(node)
-        self._open.discard(id(node))
-        self._values[id(node)] = value
-        return value
-
-    def _read(self, node: yaml.Node) -> Any:
         if node.tag == "!env":
             return self._from_env(node)
         if node.tag == "!file":
             return self._from_file(node)
-        if isinstance(node, yaml.SequenceNode) and node.tag == _PREFIX + "seq":
+        if node.tag not in _TAGS:
+            return UNREADABLE
+        if isinstance(node, yaml.SequenceNode):
             return [self.value(item) for item in node.value]
-        if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
+        if isinstance(node, yaml.MappingNode):
             pairs = self.pairs(node, "this mapping")
             return {self.value(key): self.value(value) for key, value in pairs}
-        if isinstance(node, yaml.ScalarNode) and node.tag in _TAGS:
-            return self._scalar(node, node.tag, node.value)
-        return UNREADABLE
+        return self._scalar(node, node.tag, node.value)
 
     def _scalar(self, node: yaml.Node, tag: str, text: str) -> Any:
         """`text` as the plain scalar that `tag` says it is."""
@@ -227,32 +217,15 @@ def _nodes(root: yaml.Node) -> list[yaml.Node]:
     return sorted(found.values(), key=lambda node: node.start_mark.index)
 
 
-def _identity(key: yaml.Node) -> tuple[str, object]:
-    """What makes two keys of a mapping the same; a key that is no scalar is like no other."""
-    return key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)
-
-
-def _repeated(mapping: yaml.MappingNode) -> list[yaml.Node]:
-    seen: set[tuple[str, object]] = set()
+def _repeated(mapping: yaml.MappingNode) -> list[yaml.ScalarNode]:
+    seen: set[str] = set()
     repeated = []
     for key, _ in mapping.value:
-        if _identity(key) in seen:
-            repeated.append(key)
-        seen.add(_identity(key))
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                repeated.append(key)
+            seen.add(key.value)
     return repeated
-
-
-def _refuse_abyss(text: str) -> None:
-    """Raise MarkedYAMLError where a text nests so deep that libyaml would overrun the stack."""
-    if sum(map(text.count, "[{-?:")) < _MANY_BRACKETS:
-        return
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
-            problem = f"nested deeper than {_MAX_DEPTH} levels"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 def line_of(node: yaml.Node) -> int:
