@@ -36,7 +36,6 @@ class Hook(NamedTuple):
     repeatable: bool | None = None
     fresh: bool = False
     enabled: bool = True
-    description: str = ""
     mark: int = 0
 
     def is_for(self, event_type: str) -> bool:

@@ -2,31 +2,29 @@
 
 Owns everything about YAML that hooks.conf needs and PyYAML's loaders do not give: line numbers,
 keys that stand twice, the tags !env and !file, dates as ISO text. It reports every mistake instead
-of stopping at the first. It knows no key of hooks.conf; hooks_conf.py asks it for values.
+of stopping at the first. It knows no key of hooks.conf; hooks_conf.py says which a mapping may have.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
 import yaml
 
+from listener.readers import INVALID, Kind, in_words, nearest, shortened
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "tag:yaml.org,2002:"
 _MERGE = _PREFIX + "merge"
-_SHOWN = 40
 _TAGS = frozenset(
     _PREFIX + kind
     for kind in (
         "null", "bool", "int", "float", "str", "binary", "timestamp", "seq", "map", "merge", "value"
     )
 ) | {"!env", "!file"}  # fmt: skip
-
-UNREADABLE: Any = object()
-"""What stands for a value that could not be read, and whose mistake has been recorded."""
 
 
 class Mistake(NamedTuple):
@@ -69,20 +67,31 @@ class Source:
             self.mistakes.append(Mistake(line, f"no valid YAML: {error.reason}"))
             return None
         if root is not None:
-            self._look_over(_nodes(root))
+            self._check(_nodes(root))
         return root
 
-    def _look_over(self, nodes: list[yaml.Node]) -> None:
-        """Record unknown tags and keys that stand twice; then follow the merge keys (<<)."""
+    def _check(self, nodes: list[yaml.Node]) -> None:
+        """Record unknown tags and wrong keys; then follow the merge keys (<<)."""
         for node in nodes:
             if node.tag not in _TAGS:
-                self.mistake(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
+                self.refuse(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
         mappings = [node for node in nodes if isinstance(node, yaml.MappingNode)]
         for mapping in mappings:
-            for key in _repeated(mapping):
-                self.mistake(key, f"the key {key.value!r} stands here for the second time")
+            self._check_keys(mapping)
         for mapping in mappings:
             self._merge(mapping)
+
+    def _check_keys(self, mapping: yaml.MappingNode) -> None:
+        """Record keys that stand twice, and keys that are collections; leave the latter out."""
+        seen: set[str] = set()
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, f"a key must be a text or a number, found {describe(key)}")
+            elif key.value in seen:
+                self.refuse(key, f"the key {key.value!r} stands here for the second time")
+            else:
+                seen.add(key.value)
+        mapping.value = [pair for pair in mapping.value if isinstance(pair[0], yaml.ScalarNode)]
 
     def _merge(self, mapping: yaml.MappingNode) -> None:
         """Put the pairs that a mapping merges (<<) before its own: of equal keys, the last counts.
@@ -97,7 +106,7 @@ class Source:
                     self._merge(node)
                     mapping.value = node.value + mapping.value
                 else:
-                    self.mistake(node, f"<< can merge only mappings, found {describe(node)}")
+                    self.refuse(node, f"<< can merge only mappings, found {describe(node)}")
 
     def text_of(self, node: yaml.Node) -> str:
         """The part of the file that `node` stands for."""
@@ -107,40 +116,80 @@ class Source:
         """The path that a text in the file means."""
         return os.path.join(self._folder, text)
 
-    def mistake(self, node: yaml.Node, text: str) -> None:
+    def refuse(self, node: yaml.Node, text: str) -> None:
         """Record what is wrong at `node`."""
-        self.mistakes.append(Mistake(line_of(node), text))
+        self._record(node, text, is_warning=False)
 
     def warn(self, node: yaml.Node, text: str) -> None:
         """Record what is doubtful at `node`, but can be worked with."""
-        self.mistakes.append(Mistake(line_of(node), text, is_warning=True))
+        self._record(node, text, is_warning=True)
 
-    def pairs(self, node: yaml.Node, what: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-        """The keys and values of a mapping; of a key that overrides a merged one, the last counts."""
+    def _record(self, node: yaml.Node, text: str, *, is_warning: bool) -> None:
+        one_line = " ".join(text.split())
+        self.mistakes.append(Mistake(line_of(node), one_line, is_warning))
+
+    def read(self, node: yaml.Node, reader: Reader, label: str) -> Any:
+        """The value at `node` as the reader takes it. A mistake calls it `label`.
+
+        INVALID when it is wrong, or cannot be read; the mistake is recorded.
+        """
+        if not isinstance(reader, Kind):
+            return reader(self, node, label)
+        found = self.value(node)
+        if found is INVALID:
+            return INVALID
+        value = reader.read(found)
+        if value is INVALID:
+            self.refuse(node, f"{label} {reader.refusal(describe(node))}")
+        return value
+
+    def mapping(
+        self,
+        node: yaml.Node,
+        label: str,
+        readers: Mapping[str, Reader],
+        required: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """What the readers take of the values of a mapping, by key, without those that are INVALID.
+
+        A key that has no reader is a mistake that names the nearest one that has. Where nothing is
+        `required`, nothing is an empty mapping.
+        """
+        if is_nothing(node) and not required:
+            return {}
         if not isinstance(node, yaml.MappingNode):
-            self.mistake(node, f"{what} must be a mapping, found {describe(node)}")
-            return []
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.mistake(key, f"{what}: a key must be a text or a number, found {describe(key)}")
-        return [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)]
-
-    def known_items(self, node: yaml.Node, what: str, known: Iterable[str]) -> dict[str, yaml.Node]:
-        """A mapping by its keys; one that is not in `known` is a mistake that names the nearest."""
-        known = tuple(known)
-        found = {}
-        for key, value in self.pairs(node, what):
-            if key.value in known:
+            example = f" with {required[0]!r}" if required else ""
+            self.refuse(node, f"{label} must be a mapping{example}, found {describe(node)}")
+            return {}
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if key.value in readers:
                 found[key.value] = value
             else:
-                shown = f"{key.value:.{_SHOWN}}"
-                self.mistake(key, f"{what} has the unknown key {shown!r}; {nearest(shown, known)}")
-        return found
+                known = nearest(shortened(key.value), readers)
+                self.refuse(key, f"{label} has the unknown key {shortened(key.value)!r}; {known}")
+        for name in required:
+            if name not in found:
+                self.refuse(node, f"{label} has no {name!r}; add it")
+        values = {
+            name: self.read(item, readers[name], f"{label}: {name!r}") for name, item in found.items()
+        }
+        return {name: value for name, value in values.items() if value is not INVALID}
+
+    def several(self, node: yaml.Node, label: str, reader: Reader) -> tuple[Any, ...]:
+        """What the reader takes of each item of a list, or of the one value that is no list."""
+        nodes = [node]
+        if isinstance(node, yaml.SequenceNode) and node.tag != "!env":
+            nodes = node.value
+            if not nodes:
+                self.refuse(node, f"{label} is an empty list; name at least one")
+        values = [self.read(item, reader, label) for item in nodes]
+        return tuple(value for value in values if value is not INVALID)
 
     def value(self, node: yaml.Node) -> Any:
         """The plain value of `node`: JSON's types and bytes; a date becomes its ISO text.
 
-        What cannot be read is recorded, and UNREADABLE stands in its place. Raises RecursionError for a
+        INVALID stands for what cannot be read, and the mistake is recorded. Raises RecursionError for a
         value that an alias in it makes endless.
         """
         if node.tag == "!env":
@@ -148,12 +197,11 @@ class Source:
         if node.tag == "!file":
             return self._from_file(node)
         if node.tag not in _TAGS:
-            return UNREADABLE
+            return INVALID
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item) for item in node.value]
         if isinstance(node, yaml.MappingNode):
-            pairs = self.pairs(node, "this mapping")
-            return {self.value(key): self.value(value) for key, value in pairs}
+            return {self.value(key): self.value(value) for key, value in node.value}
         return self._scalar(node, node.tag, node.value)
 
     def _scalar(self, node: yaml.Node, tag: str, text: str) -> Any:
@@ -162,43 +210,40 @@ class Source:
         try:
             value = self._scalars.construct_object(scalar)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError):
-            self.mistake(node, f"{describe(node)} is no {tag.removeprefix(_PREFIX)}; put it in quotes")
-            return UNREADABLE
+            self.refuse(node, f"{describe(node)} is no {tag.removeprefix(_PREFIX)}; put it in quotes")
+            return INVALID
         return value.isoformat() if isinstance(value, date) else value
 
     def _from_env(self, node: yaml.Node) -> Any:
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not 1 <= len(parts) <= 2 or not all(isinstance(part, yaml.ScalarNode) for part in parts):
-            self.mistake(node, "!env takes a name, or a list of a name and a default")
-            return UNREADABLE
+            self.refuse(node, "!env takes a name, or a list of a name and a default")
+            return INVALID
         name: str = parts[0].value
         text = self.env.get(name)
         if text is not None:
             return self._scalar(node, _Loader("").resolve(yaml.ScalarNode, text, (True, False)), text)
         if len(parts) == 2:
             return self.value(parts[1])
-        self.mistake(
+        self.refuse(
             node,
             f"the environment variable {name!r} is not set; set it (environment= in supervisord's"
             " section), or give a default, as in !env [NAME, default]",
         )
-        return UNREADABLE
+        return INVALID
 
     def _from_file(self, node: yaml.Node) -> Any:
         if not isinstance(node, yaml.ScalarNode) or not node.value:
-            self.mistake(node, "!file takes the path of a file")
-            return UNREADABLE
+            self.refuse(node, "!file takes the path of a file")
+            return INVALID
         path = self.path(node.value)
-        path_shown = " ".join(path.split())
         try:
             with open(path, encoding="utf-8") as file:
                 return file.read().removesuffix("\n")
-        except UnicodeDecodeError:
-            self.mistake(node, f"!file {path_shown} cannot be read: it is not UTF-8 text")
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            self.mistake(node, f"!file {path_shown} cannot be read: {reason}")
-        return UNREADABLE
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            self.refuse(node, f"!file {path} cannot be read: {reason}")
+        return INVALID
 
 
 def _nodes(root: yaml.Node) -> list[yaml.Node]:
@@ -217,20 +262,13 @@ def _nodes(root: yaml.Node) -> list[yaml.Node]:
     return sorted(found.values(), key=lambda node: node.start_mark.index)
 
 
-def _repeated(mapping: yaml.MappingNode) -> list[yaml.ScalarNode]:
-    seen: set[str] = set()
-    repeated = []
-    for key, _ in mapping.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                repeated.append(key)
-            seen.add(key.value)
-    return repeated
-
-
 def line_of(node: yaml.Node) -> int:
     """The line that `node` begins in, from 1."""
     return int(node.start_mark.line) + 1
+
+
+def is_nothing(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "null"
 
 
 def describe(node: yaml.Node) -> str:
@@ -241,31 +279,16 @@ def describe(node: yaml.Node) -> str:
         return "a mapping"
     if not isinstance(node, yaml.ScalarNode):
         return "a list"
-    shown = " ".join(node.value.split())  # a mistake is one line
-    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
     if node.tag.startswith("!"):
-        return f"what {node.tag} {shown} gave"
-    if node.tag == _PREFIX + "null":
-        return "nothing"
-    if not node.value:
-        return "an empty text"
-    return f"the text {shown!r}" if node.tag == _PREFIX + "str" else shown
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or the list of what would be right."""
-    import difflib  # only a mistake needs it, and it is slow to import
-
-    known = tuple(known)
-    by_spelling = {spelled_alike(each): each for each in known}
-    close = difflib.get_close_matches(spelled_alike(word), by_spelling, n=1, cutoff=0.6)
-    return f"did you mean {by_spelling[close[0]]!r}?" if close else f"known are: {', '.join(known)}"
-
-
-def spelled_alike(word: str) -> str:
-    """The same for all words that differ in case, or in - and _."""
-    return word.casefold().replace("_", "-")
+        return f"what {node.tag} {shortened(node.value)} gave"
+    if is_nothing(node):
+        return in_words(None)
+    return in_words(node.value) if node.tag == _PREFIX + "str" else shortened(node.value)
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:
     return ", ".join(part for part in (error.context, error.problem) if part)
+
+
+Reader = Kind | Callable[[Source, yaml.Node, str], Any]
+"""Takes the value at a node: as its kind does, or with a function where lines of more nodes matter."""

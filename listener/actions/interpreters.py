@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
 from listener.hooks import ListenerSettings, RestService
-from listener.located import nearest, spelled_alike
 from listener.plugins import MARKER, Plugin, Plugins
+from listener.readers import nearest, spelled_alike
 
 if TYPE_CHECKING:
     from listener.worker.pool import Worker

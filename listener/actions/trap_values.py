@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from listener.located import nearest
+from listener.readers import nearest
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS
 

@@ -28,10 +28,11 @@ from listener.hooks import Hook, HookTable
 from listener.hooks_file import config_path, read_bytes, read_file
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal
-from listener.located import Mistake, nearest
+from listener.located import Mistake
 from listener.notification import EVENT_TYPES
 from listener.outcome import Tally
 from listener.plugins import Plugin
+from listener.readers import nearest
 from listener.state_dir import path_of
 from listener.without_journal import WithoutJournal
 
