@@ -43,6 +43,12 @@ class Hook(NamedTuple):
         is_any = ANY_EVENT in self.event_types and event_type != HOOK_FAILED
         return is_any or event_type in self.event_types
 
+    def line_of(self, place: str | None) -> int:
+        """The line of an input, or of what it stands in; of `destinations.0.user`, for one."""
+        while place and place not in self.input_lines:
+            place = place.rpartition(".")[0]
+        return self.input_lines[place] if place else self.line
+
     @property
     def needs_journal_for(self) -> str:
         """What of it comes later, which only a journal brings; '' when nothing does."""

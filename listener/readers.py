@@ -75,7 +75,7 @@ def _port(value: Any) -> Any:
 
 
 _PORT_NUMBER = whole_number(1, 65535)
-PORT = Kind(_port, "a port, from 1 to 65535")
+PORT = Kind(_port, "a port from 1 to 65535")
 """A whole number, or a text of digits: a !file always gives text."""
 
 TEXT = text()

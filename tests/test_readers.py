@@ -67,7 +67,7 @@ def test_a_right_value_is_read(kind: Kind, value: Any, read: object) -> None:
         (
             PORT,
             [0, 65536, -1, "0", "", "+1", "111111", "１６２", 162.0, True, None, [1]],
-            "a port, from 1 to 65535",
+            "a port from 1 to 65535",
         ),
     ],
 )
