@@ -130,14 +130,8 @@ def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
     return name
 
 
-def _implementation(source: Source, node: yaml.Node, label: str) -> Any:
-    text = source.read(node, TEXT, label)
-    if text is not INVALID and not all(text.split(".")):
-        source.refuse(node, f"{label} must be a dotted path, as in 'package.module.function'")
-    elif text is not INVALID and "." not in text:
-        found = describe(node)
-        source.refuse(node, f"{label} must name a module and a function in it, found only {found}")
-    return text
+def _dotted(value: Any) -> Any:
+    return value if TEXT.read(value) is value and all(value.split(".")) else INVALID
 
 
 class _Inputs(NamedTuple):
@@ -211,7 +205,7 @@ _HOOK_KEYS: Mapping[str, Reader] = {
     "name": TEXT,
     "event_type": _event_types,
     "when": _when,
-    "implementation": _implementation,
+    "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": _inputs,
     "timeout": _SECONDS,
     "retries": whole_number(0, 1_000),

@@ -268,7 +268,7 @@ def test_a_number_in_an_environment_variable_is_a_number() -> None:
     assert hook.inputs == {"port": 10162}
 
 
-@pytest.mark.parametrize("key", ["name", "event_type", "implementation"])
+@pytest.mark.parametrize("key", ["name", "event_type"])
 def test_what_the_journal_keeps_of_a_hook_is_utf_8_whatever_the_environment_brings(key: str) -> None:
     keys = {"name": "x", "event_type": "'*'", "implementation": "a.b", key: "!env T"}
     line = ", ".join(f"{name}: {value}" for name, value in keys.items())
@@ -570,22 +570,27 @@ def test_a_wrong_key_of_a_hook_is_told_at_its_line(line: str, mistake: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "mistake"),
+    ("value", "found"),
     [
-        ("5", "must be a text, found 5"),
-        ("", "must be a text, found nothing"),
-        ("[a.b]", "must be a text, found a list"),
-        ("page", "must name a module and a function in it, found only the text 'page'"),
-        (".", "must be a dotted path, as in 'package.module.function'"),
-        ("pkg..func", "must be a dotted path, as in 'package.module.function'"),
-        (".pkg.func", "must be a dotted path, as in 'package.module.function'"),
-        ("pkg.func.", "must be a dotted path, as in 'package.module.function'"),
+        ("5", "5"),
+        ("", "nothing"),
+        ("''", "an empty text"),
+        ("[a.b]", "a list"),
+        (".", "the text '.'"),
+        ("pkg..func", "the text 'pkg..func'"),
+        (".pkg.func", "the text '.pkg.func'"),
+        ("pkg.func.", "the text 'pkg.func.'"),
+        ("!env T", "what !env T gave"),
     ],
 )
-def test_an_implementation_must_be_a_dotted_path(value: str, mistake: str) -> None:
+def test_an_implementation_is_a_dotted_path(value: str, found: str) -> None:
     text = f"hooks:\n- event_type: workflow_failed\n  implementation: {value}\n"
+    wanted = "a dotted path, as in 'package.module.function'"
 
-    assert told(text) == [f"hooks.conf, line 3: hook 1: 'implementation' {mistake}"]
+    assert told(text, T="caf\udce9") == [
+        f"hooks.conf, line 3: hook 1: 'implementation' must be {wanted}, found {found}"
+    ]
+    assert table_of(text.replace(f": {value}\n", ": page\n")).hooks[0].implementation == "page"
 
 
 @pytest.mark.parametrize(
@@ -681,7 +686,7 @@ def test_all_mistakes_are_told_at_once_in_the_file_s_order() -> None:
     text = """\
 hooks:
   - event_type: workflow_faild
-    implementation: page
+    implementation: page.
     time_out: 5
   - a text
   - name: x
@@ -698,8 +703,8 @@ listener:
     assert told(text) == [
         "hooks.conf, line 2: hook 1: 'event_type': Conductor publishes no event type"
         " 'workflow_faild'; did you mean 'workflow_failed'?",
-        "hooks.conf, line 3: hook 1: 'implementation' must name a module and a function in it, found"
-        " only the text 'page'",
+        "hooks.conf, line 3: hook 1: 'implementation' must be a dotted path, as in"
+        " 'package.module.function', found the text 'page.'",
         "hooks.conf, line 4: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
         "hooks.conf, line 5: hook 2 must be a mapping with 'event_type', found the text 'a text'",
         "hooks.conf, line 9: !file /nowhere/gone cannot be read: No such file or directory",
