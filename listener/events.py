@@ -20,7 +20,7 @@ from listener.dispatch import Dispatcher
 from listener.entry import Entry
 from listener.errors import Unanswered, UnreadableNotification
 from listener.frames import COMMUNICATION_EVENTS, TICK, Frame
-from listener.hooks import ListenerSettings
+from listener.hooks_settings import ListenerSettings
 from listener.journal import SERIALS, Journal
 from listener.journal_file import NewerSchema
 from listener.losses import Gap, LossDetector, Serials

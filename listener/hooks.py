@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from listener.hooks_settings import ListenerSettings
+
 ANY_EVENT = "*"
 HOOK_FAILED = "hook_failed"
 """The event type of ours: the last attempt of a hook has failed. Only hooks that name it get it."""
@@ -62,33 +64,6 @@ class Hook(NamedTuple):
             any(matcher(hook_context.get(field)) for matcher in matchers)
             for field, matchers in self.when
         )
-
-
-class RestService(NamedTuple):
-    """A manager's REST service and the certificate that it is known by, by default a manager's own.
-
-    `host` may name several, with commas between them.
-    """
-
-    host: str
-    port: int = 53333
-    protocol: str = "https"
-    cert: str = "/etc/cloudify/ssl/cloudify_internal_ca_cert.pem"
-
-
-class ListenerSettings(NamedTuple):
-    """The `listener:` section. None means the default, which the place that needs it knows."""
-
-    state_dir: str | None = None
-    python: str | None = None
-    python_path: tuple[str, ...] = ()
-    durability: str = "process"
-    keep_days: float = 30.0
-    keep_entries: int = 1_000_000
-    wait_for_retries: float = 900.0
-    plugins: str | None = None
-    manager: RestService | None = None
-    child_memory: int | None = None
 
 
 class HookTable(NamedTuple):

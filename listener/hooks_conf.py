@@ -1,6 +1,6 @@
 """The text of hooks.conf becomes a HookTable.
 
-Owns every key of the file: its name, its kind and what is said when it is wrong. All mistakes are
+Owns the keys of a hook: their names, their kinds and what is said when one is wrong. All mistakes are
 found at once, each with its line; nothing here imports or runs what the file names.
 """
 
@@ -14,32 +14,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from listener.hooks import (
-    ANY_EVENT,
-    DEFAULT_TIMEOUT_S,
-    HOOK_FAILED,
-    Hook,
-    HookTable,
-    ListenerSettings,
-    Matcher,
-    RestService,
-)
-from listener.located import Mistake, Reader, Source, describe, is_nothing, line_of
+from listener.hooks import ANY_EVENT, HOOK_FAILED, Hook, HookTable, Matcher
+from listener.hooks_settings import read_settings
+from listener.located import Mistake, Reader, Source, describe, is_nothing, is_text, line_of
 from listener.notification import CONTEXT_FIELDS, EVENT_TYPES
-from listener.readers import (
-    BOOLEAN,
-    INVALID,
-    PATH,
-    PORT,
-    TEXT,
-    Kind,
-    choice,
-    nearest,
-    number,
-    whole_number,
-)  # fmt: skip
-
-_SECONDS = number("seconds", 86_400)
+from listener.readers import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
 
 
 def read(
@@ -90,22 +69,18 @@ def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
 def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     label = _label(node, position)
     keys = source.mapping(node, label, _HOOK_KEYS, required=("event_type", "implementation"))
-    event_types = keys.get("event_type", ())
-    inputs = keys.get("inputs", _NO_INPUTS)
+    event_types = keys.pop("event_type", ())
+    inputs = keys.pop("inputs", _NO_INPUTS)
+    keys.pop("description", None)
+    if "timeout" in keys:
+        keys["timeout_s"] = keys.pop("timeout")
     first = "any" if ANY_EVENT in event_types else "".join(event_types[:1])
     return Hook(
-        name=keys.get("name", f"{first}-{position}"),
+        **{"name": f"{first}-{position}", "implementation": "", **keys},
         event_types=event_types,
-        implementation=keys.get("implementation", ""),
         inputs=inputs.values,
         line=line_of(node),
         input_lines=inputs.lines,
-        when=keys.get("when", ()),
-        timeout_s=keys.get("timeout", DEFAULT_TIMEOUT_S),
-        retries=keys.get("retries", 0),
-        repeatable=keys.get("repeatable"),
-        fresh=keys.get("fresh", False),
-        enabled=keys.get("enabled", True),
         mark=0 if "name" in keys else inputs.mark,
     )
 
@@ -117,8 +92,8 @@ def _label(node: yaml.Node, position: int) -> str:
     return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
 
 
-def _event_types(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _event_type)
+def _several(reader: Reader) -> Reader:
+    return lambda source, node, label: source.several(node, label, reader)
 
 
 def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
@@ -150,7 +125,7 @@ def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
         source.refuse(node, f"{label} must be a mapping, found {describe(node)}")
         return INVALID
     for key, _ in node.value:
-        if key.tag != "tag:yaml.org,2002:str":
+        if not is_text(key):
             source.refuse(key, f"{label}: a name of an input must be a text, found {describe(key)}")
     mark = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
     return _Inputs(source.value(node), _lines(node), mark)
@@ -173,14 +148,6 @@ def _when(source: Source, node: yaml.Node, label: str) -> tuple[tuple[str, tuple
     return tuple(source.mapping(node, label, _CONDITIONS).items())
 
 
-def _flags(source: Source, node: yaml.Node, label: str) -> tuple[Matcher, ...]:
-    return source.several(node, label, _FLAG)
-
-
-def _patterns(source: Source, node: yaml.Node, label: str) -> tuple[Matcher, ...]:
-    return source.several(node, label, _PATTERN)
-
-
 def _flag(value: Any) -> Any:
     return _is(value) if value is None or isinstance(value, bool) else INVALID
 
@@ -198,16 +165,16 @@ def _is(value: bool | None) -> Matcher:
 _FLAG = Kind(_flag, "true or false")
 _PATTERN = Kind(_pattern, "a text (write a number in quotes)")
 _CONDITIONS: Mapping[str, Reader] = {
-    field: _flags if kind is bool else _patterns for field, kind in CONTEXT_FIELDS.items()
+    field: _several(_FLAG if kind is bool else _PATTERN) for field, kind in CONTEXT_FIELDS.items()
 }
 
 _HOOK_KEYS: Mapping[str, Reader] = {
     "name": TEXT,
-    "event_type": _event_types,
+    "event_type": _several(_event_type),
     "when": _when,
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": _inputs,
-    "timeout": _SECONDS,
+    "timeout": number("seconds", 86_400),
     "retries": whole_number(0, 1_000),
     "repeatable": BOOLEAN,
     "fresh": BOOLEAN,
@@ -216,77 +183,4 @@ _HOOK_KEYS: Mapping[str, Reader] = {
 }
 
 
-def _path(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; a relative one starts at the folder of hooks.conf."""
-    value = source.read(node, PATH, label)
-    return value if value is INVALID else source.path(value)
-
-
-def _folder(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; one where nothing is gets a warning."""
-    value = _path(source, node, label)
-    if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
-        source.warn(node, f"{label}: there is no {value!r}")
-    return value
-
-
-def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _folder)
-
-
-def _program(source: Source, node: yaml.Node, label: str) -> Any:
-    """An executable file: a path, or a name that is looked up on the PATH."""
-    import shutil  # slow, and only this key needs it
-
-    value = source.read(node, PATH, label)
-    if value is INVALID:
-        return INVALID
-    if "/" in value:
-        value = source.path(value)
-    found = shutil.which(value, path=source.env.get("PATH"))
-    if found is None:
-        source.warn(node, f"{label}: {value!r} is not there or not executable")
-    return found or value
-
-
-def _manager(source: Source, node: yaml.Node, label: str) -> Any:
-    keys = source.mapping(node, label, _MANAGER_KEYS, required=("rest_host",))
-    if "rest_host" not in keys:
-        return INVALID
-    service = RestService(**{key.removeprefix("rest_"): value for key, value in keys.items()})
-    if not os.path.isfile(service.cert):
-        source.warn(
-            node,
-            f"{label}: there is no certificate {service.cert!r}, which cloudify wants also over http;"
-            " name it with 'rest_cert'",
-        )
-    return service
-
-
-def _listener(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
-    return ListenerSettings(**source.mapping(node, "listener", _LISTENER_KEYS))
-
-
-_MANAGER_KEYS: Mapping[str, Reader] = {
-    "rest_host": TEXT,
-    "rest_port": PORT,
-    "rest_protocol": choice("https", "http"),
-    "rest_cert": _path,
-}
-_MIN_MEMORY_MIB = 64
-"""A child that has imported cloudify has taken a third of it."""
-
-_LISTENER_KEYS: Mapping[str, Reader] = {
-    "state_dir": _path,
-    "python": _program,
-    "python_path": _folders,
-    "plugins": _folder,
-    "manager": _manager,
-    "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
-    "durability": choice("process", "power"),
-    "keep_days": number("days", 36_500),
-    "keep_entries": whole_number(1, 100_000_000),
-    "wait_for_retries": _SECONDS,
-}
-
-_SECTIONS: Mapping[str, Reader] = {"hooks": _hooks, "listener": _listener}
+_SECTIONS: Mapping[str, Reader] = {"hooks": _hooks, "listener": read_settings}

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from listener.errors import SettingsError
-from listener.hooks import Hook, HookTable, ListenerSettings
+from listener.hooks import Hook, HookTable
 from listener.hooks_file import Version, load, stamp
+from listener.hooks_settings import ListenerSettings
 from listener.located import Mistake
 from listener.log import loggable
 

@@ -271,6 +271,10 @@ def is_nothing(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "null"
 
 
+def is_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "str"
+
+
 def describe(node: yaml.Node) -> str:
     """What a mistake calls the thing that was found; never the value behind !env or !file."""
     if node.tag == "!env" and isinstance(node, yaml.SequenceNode) and node.value:
@@ -283,7 +287,7 @@ def describe(node: yaml.Node) -> str:
         return f"what {node.tag} {shortened(node.value)} gave"
     if is_nothing(node):
         return in_words(None)
-    return in_words(node.value) if node.tag == _PREFIX + "str" else shortened(node.value)
+    return in_words(node.value) if is_text(node) else shortened(node.value)
 
 
 def _why(error: yaml.MarkedYAMLError) -> str:

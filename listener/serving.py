@@ -17,8 +17,9 @@ from listener.dispatch import Dispatcher
 from listener.errors import HooksError, SettingsError, Unanswered
 from listener.events import Events
 from listener.hold import Hold
-from listener.hooks import HookTable, ListenerSettings
+from listener.hooks import HookTable
 from listener.hooks_file import Version
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import DURABILITY
 from listener.journal_file import NewerSchema

@@ -17,7 +17,8 @@ from listener import payload
 from listener.actions.registry import Actions
 from listener.delivery import Delivery, as_entry, hook_failed, read, unreadable, without
 from listener.entry import Attempt, Entry
-from listener.hooks import HOOK_FAILED, ListenerSettings
+from listener.hooks import HOOK_FAILED
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Filters, Journal
 from listener.losses import Serials

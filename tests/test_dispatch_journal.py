@@ -26,7 +26,8 @@ from listener.actions.snmp_trap import NAME as TRAP
 from listener.delivery import Delivery, as_entry, read
 from listener.entry import Entry, Run
 from listener.errors import ActionFailed, ActionTimedOut, StateError, Unanswered
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal
 from listener.losses import Serials

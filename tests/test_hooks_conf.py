@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from listener.actions.registry import Actions
 from listener.check import look_over
-from listener.hooks import Hook, HookTable, ListenerSettings, RestService
+from listener.hooks import Hook, HookTable
 from listener.hooks_conf import read
+from listener.hooks_settings import ListenerSettings, RestService
 from listener.notification import EVENT_TYPES
 
 PLUGIN_EXAMPLE = """\

@@ -15,8 +15,8 @@ from unittest.mock import ANY
 import pytest
 
 from listener.errors import SettingsError
-from listener.hooks import ListenerSettings
 from listener.hooks_file import Version, load, read_file
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.located import Mistake
 

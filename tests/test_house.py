@@ -35,6 +35,7 @@ LEVELS = {
         "hooks",
         "hooks_conf",
         "hooks_file",
+        "hooks_settings",
         "journal",
         "journal_file",
         "journal_owned",

@@ -29,7 +29,7 @@ from listener.actions.registry import Actions
 from listener.delivery import read
 from listener.entry import Entry, Run
 from listener.errors import StateError
-from listener.hooks import ListenerSettings
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal
 from listener.journal_file import JournalFile, NewerSchema

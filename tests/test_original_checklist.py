@@ -12,7 +12,7 @@ import pytest
 from listener.actions.registry import Actions
 from listener.entry import Run
 from listener.errors import SettingsError
-from listener.hooks import ListenerSettings
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal
 from listener.notification import Notification

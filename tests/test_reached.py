@@ -27,7 +27,7 @@ from listener.entry import Entry, Run
 from listener.errors import ActionFailed, StateError, Unanswered
 from listener.events import Events
 from listener.frames import Frame
-from listener.hooks import ListenerSettings
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import Journal
 from listener.outcome import Outcome, Tally

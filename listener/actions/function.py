@@ -13,7 +13,8 @@ from typing import Any
 from listener.actions import Call, Fault
 from listener.actions.interpreters import Interpreters
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.outcome import NEVER
 from listener.plugins import Plugin
 from listener.readers import in_words

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
-from listener.hooks import ListenerSettings, RestService
+from listener.hooks_settings import ListenerSettings, RestService
 from listener.plugins import MARKER, Plugin, Plugins
 from listener.readers import nearest, spelled_alike
 

@@ -16,7 +16,8 @@ from types import TracebackType
 from listener.actions import Action, snmp_trap
 from listener.actions.function import FunctionAction
 from listener.actions.snmp_trap import SnmpTrapAction
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.outcome import Tally
 from listener.plugins import Plugin
 

@@ -20,7 +20,8 @@ import pytest
 from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.notification import Notification
 from listener.outcome import NEVER
 from listener.worker.output import MAX_OUTPUT

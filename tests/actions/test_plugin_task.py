@@ -18,7 +18,8 @@ from listener.actions.registry import Actions
 from listener.attempt import attempt
 from listener.entry import Run
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.notification import Notification
 from listener.outcome import NEVER
 from listener.plugins import GLOBAL, MARKER

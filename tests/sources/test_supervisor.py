@@ -23,7 +23,7 @@ from listener.actions.registry import Actions
 from listener.emitter import sample
 from listener.events import Events
 from listener.frames import Frame, FrameDecoder
-from listener.hooks import ListenerSettings
+from listener.hooks_settings import ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.sources import supervisor
 from listener.sources.supervisor import (

@@ -15,7 +15,8 @@ import pytest
 from listener.actions import Call
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
-from listener.hooks import Hook, ListenerSettings, RestService
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings, RestService
 from listener.notification import Notification
 from listener.outcome import NEVER
 from tests.plugins.by_hand import dispatched, make_plugin

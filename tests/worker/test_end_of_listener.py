@@ -74,7 +74,8 @@ DRIVER = """
 import sys
 from listener.actions import Call
 from listener.actions.function import FunctionAction
-from listener.hooks import Hook, ListenerSettings
+from listener.hooks import Hook
+from listener.hooks_settings import ListenerSettings
 from listener.notification import Notification
 
 folder, function, told, ending = sys.argv[1:]
