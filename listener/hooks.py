@@ -24,6 +24,7 @@ class Hook(NamedTuple):
     """One entry of `hooks:`. `line` is where it begins, `input_lines` where each input stands.
 
     `mark` tells hooks without a name of their own apart by their inputs; it is 0 for one with a name.
+    `repeatable` is None where the action decides.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Hook(NamedTuple):
         return "the event type hook_failed" if HOOK_FAILED in self.event_types else ""
 
     def matches(self, hook_context: Mapping[str, Any]) -> bool:
-        """Whether every `when` field of this hook matches; the event type is not looked at."""
+        """Whether all conditions (`when`) of the hook hold, whatever the event type is."""
         return all(
             any(matcher(hook_context.get(field)) for matcher in matchers)
             for field, matchers in self.when
