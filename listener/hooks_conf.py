@@ -16,7 +16,7 @@ import yaml
 
 from listener.hooks import ANY_EVENT, HOOK_FAILED, Hook, HookTable, Matcher
 from listener.hooks_settings import read_settings
-from listener.located import Mistake, Reader, Source, describe, is_nothing, is_text, line_of
+from listener.located import Mistake, Reader, Source, in_words_of, is_nothing, is_text, line_of
 from listener.notification import CONTEXT_FIELDS, EVENT_TYPES
 from listener.readers import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
 
@@ -50,7 +50,7 @@ def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
     if not isinstance(node, yaml.SequenceNode):
         source.refuse(
             node,
-            f"'hooks' must be a list of hooks, each beginning with '-', found {describe(node)}",
+            f"'hooks' must be a list of hooks, each beginning with '-', found {in_words_of(node)}",
         )
         return ()
     hooks: dict[str, Hook] = {}
@@ -122,11 +122,11 @@ def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
     if is_nothing(node):
         return _NO_INPUTS
     if not isinstance(node, yaml.MappingNode):
-        source.refuse(node, f"{label} must be a mapping, found {describe(node)}")
+        source.refuse(node, f"{label} must be a mapping, found {in_words_of(node)}")
         return INVALID
     for key, _ in node.value:
         if not is_text(key):
-            source.refuse(key, f"{label}: a name of an input must be a text, found {describe(key)}")
+            source.refuse(key, f"{label}: a name of an input must be a text, found {in_words_of(key)}")
     mark = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
     return _Inputs(source.value(node), _lines(node), mark)
 

@@ -86,7 +86,7 @@ class Source:
         seen: set[str] = set()
         for key, _ in mapping.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, f"a key must be a text or a number, found {describe(key)}")
+                self.refuse(key, f"a key must be a text or a number, found {in_words_of(key)}")
             elif key.value in seen:
                 self.refuse(key, f"the key {key.value!r} stands here for the second time")
             else:
@@ -106,7 +106,7 @@ class Source:
                     self._merge(node)
                     mapping.value = node.value + mapping.value
                 else:
-                    self.refuse(node, f"<< can merge only mappings, found {describe(node)}")
+                    self.refuse(node, f"<< can merge only mappings, found {in_words_of(node)}")
 
     def text_of(self, node: yaml.Node) -> str:
         """The part of the file that `node` stands for."""
@@ -140,7 +140,7 @@ class Source:
             return INVALID
         value = reader.read(found)
         if value is INVALID:
-            self.refuse(node, f"{label} {reader.refusal(describe(node))}")
+            self.refuse(node, f"{label} {reader.refusal(in_words_of(node))}")
         return value
 
     def mapping(
@@ -159,7 +159,7 @@ class Source:
             return {}
         if not isinstance(node, yaml.MappingNode):
             example = f" with {required[0]!r}" if required else ""
-            self.refuse(node, f"{label} must be a mapping{example}, found {describe(node)}")
+            self.refuse(node, f"{label} must be a mapping{example}, found {in_words_of(node)}")
             return {}
         found: dict[str, yaml.Node] = {}
         for key, value in node.value:
@@ -210,7 +210,9 @@ class Source:
         try:
             value = self._scalars.construct_object(scalar)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError):
-            self.refuse(node, f"{describe(node)} is no {tag.removeprefix(_PREFIX)}; put it in quotes")
+            self.refuse(
+                node, f"{in_words_of(node)} is no {tag.removeprefix(_PREFIX)}; put it in quotes"
+            )
             return INVALID
         return value.isoformat() if isinstance(value, date) else value
 
@@ -275,7 +277,7 @@ def is_text(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "str"
 
 
-def describe(node: yaml.Node) -> str:
+def in_words_of(node: yaml.Node) -> str:
     """What a mistake calls the thing that was found; never the value behind !env or !file."""
     if node.tag == "!env" and isinstance(node, yaml.SequenceNode) and node.value:
         node = yaml.ScalarNode(node.tag, str(node.value[0].value))

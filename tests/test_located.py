@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from listener.located import Source, describe
+from listener.located import Source, in_words_of
 from listener.readers import INVALID
 
 NOWHERE = Path("/nowhere")
@@ -250,7 +250,7 @@ def test_what_was_found_is_described_and_shortened(text: str, shown: str) -> Non
     root = Source({}, Path()).parse(text)
 
     assert root is not None
-    assert describe(root) == shown
+    assert in_words_of(root) == shown
 
 
 def test_a_relative_file_is_looked_up_beside_the_file_and_not_where_the_process_is(
