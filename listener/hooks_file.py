@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     if table is None:
-        wrong = [mistake.told(path) for mistake in mistakes if not mistake.is_warning]
+        wrong = [mistake.as_text(path) for mistake in mistakes if not mistake.is_warning]
         raise SettingsError("\n".join(wrong))
     return Version(now, table, mistakes)
 

@@ -78,7 +78,7 @@ class HooksFile:
         self.table, self.warnings = table, warnings
         _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
         for warning in warnings:
-            _log.warning("%s", warning.told(self.path))
+            _log.warning("%s", warning.as_text(self.path))
 
     def _log_problem(self, event_type: str, problem: str, details: str = "") -> None:
         if self.table is None:

@@ -28,14 +28,14 @@ _TAGS = frozenset(
 
 
 class Mistake(NamedTuple):
-    """Something wrong in a file, as a person is told of it. `line` counts from 1; 0: the whole file."""
+    """Something wrong in a file. `line` counts from 1; 0 means the whole file."""
 
     line: int
     text: str
     is_warning: bool = False
 
-    def told(self, file: object) -> str:
-        """The mistake as a person reads it: `hooks.conf, line 14: …`."""
+    def as_text(self, file: object) -> str:
+        """`hooks.conf, line 14: …`, as a person reads it."""
         return f"{file}, line {self.line}: {self.text}" if self.line else f"{file}: {self.text}"
 
 

@@ -149,7 +149,7 @@ def _tell_start(
     for hook, plugin in plugins_used(table, actions):
         _log.info("%s", described(hook, plugin))
     for warning in hooks_file.warnings:
-        _log.warning("%s", warning.told(hooks_file.path))
+        _log.warning("%s", warning.as_text(hooks_file.path))
 
 
 class _Doubts:
@@ -172,4 +172,4 @@ class _Doubts:
                 text = f"hook {hook.name!r} needs a journal, for {why}, and none is kept"
                 doubts.append(Mistake(hook.line, text))
         for doubt in doubts:
-            _log.warning("%s", doubt.told(path))
+            _log.warning("%s", doubt.as_text(path))

@@ -86,7 +86,7 @@ def told(text: str, **env: str) -> list[str]:
     """All that is wrong or doubtful in a hooks.conf, as a person reads it."""
     table, mistakes = read(text, env=env, folder=Path("/nowhere"))
     assert (table is None) == any(not mistake.is_warning for mistake in mistakes)
-    return [mistake.told("hooks.conf") for mistake in mistakes]
+    return [mistake.as_text("hooks.conf") for mistake in mistakes]
 
 
 def table_of(text: str, **env: str) -> HookTable:
@@ -804,7 +804,7 @@ def looked_over(text: str, **env: str) -> list[str]:
     table = table_of(text, **env)
     with Actions(table.listener) as actions:
         mistakes = sorted(look_over(table, actions, may_import=False))
-    return [mistake.told("hooks.conf") for mistake in mistakes]
+    return [mistake.as_text("hooks.conf") for mistake in mistakes]
 
 
 NESTED = """\

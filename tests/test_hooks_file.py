@@ -123,7 +123,7 @@ def test_a_file_that_group_or_others_may_write_is_warned_about_before_all_else(
         Mistake(2, ANY, is_warning=True),
     ]
     assert "'boot'" in warnings[1].text
-    assert warnings[0].told(path).startswith(f"{path}: group or others may write this file")
+    assert warnings[0].as_text(path).startswith(f"{path}: group or others may write this file")
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o440, 0o755])

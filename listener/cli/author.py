@@ -72,10 +72,10 @@ def check(
         print_json(_check_answer(name, table, mistakes, used))
     else:
         for hook, plugin in used:
-            click.echo(Mistake(hook.line, described(hook, plugin)).told(name))
+            click.echo(Mistake(hook.line, described(hook, plugin)).as_text(name))
         for mistake in mistakes:
             label = "warning: " if mistake.is_warning else ""
-            click.echo(mistake._replace(text=label + mistake.text).told(name))
+            click.echo(mistake._replace(text=label + mistake.text).as_text(name))
         hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
         warnings = _count(len(mistakes) - wrong, "warning")
         click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")
