@@ -39,7 +39,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one hook has to do for one entry. `due_at` (Unix time) tells when a pending one goes on.
 
     `failures` counts since the run was planned or replayed; the hook's `retries` are compared with it.
-    `mark` is that of the Hook. `reached` are the destinations that need no further attempt.
+    `fingerprint` is that of the Hook. `reached` are the destinations that need no further attempt.
     """
 
     hook: str
@@ -48,7 +48,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     due_at: float = 0.0
     failures: int = 0
     attempts: tuple[Attempt, ...] = ()
-    mark: int = 0
+    fingerprint: int = 0
     reached: tuple[str, ...] = ()
 
     def begun(self, now: float) -> Run:

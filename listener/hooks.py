@@ -23,8 +23,8 @@ Matcher = Callable[[Any], Any]
 class Hook(NamedTuple):
     """One entry of `hooks:`. `line` is where it begins, `input_lines` where each input stands.
 
-    `mark` tells hooks without a name of their own apart by their inputs; it is 0 for one with a name.
-    `repeatable` is None where the action decides.
+    `fingerprint` is of the inputs of a hook without a name of its own, which a retry and a replay find
+    again by it; 0 for one with a name. `repeatable` is None where the action decides.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Hook(NamedTuple):
     repeatable: bool | None = None
     fresh: bool = False
     enabled: bool = True
-    mark: int = 0
+    fingerprint: int = 0
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""

@@ -81,7 +81,7 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
         inputs=inputs.values,
         line=line_of(node),
         input_lines=inputs.lines,
-        mark=0 if "name" in keys else inputs.mark,
+        fingerprint=0 if "name" in keys else inputs.fingerprint,
     )
 
 
@@ -112,7 +112,7 @@ def _dotted(value: Any) -> Any:
 class _Inputs(NamedTuple):
     values: Mapping[str, Any]
     lines: Mapping[str, int]
-    mark: int
+    fingerprint: int
 
 
 _NO_INPUTS = _Inputs({}, {}, 1)
@@ -127,8 +127,8 @@ def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
     for key, _ in node.value:
         if not is_text(key):
             source.refuse(key, f"{label}: a name of an input must be a text, found {in_words_of(key)}")
-    mark = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
-    return _Inputs(source.value(node), _lines(node), mark)
+    fingerprint = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
+    return _Inputs(source.value(node), _lines(node), fingerprint)
 
 
 def _lines(inputs: yaml.MappingNode) -> dict[str, int]:

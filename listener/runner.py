@@ -226,7 +226,7 @@ class Runner:
 
 
 def _planned(hooks: Sequence[Hook]) -> list[Run]:
-    return [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
+    return [Run(hook.name, hook.implementation, fingerprint=hook.fingerprint) for hook in hooks]
 
 
 def _known_again(
@@ -246,13 +246,15 @@ def _known_again(
         found[position] = hook
         if hook is not None:
             left.remove(hook)
-    lost = [position for position, run in enumerate(runs) if found[position] is None and run.mark]
+    lost = [
+        position for position, run in enumerate(runs) if found[position] is None and run.fingerprint
+    ]
     for implementation in {runs[position].implementation for position in lost}:
         positions = [each for each in lost if runs[each].implementation == implementation]
         new = [
             each
             for each in left
-            if each.mark and each.implementation == implementation and each in matching
+            if each.fingerprint and each.implementation == implementation and each in matching
         ]
         if len(positions) == len(new):
             for position, hook in zip(positions, new, strict=True):
@@ -261,7 +263,7 @@ def _known_again(
 
 
 def _is_same(run: Run, hook: Hook) -> bool:
-    is_same = hook.mark == run.mark if run.mark else hook.name == run.hook
+    is_same = hook.fingerprint == run.fingerprint if run.fingerprint else hook.name == run.hook
     return is_same and hook.implementation == run.implementation
 
 

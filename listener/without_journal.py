@@ -83,7 +83,7 @@ class WithoutJournal:
             if not ended and self._hooks_file.table is not None:
                 tell_unmatched(delivery.notification, about)
         runs = [
-            Run(hook.name, hook.implementation, mark=hook.mark)
+            Run(hook.name, hook.implementation, fingerprint=hook.fingerprint)
             .begun(began_at)
             .ended(outcome, 0, began_at, 0.0)
             for hook, began_at, outcome in ended

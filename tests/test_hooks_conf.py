@@ -108,8 +108,8 @@ def test_the_document_s_plugin_example_loads_unchanged() -> None:
     first, second = table_of(PLUGIN_EXAMPLE).hooks
 
     assert told(PLUGIN_EXAMPLE) == []
-    assert first.mark != second.mark
-    assert first._replace(mark=0) == Hook(
+    assert first.fingerprint != second.fingerprint
+    assert first._replace(fingerprint=0) == Hook(
         name="workflow_started-1",
         event_types=("workflow_started",),
         implementation="cloudify-fabric-plugin.fabric_plugin.tasks.run_task",
@@ -199,7 +199,7 @@ listener:
 def test_what_a_file_does_not_say_has_the_original_s_defaults() -> None:
     table = table_of(HOOK)
 
-    assert [hook._replace(mark=0) for hook in table.hooks] == [
+    assert [hook._replace(fingerprint=0) for hook in table.hooks] == [
         Hook(
             name="workflow_failed-1",
             event_types=("workflow_failed",),

@@ -167,9 +167,13 @@ def _planned_runs(
     left = list(runs)
     known: dict[str, Run] = {}
     rules: tuple[Callable[[Run, Hook], object], ...] = (
-        lambda run, hook: run.hook == hook.name and not run.mark and not hook.mark,
-        lambda run, hook: run.mark == hook.mark != 0 and run.implementation == hook.implementation,
-        lambda run, hook: run.mark and hook.mark and run.implementation == hook.implementation,
+        lambda run, hook: run.hook == hook.name and not run.fingerprint and not hook.fingerprint,
+        lambda run, hook: (
+            run.fingerprint == hook.fingerprint != 0 and run.implementation == hook.implementation
+        ),
+        lambda run, hook: (
+            run.fingerprint and hook.fingerprint and run.implementation == hook.implementation
+        ),
         lambda run, hook: run.hook == hook.name,
     )
     for is_same in rules:
@@ -186,7 +190,7 @@ def _planned_runs(
             run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0, reached=reached)
         planned.append(
             msgspec.structs.replace(
-                run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
+                run, hook=hook.name, implementation=hook.implementation, fingerprint=hook.fingerprint
             )
         )
     return planned, left

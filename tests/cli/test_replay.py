@@ -62,11 +62,11 @@ class Place:
         listener = {"python_path": [str(self.folder)]}
         self.config.write_text(json.dumps({"listener": listener, "hooks": hooks}))
 
-    def mark(self, position: int) -> int:
+    def fingerprint(self, position: int) -> int:
         """By which a hook of the file, counted from 0, is known again without a name."""
         table = load(self.folder / "hooks.conf", {}).table
         assert table
-        return table.hooks[position].mark
+        return table.hooks[position].fingerprint
 
     def notes(self) -> list[str]:
         """What the functions have noted, in that order."""
@@ -271,7 +271,15 @@ def test_hooks_without_names_are_known_when_another_was_put_before_them(place: P
     place.hooks(added, trap, page)
     attempt = Attempt(1_700_000_000.0, "done")
     runs = (
-        Run("workflow_failed-1", "test_functions.token", "done", 0.0, 0, (attempt,), place.mark(1)),
+        Run(
+            "workflow_failed-1",
+            "test_functions.token",
+            "done",
+            0.0,
+            0,
+            (attempt,),
+            place.fingerprint(1),
+        ),
         Run(
             "workflow_failed-2",
             "test_functions.note",
@@ -279,7 +287,7 @@ def test_hooks_without_names_are_known_when_another_was_put_before_them(place: P
             0.0,
             1,
             (attempt,),
-            place.mark(2),
+            place.fingerprint(2),
         ),
     )
     entry_id = store(place.journal, "failed", runs=runs)
@@ -302,8 +310,8 @@ def test_two_hooks_without_names_that_call_the_same_function_are_not_mixed_up(pl
     )
     place.hooks(added, first, second)
     runs = (
-        msgspec.structs.replace(was("done", "workflow_failed-1"), mark=place.mark(1)),
-        msgspec.structs.replace(was("failed", "workflow_failed-2"), mark=place.mark(2)),
+        msgspec.structs.replace(was("done", "workflow_failed-1"), fingerprint=place.fingerprint(1)),
+        msgspec.structs.replace(was("failed", "workflow_failed-2"), fingerprint=place.fingerprint(2)),
     )
     entry_id = store(place.journal, "failed", runs=runs)
     assert run("replay", str(entry_id)).returncode == 1
