@@ -279,14 +279,11 @@ def is_text(node: yaml.Node) -> bool:
 
 def in_words_of(node: yaml.Node) -> str:
     """What a mistake calls the thing that was found; never the value behind !env or !file."""
-    if node.tag == "!env" and isinstance(node, yaml.SequenceNode) and node.value:
-        node = yaml.ScalarNode(node.tag, str(node.value[0].value))
-    if isinstance(node, yaml.MappingNode):
-        return "a mapping"
-    if not isinstance(node, yaml.ScalarNode):
-        return "a list"
     if node.tag.startswith("!"):
-        return f"what {node.tag} {shortened(node.value)} gave"
+        name = f" {shortened(node.value)}" if isinstance(node, yaml.ScalarNode) else ""
+        return f"what {node.tag}{name} gave"
+    if isinstance(node, yaml.CollectionNode):
+        return "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
     if is_nothing(node):
         return in_words(None)
     return in_words(node.value) if is_text(node) else shortened(node.value)
