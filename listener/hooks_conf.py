@@ -1,6 +1,6 @@
 """The text of hooks.conf becomes a HookTable.
 
-Owns the keys of a hook: their names, their kinds and what is said when one is wrong. All mistakes are
+Owns the keys of a hook: their names, their kinds and the messages about wrong ones. All mistakes are
 found at once, each with its line; nothing here imports or runs what the file names.
 """
 
@@ -33,7 +33,7 @@ def read(
     try:
         table = _read_table(source, text)
     except RecursionError:
-        endless = "a value is nested too deep, or an alias (*) stands inside of its own anchor (&)"
+        endless = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
         source.mistakes.append(Mistake(0, endless))
     mistakes = sorted(set(source.mistakes))
     return (table if all(mistake.is_warning for mistake in mistakes) else None), mistakes
@@ -126,7 +126,7 @@ def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
         return INVALID
     for key, _ in node.value:
         if not is_text(key):
-            source.refuse(key, f"{label}: a name of an input must be a text, found {in_words_of(key)}")
+            source.refuse(key, f"{label}: a name must be a text, found {in_words_of(key)}")
     fingerprint = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
     return _Inputs(source.value(node), _lines(node), fingerprint)
 

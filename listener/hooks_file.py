@@ -1,8 +1,8 @@
 """hooks.conf on disk, read once.
 
-Owns what is said of a file that cannot be read, and what tells its versions apart. It logs nothing and
-imports little, because the listener reads the file before it says READY. hooks_watch.py reads it again
-when it has changed.
+Owns the messages about a file that cannot be read, and what tells its versions apart. It logs nothing
+and imports little, because the listener reads the file before it says READY. hooks_watch.py reads it
+again when it has changed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def read_bytes(
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return None, [Mistake(line, f"no UTF-8 text: {error.reason}; save the file as UTF-8")]
+        return None, [Mistake(line, f"not UTF-8: {error.reason}; save the file as UTF-8")]
     return read(text, env=env, folder=folder)
 
 

@@ -1,7 +1,7 @@
 """The settings of the listener: the section `listener:` of hooks.conf.
 
-Owns their keys, their kinds and their defaults. It imports no YAML, so that whoever only names the
-settings need not: hooks_conf.py hands it the node of the section.
+Owns their keys, their kinds and their defaults. It does not import YAML, which most verbs can do
+without: hooks_conf.py hands it the node of the section.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RestService(NamedTuple):
-    """A manager's REST service and the certificate that it is known by, by default a manager's own.
+    """Where the manager's REST service is, and the file of its certificate.
 
     `host` may name several, with commas between them.
     """
@@ -31,7 +31,7 @@ class RestService(NamedTuple):
 
 
 class ListenerSettings(NamedTuple):
-    """The `listener:` section. None means the default, which the place that needs it knows."""
+    """The `listener:` section. None means the default, which the part that needs the setting knows."""
 
     state_dir: str | None = None
     python: str | None = None
@@ -91,7 +91,7 @@ def _manager(source: Source, node: yaml.Node, label: str) -> Any:
     if not os.path.isfile(service.cert):
         source.warn(
             node,
-            f"{label}: there is no certificate {service.cert!r}, which cloudify wants also over http;"
+            f"{label}: there is no certificate {service.cert!r}; cloudify needs one, also over http:"
             " name it with 'rest_cert'",
         )
     return service

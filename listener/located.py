@@ -60,11 +60,11 @@ class Source:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
-            self.mistakes.append(Mistake(line, f"no valid YAML: {_why(error)}"))
+            self.mistakes.append(Mistake(line, f"invalid YAML: {_why(error)}"))
             return None
         except yaml.reader.ReaderError as error:
             line = text.encode("utf-8", "replace").count(b"\n", 0, error.position) + 1
-            self.mistakes.append(Mistake(line, f"no valid YAML: {error.reason}"))
+            self.mistakes.append(Mistake(line, f"invalid YAML: {error.reason}"))
             return None
         if root is not None:
             self._check(_nodes(root))
@@ -88,7 +88,7 @@ class Source:
             if not isinstance(key, yaml.ScalarNode):
                 self.refuse(key, f"a key must be a text or a number, found {in_words_of(key)}")
             elif key.value in seen:
-                self.refuse(key, f"the key {key.value!r} stands here for the second time")
+                self.refuse(key, f"the key {key.value!r} stands here twice")
             else:
                 seen.add(key.value)
         mapping.value = [pair for pair in mapping.value if isinstance(pair[0], yaml.ScalarNode)]
@@ -210,9 +210,8 @@ class Source:
         try:
             value = self._scalars.construct_object(scalar)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError):
-            self.refuse(
-                node, f"{in_words_of(node)} is no {tag.removeprefix(_PREFIX)}; put it in quotes"
-            )
+            kind = tag.removeprefix(_PREFIX)
+            self.refuse(node, f"{in_words_of(node)} cannot be read as {kind}; put it in quotes")
             return INVALID
         return value.isoformat() if isinstance(value, date) else value
 

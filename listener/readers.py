@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 _SHOWN = 40
 
 INVALID: Any = object()
-"""Stands for a value that is wrong. Whoever puts it there reports the mistake."""
+"""Stands in place of a wrong value, whose mistake has been or will be reported."""
 
 
 class Kind(NamedTuple):

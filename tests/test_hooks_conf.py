@@ -285,8 +285,8 @@ def test_a_condition_matches_as_a_shell_pattern_a_value_or_any_of_a_list(
             f"{HOOK}  name: &n first\n- <<: {{name: *n}}\n  name: second\n  event_type: '*'\n",
             "line 5: hook 'second' has no 'implementation'; add it",
         ),
-        (HOOK + "hooks: []\n", "line 4: the key 'hooks' stands here for the second time"),
-        (HOOK + "  name: *x\n", "line 4: no valid YAML: found undefined alias"),
+        (HOOK + "hooks: []\n", "line 4: the key 'hooks' stands here twice"),
+        (HOOK + "  name: *x\n", "line 4: invalid YAML: found undefined alias"),
         (
             HOOK + "  name: workflow_failed-2\n- event_type: workflow_failed\n  implementation: a.b\n",
             "line 5: hook 2 has the name 'workflow_failed-2' of the hook in line 2; give it"
@@ -304,7 +304,7 @@ def test_a_mistake_of_shape_is_told_with_its_line_and_a_remedy(text: str, mistak
     [
         ("time_out: 14", "hook 1 has the unknown key 'time_out'; did you mean 'timeout'?"),
         ("5: x", f"hook 1 has the unknown key '5'; known are: {HOOK_KEYS}"),
-        ("enabled: true\n  enabled: false", "the key 'enabled' stands here for the second time"),
+        ("enabled: true\n  enabled: false", "the key 'enabled' stands here twice"),
         ("event_type: 5", "'event_type' must be a text, found 5"),
         ("event_type: [workflow_failed, [x]]", "'event_type' must be a text, found a list"),
         ("event_type: []", "'event_type' is an empty list; name at least one"),
@@ -322,7 +322,7 @@ def test_a_mistake_of_shape_is_told_with_its_line_and_a_remedy(text: str, mistak
         ("name: !env LATIN_1", "hook 'LATIN_1': 'name' must be a text, found what !env LATIN_1 gave"),
         ("inputs: core", "'inputs' must be a mapping, found the text 'core'"),
         ("inputs: !file x", "'inputs' must be a mapping, found what !file x gave"),
-        ("inputs: {5: a}", "'inputs': a name of an input must be a text, found 5"),
+        ("inputs: {5: a}", "'inputs': a name must be a text, found 5"),
         ("inputs: {? [a] : b}", "a key must be a text or a number, found a list"),
         ("inputs: {a: !file /nowhere/x}", "!file /nowhere/x cannot be read: No such file or directory"),
         ("timeout: 0", "'timeout' must be a number of seconds from 0.01 to 86400, found 0"),
@@ -428,7 +428,7 @@ def test_what_was_found_is_shortened_in_a_mistake() -> None:
 @pytest.mark.parametrize("value", ["&i {a: *i}", "&i [[*i]]", "[" * 500 + "]" * 500])
 def test_a_value_without_an_end_is_a_mistake_and_no_crash(value: str) -> None:
     assert findings(f"{HOOK}  inputs: {{x: {value}}}\n") == [
-        "hooks.conf: a value is nested too deep, or an alias (*) stands inside of its own anchor (&)"
+        "hooks.conf: a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
     ]
 
 

@@ -95,7 +95,7 @@ def test_a_file_that_is_no_utf8_is_told_with_its_line(path: Path, data: bytes, l
 
     assert table is None
     assert mistake.line == line
-    assert mistake.text.startswith("no UTF-8 text: ")
+    assert mistake.text.startswith("not UTF-8: ")
     assert mistake.text.endswith("; save the file as UTF-8")
 
 
@@ -188,7 +188,7 @@ INVALID = "the hook config file is invalid yaml ({0}); {1}:\n{0}, line "
 SPOILT = {
     "invalid yaml": (
         b"hooks: [\n",
-        INVALID + "2: no valid YAML: while parsing a flow node, did not find expected node content",
+        INVALID + "2: invalid YAML: while parsing a flow node, did not find expected node content",
     ),
     "mistakes": (
         b"hooks:\n- text\nlistner: {}\n",
@@ -198,7 +198,7 @@ SPOILT = {
     ),
     "no UTF-8": (
         b"# gr\xfc\xdfe\n",
-        INVALID + "1: no UTF-8 text: invalid start byte; save the file as UTF-8",
+        INVALID + "1: not UTF-8: invalid start byte; save the file as UTF-8",
     ),
     "vanished": (None, "the hooks config file doesn't exist ({0}); {1}"),
     "emptied": (b"", "the hook config file is empty ({0}); {1}"),

@@ -119,8 +119,8 @@ def test_a_wrong_setting_is_a_mistake_at_its_line(setting: str, mistake: str) ->
         ("plugins: /nowhere/plugins", "'plugins': there is no '/nowhere/plugins'"),
         (
             f"{HOST}cert.pem}}",
-            "'manager': there is no certificate '/nowhere/cert.pem', which cloudify wants also over"
-            " http; name it with 'rest_cert'",
+            "'manager': there is no certificate '/nowhere/cert.pem'; cloudify needs one, also over"
+            " http: name it with 'rest_cert'",
         ),
     ],
 )

@@ -14,11 +14,11 @@ import pytest
 from listener.located import Source, in_words_of
 from listener.readers import INVALID
 
-NO_YAML = "no valid YAML"
+NO_YAML = "invalid YAML"
 TOKEN = "while scanning for the next token, found character that cannot start any token"
 NODE = "while parsing a flow node, did not find expected node content"
 UNKNOWN = "is not known here; only !env and !file are"
-TWICE = "the key 'a' stands here for the second time"
+TWICE = "the key 'a' stands here twice"
 ENV_TAKES = "!env takes a name, or a list of a name and a default"
 
 
@@ -80,8 +80,8 @@ def test_yaml_becomes_plain_values(text: str, value: object) -> None:
                 (3, f"the tag 'tag:yaml.org,2002:python/name:os.system' {UNKNOWN}"),
             ],
         ),
-        ("a: 2024-13-45\n", [(1, "2024-13-45 is no timestamp; put it in quotes")]),
-        ("a: !!int x\n", [(1, "x is no int; put it in quotes")]),
+        ("a: 2024-13-45\n", [(1, "2024-13-45 cannot be read as timestamp; put it in quotes")]),
+        ("a: !!int x\n", [(1, "x cannot be read as int; put it in quotes")]),
     ],
 )  # fmt: skip
 def test_each_mistake_of_yaml_is_told_with_its_line(text: str, mistakes: list[tuple[int, str]]) -> None:

@@ -103,7 +103,7 @@ def test_nothing_to_run(
     ("lines", "refusal"),
     [
         ("hooks:\n- event_type: workflow_started\n", "line 2: hook 1 has no 'implementation'; add it"),
-        ("hooks:\n" + OTHER + "  test\n", r"hooks\.conf, line 5: no valid YAML"),
+        ("hooks:\n" + OTHER + "  test\n", r"hooks\.conf, line 5: invalid YAML"),
     ],
     ids=["a missing implementation", "invalid yaml"],
 )

@@ -1,6 +1,6 @@
 """The inputs of a trap hook: which belong together, and the destinations they name.
 
-Owns what is said of inputs that are unknown, missing, of no meaning, or do not fit each other;
+Owns the messages about inputs that are unknown, missing, without meaning, or do not fit each other;
 trap_values.py knows what each may be. snmp_trap.py sends to the Targets.
 """
 
@@ -35,7 +35,7 @@ def read_targets(
         if target is None:
             continue
         if target.name in targets:
-            own.fault(None, f"{target.name} stands here twice")
+            own.fault(None, f"{target.name} is listed twice")
         targets[target.name] = target
     faults = dict.fromkeys(fault for given in (hook, *destinations) for fault in given.faults)
     return (() if faults else tuple(targets.values())), tuple(faults)
@@ -77,7 +77,7 @@ def _destinations(inputs: Mapping[str, Any], hook: _Given) -> Sequence[_Given]:
         return []
     if "destination_address" in inputs:
         name = "destination_address"
-        hook.fault(name, f"{name!r} goes into the list of 'destinations'")
+        hook.fault(name, f"{name!r} must stand in the list 'destinations'")
     return [
         _Given(item if isinstance(item, dict) else {"destination_address": item}, position)
         for position, item in enumerate(found)
@@ -107,14 +107,14 @@ class _Destination:
             retries = self._values.get("retries", retries)
             self._check_duration(timeout_s, retries)
         else:
-            self._refuse(("timeout", "retries"), "an inform is waited for; add 'notify: inform'")
+            self._refuse(("timeout", "retries"), "an inform has it; add 'notify: inform'")
         community, user, context_name, engine_id = b"", User(""), "", b""
         if version == "3":
-            self._refuse(("community_string",), "version 2c has a community; a 'user' is version 3's")
+            self._refuse(("community_string",), "version 2c has it; version 3 has a 'user'")
             user = self._user()
             context_name = self._values.get("context_name", "")
             if is_inform:
-                self._refuse(("engine_id",), "a trap goes out under it; an inform, the receiver's")
+                self._refuse(("engine_id",), "a trap has it; an inform uses the receiver's")
             else:
                 engine_id = self._values.get("engine_id", b"")
         else:
@@ -137,7 +137,9 @@ class _Destination:
             if keys[name] and not protocols[name]:
                 self._wrong(f"{name}_key", f"needs '{name}_protocol'")
         if protocols["priv"] and not protocols["auth"]:
-            self._wrong("priv_protocol", "needs 'auth_protocol': nothing is encrypted unauthenticated")
+            self._wrong(
+                "priv_protocol", "needs 'auth_protocol': version 3 encrypts only what it authenticates"
+            )
         name = self._required("user")
         return User(name, protocols["auth"], keys["auth"], protocols["priv"], keys["priv"])
 

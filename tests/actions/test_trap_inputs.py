@@ -31,7 +31,7 @@ TOO_LONG = (
     "an inform with {} can take longer than the hook's 'timeout' of {} s; raise that, or lower the"
     " input 'timeout' or 'retries'"
 )
-ONLY_INFORM = "has no meaning here: only an inform is waited for; add 'notify: inform'"
+ONLY_INFORM = "has no meaning here: only an inform has it; add 'notify: inform'"
 
 
 def targets_of(inputs: dict[str, Any], timeout_s: float = 60.0) -> tuple[Target, ...]:
@@ -206,15 +206,13 @@ def test_an_unknown_input_is_shown_shortened() -> None:
         (V2C | {"engine_id": "0x8000cc5805"}, {"engine_id": ONLY_3}),
         (
             V3 | {"community_string": "hush-hush"},
-            {"community_string": "has no meaning here: only version 2c has a community; a 'user' is"
-             " version 3's"},
+            {"community_string": "has no meaning here: only version 2c has it; version 3 has a 'user'"},
         ),
         (V2C | {"timeout": 1, "retries": 2}, {"timeout": ONLY_INFORM, "retries": ONLY_INFORM}),
         (V3 | {"timeout": 1}, {"timeout": ONLY_INFORM}),
         (
             V3 | {"notify": "inform", "engine_id": "0x8000cc5805"},
-            {"engine_id": "has no meaning here: only a trap goes out under it; an inform, the"
-             " receiver's"},
+            {"engine_id": "has no meaning here: only a trap has it; an inform uses the receiver's"},
         ),
         (without(V3, "auth_key", "priv_protocol", "priv_key"), {"auth_protocol": "needs 'auth_key'"}),
         (without(V3, "auth_protocol", "priv_protocol", "priv_key"),
@@ -222,7 +220,7 @@ def test_an_unknown_input_is_shown_shortened() -> None:
         (without(V3, "priv_key"), {"priv_protocol": "needs 'priv_key'"}),
         (without(V3, "priv_protocol"), {"priv_key": "needs 'priv_protocol'"}),
         (without(V3, "auth_protocol", "auth_key"),
-         {"priv_protocol": "needs 'auth_protocol': nothing is encrypted unauthenticated"}),
+         {"priv_protocol": "needs 'auth_protocol': version 3 encrypts only what it authenticates"}),
     ],
 )  # fmt: skip
 def test_inputs_that_do_not_belong_together_are_told(
@@ -307,7 +305,7 @@ def test_destinations_that_are_no_list_are_refused(found: Any, words: str) -> No
 
 
 def test_the_hooks_own_address_goes_into_the_list() -> None:
-    reason = "'destination_address' goes into the list of 'destinations'"
+    reason = "'destination_address' must stand in the list 'destinations'"
     assert faults_of(V2C | {"destinations": [{}, "10.0.0.2"]}) == [("destination_address", reason)]
 
 
@@ -318,7 +316,7 @@ def test_the_hooks_own_address_goes_into_the_list() -> None:
         ("b:162", ("destination_address",
                    f"'destination_address' must be {ADDRESS}, found the text 'b:162'")),
         ({}, (None, "the input 'destination_address' is missing; add it")),
-        ({"destination_address": "a", "destination_port": "162"}, (None, "a:162 stands here twice")),
+        ({"destination_address": "a", "destination_port": "162"}, (None, "a:162 is listed twice")),
         ({"destination_address": "b", "destination_port": 0},
          ("destination_port", "'destination_port' must be a port from 1 to 65535, found 0")),
         ({"destination_address": "b", "user": "ops"}, ("user", f"'user' {ONLY_3}")),
