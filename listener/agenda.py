@@ -12,7 +12,9 @@ from bisect import insort
 from collections.abc import Container
 from typing import NamedTuple
 
-WAIT_FOR_RETRIES_S = 900.0
+from listener.entry import Entry
+from listener.notification import HOOK_FAILED
+
 _SET_BACK_S = 1.0
 
 
@@ -23,6 +25,12 @@ class Item(NamedTuple):
     execution_id: str | None
     received_at: float
     at: float
+
+
+def item(entry: Entry) -> Item:
+    """The place of an entry on the agenda; one that reports a failure does not wait for retries."""
+    execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
+    return Item(entry.id, execution_id, entry.received_at, entry.due_at)
 
 
 class Agenda:
@@ -57,7 +65,7 @@ class Agenda:
         heapq.heappush(self._fresh, item.entry_id)
 
     def put(self, item: Item) -> None:
-        """Add an entry that goes on at `item.at`, or change when it does."""
+        """Add an entry for which there is something to do at `item.at`, or change that time."""
         self._add(item)
         self._schedule(item.entry_id, item.at)
 
@@ -76,11 +84,11 @@ class Agenda:
         self._items[item.entry_id] = item
 
     def keep_only(self, entry_ids: Container[int]) -> None:
-        """Forget what somebody else has settled."""
+        """Forget what another process has settled."""
         for entry_id in [known for known in self._items if known not in entry_ids]:
-            self.settle(entry_id)
+            self.forget(entry_id)
 
-    def settle(self, entry_id: int) -> None:
+    def forget(self, entry_id: int) -> None:
         """Forget an entry; the next of its execution need not wait for it any more."""
         item = self._items.pop(entry_id, None)
         self._scheduled.pop(entry_id, None)
@@ -98,7 +106,7 @@ class Agenda:
         while self._fresh:
             item = self._items.get(heapq.heappop(self._fresh))
             if item is None:
-                continue  # settled by somebody else
+                continue  # another process has settled it
             if not self._waits(item, now):
                 return item.entry_id
             self._schedule(item.entry_id, item.received_at + self._wait_s)

@@ -1,26 +1,26 @@
-"""One attempt at one hook: run its action, judge how it ended; and what the log is told of both.
+"""One attempt at one hook: run its action, judge how it ended; and what the log says of both.
 
 It is the funnel where any exception of an action becomes an Outcome, so that one failing hook never
-stops the next. It knows no journal; the runner calls it.
+stops the next. It knows no journal; the runner calls it, and the verb `fire`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 
-from listener import log
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.log import loggable
 from listener.outcome import Outcome
 
-_log = log.logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def attempt(actions: Actions, call: Call, about: str) -> Outcome:
-    """Do the hook's work, once. `about` tells in the log which notification it is for."""
+    """Do the hook's work, once. `about` is what the log calls the notification."""
     hook = call.hook
     _log.info(
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
@@ -40,8 +40,8 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     return Outcome("done", text, time.monotonic() - began)
 
 
-def tell(hook: str, outcome: Outcome, about: str) -> None:
-    """Tell the log how an attempt at the hook of this name has ended."""
+def log_end(hook: str, outcome: Outcome, about: str) -> None:
+    """Log how an attempt at the hook of this name has ended."""
     if outcome.is_done:
         _log.info("hook %s: done in %.3f s%s (%s)", hook, outcome.seconds,
                   outcome.text and f", {outcome.text}", about)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Looks over the hooks of a table without running them.
+"""Checks the hooks of a table without running them.
 
 Owns the question whether each hook can do its work, which every Action answers for itself, and puts
 the answers at the lines of hooks.conf. The listener asks at its start, the `check` verb with more
@@ -26,7 +26,7 @@ def described(hook: Hook, plugin: Plugin) -> str:
     return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"
 
 
-def look_over(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
+def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
     """What will make a hook of this table fail, by line. With `may_import`, modules' code is run."""
     return [
         Mistake(

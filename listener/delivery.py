@@ -1,7 +1,7 @@
 """One hand-over of a notification: what was handed over, by whom, and how another one is recognised.
 
-Owns the delivery key. It stores nothing and runs nothing; serving.py and the recording make
-Deliveries, the dispatcher accepts them.
+Owns the delivery key. It stores nothing and runs nothing: events.py makes Deliveries, the dispatcher
+accepts them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from listener import payload
-from listener.entry import Attempt, Entry, EntryState, Run, state_of
+from listener.entry import Attempt, Entry, Run, state_of
 from listener.errors import UnreadableNotification
-from listener.hooks import HOOK_FAILED
-from listener.losses import Serials
-from listener.notification import Notification, masked, storable
+from listener.notification import HOOK_FAILED, Notification, storable
+from listener.secrets import mask_tokens, without_token
+from listener.serials import Serials
 
 _NO_NOTIFICATION = Notification("", {})
 
@@ -27,8 +26,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """`text` is the JSON as it came, `origin` is for the log.
 
     `serials` are None when no supervisord has numbered it: frames that are piped in are never taken
-    for redeliveries, unless the notification has an id of its own. `mark` is the key of what is known
-    by something else. `problem` tells why it cannot be read; '' when it can.
+    for redeliveries, unless the notification has an id of its own. `given_key`, if set, replaces the
+    computed key. `problem` says why the text cannot be read; '' when it can.
     """
 
     notification: Notification
@@ -37,7 +36,7 @@ class Delivery(msgspec.Struct, frozen=True):
     origin: str
     serials: Serials | None = None
     problem: str = ""
-    mark: str | None = None
+    given_key: str | None = None
 
     @property
     def key(self) -> str | None:
@@ -45,18 +44,18 @@ class Delivery(msgspec.Struct, frozen=True):
         number = self.serials and self.serials.event
         if self.notification.id:
             number = storable(self.notification.id)
-        return self.mark or (number and f"{number} {_digest(self.text)}")
+        return self.given_key or (number and f"{number} {_digest(self.text)}")
 
     @property
     def body(self) -> str:
         """What is kept of the text: all but the rest_token."""
         if self.problem:
-            return storable(masked(self.text))
-        return without(storable(self.text), rest_token_of(self.notification))
+            return mask_tokens(storable(self.text))
+        return without_token(storable(self.text), rest_token_of(self.notification))
 
 
-def read(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
-    """The Delivery of a notification's JSON."""
+def decode(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
+    """The Delivery of a notification's JSON, or of a text that is none."""
     try:
         notification = payload.decode(text)
     except UnreadableNotification as error:
@@ -81,30 +80,29 @@ def unreadable(text: str, problem: str, source: str, origin: str, serials: Seria
     return Delivery(_NO_NOTIFICATION, text, source, origin, serials, problem)
 
 
-def as_entry(delivery: Delivery, now: float, runs: Sequence[Run] | None, key: str | None) -> Entry:
-    """The entry for a delivery with these runs; None: they are to be planned by somebody else."""
+def as_entry(delivery: Delivery, now: float, runs: Sequence[Run], key: str | None) -> Entry:
+    """The new entry for a delivery with these runs, recognised by this key."""
     notification = delivery.notification
-    state: EntryState = "pending" if runs is None else state_of(runs)
     return Entry(
-        0,
-        now,
-        delivery.source,
-        "unreadable" if delivery.problem else state,
-        delivery.body,
-        key,
-        delivery.serials and str(delivery.serials),
-        storable(notification.event_type) or None,
-        execution_id_of(notification),
-        rest_token_of(notification),
-        tuple(runs or ()),
-        delivery.problem,
+        id=0,
+        received_at=now,
+        source=delivery.source,
+        state="unreadable" if delivery.problem else state_of(runs),
+        body=delivery.body,
+        key=key,
+        serials=delivery.serials and str(delivery.serials),
+        event_type=storable(notification.event_type) or None,
+        execution_id=execution_id_of(notification),
+        rest_token=rest_token_of(notification),
+        runs=tuple(runs),
+        error=delivery.problem,
     )
 
 
 def hook_failed(
     notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
 ) -> Delivery:
-    """What hooks on hook_failed get: the notification's context, and what has failed for good."""
+    """What hooks on hook_failed get: the notification's context, and which hook has failed for good."""
     context = {
         **notification.context,
         "hook": hook,
@@ -117,38 +115,9 @@ def hook_failed(
         "timestamp": notification.timestamp,
         "message": {"text": notification.text, "arguments": notification.arguments},
     }
-    found = read(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
-    # One for each end of the run, however often the journal has to be asked to keep it.
-    return msgspec.structs.replace(found, mark=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
-
-
-def without(text: str, token: str | None) -> str:
-    """The JSON text without a rest_token, wherever it stands; the key stays, with an empty text."""
-    if token is None:
-        return text
-    literal = f'"{token}"'
-    if text.count(token) == text.count(literal) == 1 and "\\u" not in text and "/" not in token:
-        return text.replace(literal, '""')
-    try:  # it stands there more than once, or may be written with escapes
-        value = json.loads(text)
-        value = _erased(value, token) if len(token) >= _TELLING else value
-        value["context"]["rest_token"] = ""
-        return json.dumps(value)
-    except RecursionError:  # no workflow nests so deep
-        return text.replace(token, "")
-
-
-_TELLING = 20  # characters, half of what a token has; what is shorter stands in many a text by chance
-
-
-def _erased(value: Any, token: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(token, "")
-    if isinstance(value, list):
-        return [_erased(item, token) for item in value]
-    if isinstance(value, dict):
-        return {key.replace(token, ""): _erased(item, token) for key, item in value.items()}
-    return value
+    found = decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
+    # One for each end of the run, however often the journal is asked to keep it.
+    return msgspec.structs.replace(found, given_key=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
 
 
 def _digest(text: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from listener.delivery import as_entry, read
+from listener.delivery import as_entry, decode
 from listener.errors import HooksError
 from listener.payload import from_mapping
 
@@ -67,18 +67,15 @@ def frame(notification: Mapping[str, Any]) -> tuple[str, bytes]:
 def keep(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
     """Put the notification of a frame into the listener's journal, which will know the frame again."""
     from listener.hooks_file import state_dir_in  # slow to import, and seldom needed
-    from listener.journal import DURABILITY, Journal
+    from listener.journal import Journal
     from listener.state_dir import path_of
 
     folder = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
     text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0]
-    delivery = read(text.rstrip(), source="emit", origin="emit")
+    delivery = decode(text.rstrip(), source="emit", origin="emit")
     journal = Journal(folder)
     try:
-        if journal.noted(DURABILITY) == "power":
-            journal.file.close()
-            journal = Journal(folder, power_safe=True)
-        journal.accept(as_entry(delivery, time.time(), None, delivery.key))
+        journal.accept(as_entry(delivery, time.time(), (), delivery.key))
     except HooksError as error:
         raise HooksError(
             f"the notification was not sent, since it cannot be kept: {error}. A durable emit writes"

@@ -1,6 +1,6 @@
 """What the journal keeps of a notification: an Entry, its Runs, their Attempts.
 
-Owns these three values and the words for their states. Knows no SQL and runs nothing: the dispatcher
+Owns these three values and the words for their states. It knows no SQL and runs nothing: the dispatcher
 makes them, the journal stores them, the verbs print them.
 """
 
@@ -11,22 +11,22 @@ from typing import Literal
 
 import msgspec
 
-from listener.notification import masked, storable
-from listener.outcome import NEVER, Outcome
+from listener.notification import storable
+from listener.outcome import Outcome
 from listener.outcome import State as AttemptState
+from listener.secrets import mask_tokens
 
 RunState = Literal["pending", "running", "done", "failed", "interrupted"]
 EntryState = Literal[
     "pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped"
 ]
-MAX_BACKOFF_S = 300.0
 UNSETTLED = ("pending", "running")
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt at a run. `began_at` is Unix time; `text` is its result, or why it failed.
 
-    It is stored as interrupted when it begins, which is right if nothing comes after.
+    Stored as "interrupted" until it ends, so a crash needs no clean-up.
     """
 
     began_at: float
@@ -36,7 +36,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one hook has to do for one entry. `due_at` (Unix time) tells when a pending one goes on.
+    """What one hook has to do for one entry. `due_at` (Unix time): when a pending one is tried next.
 
     `failures` counts since the run was planned or replayed; the hook's `retries` are compared with it.
     `mark` is that of the Hook. `reached` are the destinations that need no further attempt.
@@ -57,31 +57,24 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
             self, state="running", due_at=0.0, attempts=(*self.attempts, Attempt(now))
         )
 
-    def ended(self, outcome: Outcome, retries: int, now: float, jitter: float) -> Run:
-        """The run after its attempt: done, failed, or pending until its retry is due.
-
-        A retry comes after 1 s, doubled each time, at most MAX_BACKOFF_S, times `jitter` (0 to 1);
-        or when the outcome wants it.
-        """
+    def ended(self, outcome: Outcome, retry_at: float | None) -> Run:
+        """The run after its attempt: done, pending until `retry_at`, or failed where that is None."""
         began_at = self.attempts[-1].began_at
-        text = masked(storable(outcome.text))
+        text = mask_tokens(storable(outcome.text))
         attempt = Attempt(began_at, outcome.state, text, round(outcome.seconds, 6))
         attempts = (*self.attempts[:-1], attempt)
         if outcome.is_done:
             return msgspec.structs.replace(self, state="done", attempts=attempts)
-        failures = self.failures + 1
-        reached = (*self.reached, *outcome.reached)
-        ended = msgspec.structs.replace(
-            self, failures=failures, attempts=attempts, state="failed", reached=reached
+        return msgspec.structs.replace(
+            self,
+            state="failed" if retry_at is None else "pending",
+            due_at=retry_at or 0.0,
+            failures=self.failures + 1,
+            attempts=attempts,
+            reached=(*self.reached, *outcome.reached),
         )
-        pause_s = outcome.retry_after_s
-        if failures > retries or pause_s == NEVER:
-            return ended
-        if pause_s is None:
-            pause_s = jitter * min(MAX_BACKOFF_S, 2.0 ** (failures - 1))
-        return msgspec.structs.replace(ended, state="pending", due_at=now + pause_s)
 
-    def interrupted(self, again: bool) -> Run:
+    def interrupted(self, *, again: bool) -> Run:
         """A running run whose process has died: pending `again`, or given up."""
         return msgspec.structs.replace(self, state="pending" if again else "interrupted")
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from listener.notification import EVENT_TYPES
+from listener.notification import EVENT_TYPES, HOOK_FAILED
 
 ANY_EVENT = "*"
-HOOK_FAILED = "hook_failed"
-"""The event type of ours: the last attempt of a hook has failed. Only hooks that name it get it."""
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -45,13 +43,6 @@ class Hook(NamedTuple):
         """Whether the hook names the event type, or any that Conductor publishes."""
         is_any = ANY_EVENT in self.event_types and event_type != HOOK_FAILED
         return is_any or event_type in self.event_types
-
-    @property
-    def needs_journal_for(self) -> str:
-        """What of it comes later, which only a journal brings; '' when nothing does."""
-        if self.retries:
-            return "its retries"
-        return "the event type hook_failed" if HOOK_FAILED in self.event_types else ""
 
     def matches(self, hook_context: Mapping[str, Any]) -> bool:
         """Whether every `when` field of this hook matches; the event type is not looked at."""

@@ -18,7 +18,6 @@ import yaml
 from listener import readers
 from listener.hooks import (
     ANY_EVENT,
-    HOOK_FAILED,
     Hook,
     HookTable,
     ListenerSettings,
@@ -26,7 +25,7 @@ from listener.hooks import (
     RestService,
 )
 from listener.located import Mistake, Source, describe, line_of, nearest
-from listener.notification import CONTEXT_FIELDS, EVENT_TYPES, storable
+from listener.notification import CONTEXT_FIELDS, EVENT_TYPES, HOOK_FAILED, storable
 
 MAX_RETRIES = 1_000
 MAX_DAYS = 36_500

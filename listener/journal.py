@@ -1,34 +1,34 @@
 """The journal: what was accepted, what was done about it, what is still to be done.
 
-Owns the rows of one SQLite file in the state directory, and the promise that a row is on record when a
-method has returned; journal_file.py and journal_owned.py alone know SQL, too. It runs nothing and never
-waits for a file that cannot be written: it raises StateError, and the dispatcher decides. Any process
-may open it; SQLite keeps them apart.
+Owns every statement of SQL but the schema, which journal_file.py has, and the promise that a row is on
+record when a method has returned. It runs no hook. The dispatcher writes it; the verbs read it beside a
+listener, and SQLite keeps the processes apart.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from listener.entry import UNSETTLED, Entry, Run
-from listener.journal_file import COUNT, NOTABLE, QUIET, JournalFile
+from listener.hold import Hold
+from listener.journal_file import IN_MEMORY, NOTABLE, QUIET, JournalFile
 from listener.outcome import Tally
 
 FILE = "journal.db"
-DURABILITY = "durability"
-"""The note of the listener's setting, for whoever else writes."""
 SERIALS = "serials"
 """The note of the last event that has no entry of its own, as `last_serials` are an entry's."""
 DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
 _PRUNED_AT_ONCE = 200
-COLUMNS = ", ".join(Entry.__struct_fields__)
-_RUNS = msgspec.json.Decoder(tuple[Run, ...])
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Filters(NamedTuple):
@@ -49,30 +49,49 @@ class Filters(NamedTuple):
         )
 
 
-class Journal:
-    """The journal of one state directory. `power_safe`: every commit outlives a loss of power, too.
+def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
+    """A method that a Journal with a Hold tries again until it succeeds."""
 
-    Opened when first used, and again after an error. Methods raise StateError.
+    @functools.wraps(method)
+    def held(self: Journal, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._hold is None:
+            return method(self, *args, **kwargs)
+        return self._hold(lambda: method(self, *args, **kwargs))
+
+    return cast("Callable[Concatenate[Journal, _P], _T]", held)
+
+
+class Journal:
+    """The journal of one state directory; without a `folder` it is in memory, for this process alone.
+
+    `power_safe`: every commit outlives a loss of power, too. With a `hold` every method waits while the
+    journal cannot be written; without one it raises StateError. The file is opened when it is first
+    used, and again after an error. Every method is safe to repeat after an error, but for `count`.
     """
 
-    def __init__(self, folder: str, *, power_safe: bool = False) -> None:
-        self._file = JournalFile(os.path.join(folder, FILE), power_safe=power_safe)
+    def __init__(
+        self, folder: str | None, *, power_safe: bool = False, hold: Hold | None = None
+    ) -> None:
+        path = IN_MEMORY if folder is None else os.path.join(folder, FILE)
+        self.file = JournalFile(path, power_safe=power_safe)
+        self._hold = hold
 
-    @property
-    def file(self) -> JournalFile:
-        """The journal's file."""
-        return self._file
-
+    @_held
     def open(self) -> None:
-        """Make or open the file. Raises NewerSchema, too, which only an upgrade ends."""
+        """Make or open the file. Raises OtherSchema, too, as every method does."""
         with self.file:
             return
 
+    @_held
     def accept(self, entry: Entry) -> int | None:
-        """Store a new entry and return its id; None when one with its key is there already."""
-        with self.file.transaction() as connection:
-            return _insert(connection, entry)
+        """Store a new entry and return its id; None when an earlier one has its key.
 
+        The same key and time of receipt give the same id again.
+        """
+        with self.file.transaction() as connection:
+            return _accept(connection, entry)
+
+    @_held
     def accept_all(
         self, entries: Iterable[Entry], note: tuple[str, str] | None = None
     ) -> list[int | None]:
@@ -80,68 +99,63 @@ class Journal:
         with self.file.transaction() as connection:
             if note is not None:
                 connection.execute(_NOTE, note)
-            return [_insert(connection, entry) for entry in entries]
+            return [_accept(connection, entry) for entry in entries]
 
-    _SAVE = (
-        "UPDATE entries SET state = ?, rest_token = ?, runs = ? WHERE id = ? AND received_at = ?"
-        " AND state IN ('pending', 'running')"
-    )  # in a journal that was made anew meanwhile, another entry can have the id
-
+    @_held
     def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
         """Record what became of an unsettled entry, and accept what follows from it: their ids.
 
-        None, and nothing is recorded, when it is no longer unsettled: somebody has dropped it.
+        None, and nothing is recorded, when it is no longer unsettled: somebody has dropped it. The time
+        of receipt counts, too: in a journal that was made anew meanwhile another entry can have the id.
         """
-        values = (
-            entry.state,
-            None if entry.is_settled else entry.rest_token,
-            _encoded(entry.runs),
-            entry.id,
-            entry.received_at,
-        )
+        row = _row(entry)
         with self.file.transaction() as connection:
-            if not connection.execute(self._SAVE, values).rowcount:
-                return None
-            return [_insert(connection, follow_up) for follow_up in follow_ups]
+            if not connection.execute(_SAVE, row).rowcount:
+                known = connection.execute(_IS_SAVED, row).fetchone()
+                if known is None:
+                    return None
+            return [_accept(connection, follow_up) for follow_up in follow_ups]
 
+    @_held
     def find(self, key: str) -> Entry | None:
         """The entry with this key."""
-        return next(self._select("key = ?", key), None)
+        return self._first("key = ?", key)
 
+    @_held
+    def get(self, entry_id: int) -> Entry | None:
+        """The entry with this id."""
+        return self._first("id = ?", entry_id)
+
+    @_held
     def has_other(self, number: str, entry_id: int) -> bool:
         """Whether another entry than this one has the same number in its key, and another digest."""
         query = "SELECT key FROM entries WHERE key > ? AND key < ? AND id != ?"
         with self.file as connection:
             rows = connection.execute(query, (f"{number} ", f"{number}!", entry_id))
-            return any(key.rpartition(" ")[0] == number for (key,) in rows)
+            return any(row["key"].rpartition(" ")[0] == number for row in rows)
 
-    def get(self, entry_id: int) -> Entry | None:
-        """The entry with this id."""
-        return next(self._select("id = ?", entry_id), None)
-
+    @_held
     def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
-        with self.file:
-            return self.file.is_changed()
+        with self.file as connection:
+            return self.file.is_changed(connection)
 
-    def mend(self) -> str:
-        """The file that had been removed, '' if none was; all that was in it is in a new one now."""
-        if self.file.was_removed():
-            self.file.restore()
-            return self.file.path
-        with self.file:
-            return f"{self.file.path}-wal" if self.file.mend_wal() else ""
+    @_held
+    def renew_if_removed(self) -> str:
+        """Begin a new file if the open one was removed; what is lost, in words, or ''."""
+        lost = self.file.removed()
+        if lost:
+            self.file.close()
+            with self.file:
+                return lost
+        return ""
 
+    @_held
     def unsettled(self) -> list[Entry]:
         """All that is pending or running, the oldest first."""
-        return list(self._select(f"{NOTABLE} AND state IN ('pending', 'running') ORDER BY id"))
+        return self._all(f"{NOTABLE} AND state IN ('pending', 'running') ORDER BY id")
 
-    def _select(self, condition: str, *values: object) -> Iterator[Entry]:
-        with self.file as connection:
-            query = f"SELECT {COLUMNS} FROM entries WHERE {condition}"  # noqa: S608 - constants
-            for row in connection.execute(query, values):
-                yield _entry(row)
-
+    @_held
     def newest(self, filters: Filters, limit: int) -> list[Entry]:
         """The entries that pass all filters, newest first, at most `limit`."""
         is_state = f"state IN ({', '.join('?' for _ in filters.states)})"
@@ -155,110 +169,145 @@ class Journal:
         }
         used = {condition: values for condition, values in conditions.items() if values}
         values = itertools.chain(*used.values(), (limit,))
-        return list(self._select(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values))
+        return self._all(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values)
 
+    @_held
     def after(self, entry_id: int) -> list[Entry]:
         """Some entries with a higher id, the oldest first; [] when there are none."""
-        return list(self._select("id > ? ORDER BY id LIMIT 1000", entry_id))
+        return self._all("id > ? ORDER BY id LIMIT 1000", entry_id)
 
+    def _first(self, condition: str, value: object) -> Entry | None:
+        found = self._all(condition, value)
+        return found[0] if found else None
+
+    def _all(self, condition: str, *values: object) -> list[Entry]:
+        with self.file as connection:
+            query = f"SELECT * FROM entries WHERE {condition}"  # noqa: S608 - constants
+            return list(map(_entry, connection.execute(query, values)))
+
+    @_held
     def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
+        values = {**_row(settled), "new_runs": _encoded(runs)}
         with self.file.transaction() as connection:
-            row = connection.execute(
-                "SELECT state, received_at, runs FROM entries WHERE id = ?", (settled.id,)
-            ).fetchone()
-            known = settled.state, settled.received_at, settled.runs
-            if row is None or (*row[:2], _RUNS.decode(row[2])) != known:
-                return False
-            query = "UPDATE entries SET state = 'pending', runs = ? WHERE id = ?"
-            connection.execute(query, (_encoded(runs), settled.id))
-            return True
+            return connection.execute(_REOPEN, values).rowcount == 1
 
-    _DROP = (
-        "UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ?"
-        " AND state IN ('pending', 'failed', 'interrupted', 'unreadable')"  # DROPPABLE
-    )
-
+    @_held
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
         with self.file.transaction() as connection:
-            return connection.execute(self._DROP, (entry_id,)).rowcount == 1
+            return connection.execute(_DROP, (entry_id,)).rowcount == 1
 
+    @_held
     def last_serials(self) -> str | None:
         """The serials of the newest entry that supervisord has numbered."""
-        query = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
         with self.file as connection:
-            row = connection.execute(query).fetchone()
-            return row and str(row[0])
+            row = connection.execute(_LAST_SERIALS).fetchone()
+            return row and str(row["serials"])
 
+    @_held
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
         with self.file.transaction() as connection:
             connection.execute(_NOTE, (name, value))
 
+    @_held
     def noted(self, name: str) -> str | None:
         """The text kept under a name."""
         with self.file as connection:
             row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-            return row and str(row[0])
+            return row and str(row["value"])
 
+    @_held
     def count(self, tallies: Mapping[str, Tally]) -> None:
-        """Add to what was counted for each destination. An error does not prove that it has not."""
-        with self.file.transaction() as connection:
-            connection.executemany(COUNT, [(name, *each) for name, each in tallies.items()])
+        """Add to what was counted for each destination. Repeated after an error, it may count twice."""
+        if tallies:
+            with self.file.transaction() as connection:
+                rows = [{"name": name, **tally._asdict()} for name, tally in tallies.items()]
+                connection.executemany(_COUNT, rows)
 
+    @_held
     def tallies(self) -> dict[str, Tally]:
         """What was ever counted, by destination."""
         with self.file as connection:
             rows = connection.execute("SELECT * FROM destinations ORDER BY name")
-            return {name: Tally(*numbers) for name, *numbers in rows}
+            return {row["name"]: Tally(*(row[field] for field in Tally._fields)) for row in rows}
 
+    @_held
     def prune(self, after: int, *, older_than: float, keep: int) -> int:
         """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
 
-        Looks at a few of those with an id above `after`; returns the `after` to go on with, 0 when
-        the rest is to be kept.
+        Takes a few of those with an id above `after`; returns the `after` to continue from, 0 when the
+        rest is to be kept.
         """
         with self.file as connection:
-            [newest] = connection.execute("SELECT max(id) FROM entries").fetchone()
+            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"]
             rows = connection.execute(
                 "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",
                 (after, _PRUNED_AT_ONCE),
             ).fetchall()
-            old = [row for row in rows if row[1] < older_than or row[0] <= newest - keep]
+            old = [row for row in rows if row["received_at"] < older_than or row["id"] <= newest - keep]
             # The newest one stays, or its id would be given once more.
-            ids = [(row[0],) for row in old if row[2] not in UNSETTLED and row[0] != newest]
+            ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
             if ids:
                 with self.file.transaction():
-                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
-            return old[-1][0] if old and len(old) == _PRUNED_AT_ONCE else 0
-
-
-def values_of(entry: Entry) -> tuple[Any, ...]:
-    """The entry's row, without its id."""
-    return (
-        entry.received_at, entry.source, entry.state, entry.body, entry.key, entry.serials,
-        entry.event_type, entry.execution_id, None if entry.is_settled else entry.rest_token,
-        _encoded(entry.runs), entry.error,
-    )  # fmt: skip
-
-
-def _insert(connection: sqlite3.Connection, entry: Entry) -> int | None:
-    cursor = connection.execute(_INSERT, values_of(entry))
-    return cursor.lastrowid if cursor.rowcount else None
+                    connection.executemany(
+                        "DELETE FROM entries WHERE id = ?", [(each,) for each in ids]
+                    )
+            return old[-1]["id"] if old and len(old) == _PRUNED_AT_ONCE else 0
 
 
 _NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-_INSERT = (
-    "INSERT OR IGNORE INTO entries (received_at, source, state, body, key, serials, event_type,"
-    " execution_id, rest_token, runs, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT = """
+    INSERT INTO entries (received_at, source, state, body, key, serials, event_type, execution_id,
+        rest_token, runs, error)
+    VALUES (:received_at, :source, :state, :body, :key, :serials, :event_type, :execution_id,
+        :rest_token, :runs, :error)
+    ON CONFLICT DO NOTHING"""
+_SAME = "SELECT id FROM entries WHERE key = :key AND received_at = :received_at"
+_SAVE = """
+    UPDATE entries SET state = :state, rest_token = :rest_token, runs = :runs
+    WHERE id = :id AND received_at = :received_at AND state IN ('pending', 'running')"""
+_IS_SAVED = """
+    SELECT id FROM entries
+    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
+_REOPEN = """
+    UPDATE entries SET state = 'pending', runs = :new_runs
+    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
+_DROP = f"""
+    UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
+_LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
+_COUNT = """
+    INSERT INTO destinations (name, sent, acknowledged, failed)
+    VALUES (:name, :sent, :acknowledged, :failed)
+    ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
+        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
+
+_encode_runs = msgspec.json.Encoder().encode
+_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
+
+
+def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
+    row = _row(entry)
+    cursor = connection.execute(_INSERT, row)
+    if cursor.rowcount:
+        return cursor.lastrowid
+    same = connection.execute(_SAME, row).fetchone()
+    return same and int(same["id"])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """The entry by the names of its columns. What is settled needs no rest_token any more."""
+    row = msgspec.structs.asdict(entry)
+    row["runs"] = _encoded(entry.runs)
+    if entry.is_settled:
+        row["rest_token"] = None
+    return row
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(**{**row, "runs": _decode_runs(row["runs"])})
 
 
 def _encoded(runs: tuple[Run, ...]) -> str:
-    return msgspec.json.encode(runs).decode()
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    values: list[Any] = [*row[:-2], _RUNS.decode(row[-2]), row[-1]]
-    return Entry(*values)
+    return _encode_runs(runs).decode()

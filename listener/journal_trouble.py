@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-DAMAGED = "it is damaged: move it and its -wal file away; the listener goes on with a new one"
+_DAMAGED = "it is damaged: move it and its -wal file away; a new one begins then"
 _HINTS = (
     ("full", "free space on its file system"),
     ("no space", "free space on its file system"),
@@ -18,8 +18,8 @@ _HINTS = (
     ("read-only", "mount its file system writable"),
     ("permission", "let the listener's user write to it and to its directory"),
     ("unable to open", "let the listener's user write to its directory"),
-    ("malformed", DAMAGED),
-    ("not a database", DAMAGED),
+    ("malformed", _DAMAGED),
+    ("not a database", _DAMAGED),
     ("no such file", "its directory is gone: make it again for the listener's user"),
     ("is a directory", "move that directory away"),
     ("not a directory", "move that file away, and make the directory for the listener's user"),
@@ -33,5 +33,5 @@ def reason(error: Exception) -> str:
     lowered = text.lower()
     hint = next((hint for part, hint in _HINTS if part in lowered), "")
     if isinstance(error, msgspec.MsgspecError) or "could not decode" in lowered:
-        text, hint = "an entry cannot be read", DAMAGED
+        text, hint = "an entry cannot be read", _DAMAGED
     return f"{text}; {hint}" if hint else text

@@ -6,7 +6,6 @@ the hook context that functions are called with. Reads no JSON (payload.py does)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +17,9 @@ EVENT_TYPES = (
     "workflow_cancelled",
 )
 """All that Conductor publishes; a resumed execution publishes workflow_started again."""
+
+HOOK_FAILED = "hook_failed"
+"""The event type of ours: the last attempt of a hook has failed. Only hooks that name it get it."""
 
 CONTEXT_FIELDS: Mapping[str, type] = {
     "message_type": str,
@@ -32,15 +34,8 @@ CONTEXT_FIELDS: Mapping[str, type] = {
 }
 """The fields of a hook context that hold one value each, with its type; any of them may be None."""
 
-_TOKEN = re.compile(r"ctok-[\w-]+")
-
 _EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
 """What every notification of Conductor's has in its context (deployment_id may be None)."""
-
-
-def masked(text: str) -> str:
-    """The text without a rest_token, wherever somebody has put one."""
-    return _TOKEN.sub("ctok-…", text) if "ctok-" in text else text
 
 
 def storable(text: str) -> str:

@@ -8,7 +8,6 @@ library, because Python programs print NaN and lone surrogates and call it JSON.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import msgspec
 
 from listener.errors import UnreadableNotification
 from listener.notification import Notification
+from listener.secrets import mask_token_like
 
 _OBJECT = (dict, Mapping)  # a dict is told at once
 _SHOWN = 80
@@ -104,7 +104,7 @@ def _cause(text: str, error: Exception) -> str:
 def shorten(text: str, *, from_end: bool = False) -> str:
     """At most 80 characters of `text`, quoted and on one line; what may be a secret is left out."""
     part = text[-_LOOKED_AT:] if from_end else text[:_LOOKED_AT]
-    masked = _TOKEN_LIKE.sub("…", part)
+    masked = mask_token_like(part)
     if len(masked) > _SHOWN:
         masked = "…" + masked[-_SHOWN:] if from_end else masked[:_SHOWN] + "…"
     return repr(masked)
@@ -119,5 +119,3 @@ def _shown(value: Any) -> str:
 
 
 _LOOKED_AT = 400
-_TOKEN_LIKE = re.compile(r"(?!\w{8}-\w{4}-\w{4}-\w{4}-\w{12}\b)[\w-]{24,}")
-"""A rest_token, or a part of one; an execution's id has this length, too, but its own form."""

@@ -13,21 +13,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from listener.errors import HooksError
+from listener.errors import ProgramFailed
 
 MAX_OUTPUT = 65536
 """Bytes that are kept, from the end."""
-
-
-class ProgramFailed(HooksError):
-    """A program could not be started, took too long or failed; the text says which, and no more.
-
-    `output` is what it had printed.
-    """
-
-    def __init__(self, reason: str, output: str = "") -> None:
-        super().__init__(reason)
-        self.output = output
 
 
 def run(

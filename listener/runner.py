@@ -1,281 +1,178 @@
-"""The hooks of one entry: planned, run one after another, each end stored with the next begin.
+"""The hooks of one entry, run one after another: each end is stored with the next begin.
 
-Owns what becomes of an entry: which hooks it has, what is begun, judged and settled, and what follows
-from a failure. It neither accepts deliveries nor chooses what comes next; the dispatcher does.
+Owns what becomes of an entry: which run begins, how it ends, and what follows from a failure. It
+neither accepts deliveries nor chooses which entry comes next; the dispatcher does, and calls it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from listener import log, payload
-from listener.actions import Call
 from listener.actions.registry import Actions
-from listener.agenda import Agenda, Item
-from listener.attempt import attempt, tell
-from listener.delivery import Delivery, as_entry, hook_failed
-from listener.entry import UNSETTLED, Entry, Run
-from listener.errors import UnreadableNotification
-from listener.hold import Hold
-from listener.hooks import HOOK_FAILED, Hook
-from listener.hooks_watch import HooksFile
+from listener.agenda import Agenda, item
+from listener.attempt import attempt, log_end
+from listener.delivery import Delivery, hook_failed
+from listener.entry import Entry, Run
+from listener.job import Job
 from listener.journal import Journal
-from listener.notification import Notification
+from listener.notification import HOOK_FAILED
 from listener.outcome import Outcome
-from listener.telling import about_of, tell_unmatched
+from listener.retry import first_due, retry_at
 
-_log = log.logger(__name__)
+_log = logging.getLogger(__name__)
 
-LATER_S = 300.0
-"""After so long, what cannot be gone on with now is tried again."""
+
+class _End(NamedTuple):
+    """The end of an attempt that is not stored yet: of which run, how, and at which Unix time."""
+
+    job: Job
+    position: int
+    outcome: Outcome
+    at: float
 
 
 class Runner:
-    """Runs entries' hooks; what is left to do goes on `agenda`. `now` and `jitter` as in Dispatcher."""
+    """Runs the hooks of Jobs; what is left to do goes on `agenda`.
+
+    `plan` makes the Job of a delivery, for hooks on hook_failed. `now` and `jitter` as in Dispatcher.
+    """
 
     def __init__(
         self,
-        hooks_file: HooksFile,
         actions: Actions,
         journal: Journal,
         agenda: Agenda,
-        hold: Hold,
+        plan: Callable[[Delivery], Job],
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._hooks_file = hooks_file
         self._actions = actions
         self._journal = journal
         self._agenda = agenda
-        self._hold = hold
+        self._plan = plan
         self._now = now
         self._jitter = jitter
-        self._rest: Callable[[], Entry] | None = None
+        self._unfinished: _End | None = None
 
-    def matching(self, delivery: Delivery, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
-        """The hooks for a delivery in the newest good hooks.conf; none for what cannot be read."""
-        if delivery.problem:
-            return ()
-        return self._hooks_file.match(delivery.notification.event_type, hook_context)
+    def resume(self, job: Job) -> None:
+        """Run what is due of a stored entry. What was running when its process died is interrupted.
 
-    def plan(self, delivery: Delivery, hooks: Sequence[Hook], *, begins: bool = False) -> Entry:
-        """The entry for a delivery, with a run for each hook.
-
-        The first one `begins`, or is pending as all others are.
+        `finish` has to follow.
         """
-        key = delivery.key or os.urandom(12).hex()  # then this process alone knows it again
+        runs = [
+            self._interrupted(job, position) if run.state == "running" else run
+            for position, run in enumerate(job.entry.runs)
+        ]
         now = self._now()
-        runs = _planned(hooks)
-        if runs and begins:
-            runs[0] = runs[0].begun(now)
-        return as_entry(delivery, now, runs, key)
+        position = first_due(runs, now)
+        if position is not None:
+            runs[position] = runs[position].begun(now)
+        self._save(job, runs)
+        if position is not None and not job.entry.is_settled:
+            self.run(job, position)
 
-    def tell_unmatched(self, entry: Entry, notification: Notification, about: str) -> None:
-        """Tell the log when a good hooks.conf has no hook for it."""
-        if not entry.runs and self._hooks_file.table is not None:
-            tell_unmatched(notification, about)
+    def run(self, job: Job, position: int) -> None:
+        """Do every run that is due, from the one at `position` on, whose begin is on record.
 
-    def resume(self, entry_id: int) -> None:
-        """Go on with an entry, as the journal has it now; `settle` has to follow."""
-        entry = self._hold(self._journal.get, entry_id)
-        if entry is None or entry.is_settled:
-            self._agenda.settle(entry_id)
-            return
-        try:
-            notification = payload.decode(entry.body)
-        except UnreadableNotification as error:
-            spoilt = msgspec.structs.replace(entry, state="unreadable")
-            self._hold(self._journal.save, spoilt)
-            self._agenda.settle(entry_id)
-            _log.error("entry %d: nothing more is run: %s", entry_id, error)
-            return
-        if entry.rest_token is not None:
-            context = {**notification.context, "rest_token": entry.rest_token}
-            notification = notification._replace(context=context)
-        about = about_of(notification, entry.source, entry_id)
-        hook_context = notification.hook_context()
-        matching = self._hooks_file.match(notification.event_type, hook_context)
-        if self._hooks_file.table is None:
-            self._agenda.put_off(entry_id, self._now() + LATER_S)
-            return
-        if not entry.runs:  # it was put into the journal by a program that knows no hooks
-            entry = entry.with_runs(_planned(matching))
-            self.tell_unmatched(entry, notification, about)
-        hooks = _known_again(entry.runs, self._hooks_file.table.of(notification.event_type), matching)
-        runs = list(entry.runs)
-        for position, (run, hook) in enumerate(zip(entry.runs, hooks, strict=True)):
-            if run.state == "running":
-                again = hook is not None and self._actions.is_repeatable(hook)
-                runs[position] = run.interrupted(again)
-                left = f"not repeatable, and interrupted until conductor-hooks replay {entry_id}"
-                _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
-                             "run again" if again else left, about)  # fmt: skip
-        now = self._now()
-        due = _first_due(runs, now)
-        if due is not None:
-            runs[due] = runs[due].begun(now)
-        entry = self._saved(entry, runs, notification)
-        if due is not None and not entry.is_settled:
-            self.carry_out(entry, due, notification, hook_context, hooks, about)
-
-    def carry_out(
-        self,
-        entry: Entry,
-        current: int,
-        notification: Notification,
-        hook_context: Mapping[str, Any],
-        hooks: Sequence[Hook | None],
-        about: str,
-    ) -> None:
-        """Do every run that is due; the `current` has begun, each end is stored with the next begin.
-
-        The last end is left to `settle`.
+        `finish` has to follow: the last end is left to it.
         """
-        runs = list(entry.runs)
         while True:
-            run, hook = runs[current], hooks[current]
-            if hook is None:
-                path = self._hooks_file.path
-                reason = f"hook {run.hook} with {run.implementation} is no longer in {path} for it"
-                outcome = Outcome("failed", reason, 0.0)
-            else:
-                received_at = entry.received_at
-                call = Call(hook, notification, hook_context, received_at, run.reached, entry.id)
-                outcome = attempt(self._actions, call, about)
-            now = self._now()
-            following = _first_due(runs, now, current + 1)
+            outcome = self._attempt(job, position)
+            end = _End(job, position, outcome, self._now())
+            following = first_due(job.entry.runs, end.at, position + 1)
             if following is None:
-                break
-            runs[current] = self._ended(run, hook, outcome, now, about)
-            runs[following] = runs[following].begun(now)
-            entry = self._saved(entry, runs, notification)
-            current = following
+                self._unfinished = end
+                return
+            self._finish(end, following)
+            position = following
 
-        def rest() -> Entry:
-            runs[current] = self._ended(run, hook, outcome, now, about)
-            return self._saved(entry, runs, notification)
+    def finish(self) -> Entry | None:
+        """Store and log the last end, for which no answer waits; the entry as it is stored now.
 
-        self._rest = rest
-
-    def _ended(self, run: Run, hook: Hook | None, outcome: Outcome, now: float, about: str) -> Run:
-        """The run with the end of its attempt, and the log lines about that and what comes next."""
-        tell(run.hook, outcome, about)
-        retries = hook.retries if hook is not None else 0
-        ended = run.ended(outcome, retries, now, self._jitter())
-        if ended.state == "pending":
-            _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
-                      retries + 1, ended.due_at - now, about)  # fmt: skip
-        elif retries and ended.state == "failed":
-            _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
-                       retries + 1, about)  # fmt: skip
-        return ended
-
-    def settle(self) -> Entry | None:
-        """Do what an answer need not wait for, if there is anything; the entry that it was about.
-
-        It is the end of the last run. Who dies between the answer and this leaves what he leaves who
-        dies between the action and the answer: a run that has begun.
+        None when there was nothing to do. A crash after the answer but before this leaves the run
+        "running", exactly as a crash before the answer does.
         """
-        rest, self._rest = self._rest, None
-        return rest() if rest is not None else None
+        end, self._unfinished = self._unfinished, None
+        if end is None:
+            return None
+        self._finish(end, None)
+        return end.job.entry
 
-    def _saved(self, entry: Entry, runs: list[Run], notification: Notification) -> Entry:
+    def _attempt(self, job: Job, position: int) -> Outcome:
+        hook = job.hooks[position]
+        if hook is None:
+            run = job.entry.runs[position]
+            reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
+            return Outcome("failed", reason, 0.0)
+        return attempt(self._actions, job.call(position, hook), job.about)
+
+    def _finish(self, end: _End, following: int | None) -> None:
+        """Store the end of an attempt, together with the begin of the `following` run."""
+        job, position, outcome, now = end
+        runs = list(job.entry.runs)
+        hook = job.hooks[position]
+        retries = hook.retries if hook is not None else 0
+        retry = retry_at(runs[position], outcome, retries, now, self._jitter())
+        _log_attempt(job, position, outcome, retries, retry and retry - now)
+        runs[position] = runs[position].ended(outcome, retry)
+        if following is not None:
+            runs[following] = runs[following].begun(now)
+        self._save(job, runs)
+
+    def _interrupted(self, job: Job, position: int) -> Run:
+        run, hook = job.entry.runs[position], job.hooks[position]
+        again = hook is not None and self._actions.is_repeatable(hook)
+        left = f"not repeatable, and interrupted until conductor-hooks replay {job.entry.id}"
+        _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
+                     "run again" if again else left, job.about)  # fmt: skip
+        return run.interrupted(again=again)
+
+    def _save(self, job: Job, runs: Sequence[Run]) -> None:
         """Store the runs, with the entries that follow from those which have just failed for good."""
-        follow_ups: list[Entry] = []
-        for run, before in zip(runs, entry.runs, strict=True):
-            if run.state in ("failed", "interrupted") and run.state != before.state:
-                follow_ups += self._following(notification, run, entry.id)
-        entry = entry.with_runs(runs)
-        ids = self._hold(self._journal.save, entry, follow_ups)
-        if ids is None and not self._hold.was_tried_again:
-            self._agenda.settle(entry.id)
-            return msgspec.structs.replace(entry, state="dropped")
-        if follow_ups:
-            self._put(follow_ups, ids)
-        if entry.state == "pending":
-            self._agenda.put(item(entry))
-        elif entry.is_settled:
-            self._agenda.settle(entry.id)
-        return entry
+        failed = [
+            run
+            for run, before in zip(runs, job.entry.runs, strict=True)
+            if run.state in ("failed", "interrupted") and run.state != before.state
+        ]
+        follow_ups = [entry for run in failed for entry in self._follow_ups(job, run)]
+        job.entry = job.entry.with_runs(runs)
+        ids = self._journal.save(job.entry, follow_ups)
+        if ids is None:
+            job.entry = msgspec.structs.replace(job.entry, state="dropped")
+        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):
+            if entry_id is not None:
+                self._agenda.put(item(msgspec.structs.replace(follow_up, id=entry_id)))
+        if job.entry.is_settled:
+            self._agenda.forget(job.entry.id)
+        elif job.entry.state == "pending":
+            self._agenda.put(item(job.entry))
 
-    def _put(self, follow_ups: Sequence[Entry], ids: Sequence[int | None] | None) -> None:
-        """Put entries on the agenda that were stored under these ids; None: each under its own."""
-        if ids is None:  # it was stored although the journal had reported an error
-            found = [self._hold(self._journal.find, str(each.key)) for each in follow_ups]
-        else:
-            pairs = zip(follow_ups, ids, strict=True)
-            found = [msgspec.structs.replace(each, id=own) for each, own in pairs if own is not None]
-        for follow_up in filter(None, found):
-            self._agenda.put(item(follow_up))
-
-    def _following(self, notification: Notification, run: Run, entry_id: int) -> Sequence[Entry]:
+    def _follow_ups(self, job: Job, run: Run) -> Sequence[Entry]:
         """The entry for hooks on hook_failed, if there are any, of a run that has failed for good."""
-        if notification.event_type == HOOK_FAILED:
+        if job.notification.event_type == HOOK_FAILED:
             return ()
         try:
-            delivery = hook_failed(notification, run.hook, run.attempts, entry_id)
+            delivery = hook_failed(job.notification, run.hook, run.attempts, job.entry.id)
         except RecursionError:
-            _log.error("entry %d: nests too deep for hooks on hook_failed", entry_id)
+            _log.error("entry %d: nests too deep for hooks on hook_failed", job.entry.id)
             return ()
-        entry = self.plan(delivery, self.matching(delivery, delivery.notification.hook_context()))
+        entry = self._plan(delivery).entry
         return (entry,) if entry.runs else ()
 
 
-def _planned(hooks: Sequence[Hook]) -> list[Run]:
-    return [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
-
-
-def _known_again(
-    runs: Sequence[Run], hooks: Sequence[Hook], matching: Sequence[Hook]
-) -> list[Hook | None]:
-    """For each run the hook that it was planned for, as it is now; None where there is none.
-
-    `hooks` are those of the event type, `matching` those of them that match now. One without a name is
-    known by its inputs. Where as many matching hooks as runs are left of an implementation, they were
-    corrected.
-    """
-    left = [*matching, *(hook for hook in hooks if hook not in matching)]
-    found: list[Hook | None] = [None] * len(runs)
-    unsettled_first = sorted(range(len(runs)), key=lambda each: runs[each].state not in UNSETTLED)
-    for position in unsettled_first:
-        hook = next((hook for hook in left if _is_same(runs[position], hook)), None)
-        found[position] = hook
-        if hook is not None:
-            left.remove(hook)
-    lost = [position for position, run in enumerate(runs) if found[position] is None and run.mark]
-    for implementation in {runs[position].implementation for position in lost}:
-        positions = [each for each in lost if runs[each].implementation == implementation]
-        new = [
-            each
-            for each in left
-            if each.mark and each.implementation == implementation and each in matching
-        ]
-        if len(positions) == len(new):
-            for position, hook in zip(positions, new, strict=True):
-                found[position] = hook
-    return found
-
-
-def _is_same(run: Run, hook: Hook) -> bool:
-    is_same = hook.mark == run.mark if run.mark else hook.name == run.hook
-    return is_same and hook.implementation == run.implementation
-
-
-def _first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
-    """The position, from `begin` on, of the first run that there is something to do for."""
-    for position, run in enumerate(runs[begin:], begin):
-        if run.state != "pending":
-            continue
-        if run.due_at <= now or run.attempts[-1].began_at > now:  # or the clock was set back
-            return position
-    return None
-
-
-def item(entry: Entry) -> Item:
-    """The place of an entry on the agenda; what tells of a failure does not wait for retries."""
-    execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
-    return Item(entry.id, execution_id, entry.received_at, entry.due_at)
+def _log_attempt(
+    job: Job, position: int, outcome: Outcome, retries: int, pause_s: float | None
+) -> None:
+    """Log how an attempt has ended, and what comes next; `pause_s` is None when nothing does."""
+    run = job.entry.runs[position]
+    log_end(run.hook, outcome, job.about)
+    if pause_s is not None:
+        _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
+                  retries + 1, pause_s, job.about)  # fmt: skip
+    elif retries and not outcome.is_done:
+        _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
+                   retries + 1, job.about)  # fmt: skip

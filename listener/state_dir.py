@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
 
-from listener.errors import HooksError, StateError
+from listener.errors import InUse, NoStateDirectory, StateError
 
 OF_THE_MACHINE = "/var/lib/conductor-hooks"
 """The default for root, and for the user to whom root has given it."""
@@ -23,32 +22,34 @@ _FILE_MODE = 0o600
 _LOOKED_AT_S = 0.2  # longer than anybody takes who only looks whether it is locked
 
 
-class InUse(HooksError):
-    """Another process works in the state directory."""
+class Claim:
+    """The state directory as a listener has it, with its lock; or the `problem` why there is none."""
 
+    def __init__(self, folder: str, problem: str = "") -> None:
+        self.folder = folder
+        self.problem = problem
+        self._lock_fd: int | None = None
 
-class Unavailable(HooksError):
-    """There is no state directory, and none can be made."""
+    def keep(self) -> None:
+        """Take the lock, unless this process holds it: anew, too, when the directory was made anew.
 
-
-class Claim(NamedTuple):
-    """What a listener has got: the directory, and its lock; or the problem why there is none."""
-
-    folder: str
-    lock_fd: int | None = None
-    problem: str = ""
+        Raises InUse when another listener has it, StateError when it cannot be taken now.
+        """
+        if self.problem or (self._lock_fd is not None and _holds(self.folder, self._lock_fd)):
+            return
+        self._lock_fd = lock(self.folder)
 
 
 def claim(path: str) -> Claim:
     """Make the directory if need be and lock it for as long as this process lives. Raises InUse."""
     try:
         make(path)
-        lock_fd = lock(path)
-    except Unavailable as error:
-        return Claim(path, problem=str(error))
-    except StateError:
-        return Claim(path)  # it is there, and may become writable
-    return Claim(path, lock_fd)
+    except NoStateDirectory as error:
+        return Claim(path, str(error))
+    claimed = Claim(path)
+    with suppress(StateError):  # it is there, and may become writable
+        claimed.keep()
+    return claimed
 
 
 def path_of(given: str | None, env: Mapping[str, str], setting: Callable[[], str | None]) -> str:
@@ -75,11 +76,11 @@ def _owner(path: str) -> int | None:
 
 
 def make(path: str) -> None:
-    """Make the directory unless it is there. Raises Unavailable when it cannot be made."""
+    """Make the directory unless it is there. Raises NoStateDirectory when it cannot be made."""
     try:
         os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
     except OSError as error:
-        raise Unavailable(
+        raise NoStateDirectory(
             f"the state directory {path} cannot be made: {error.strerror}; make it for the listener's"
             " user, or name another one with 'listener: state_dir' in hooks.conf"
         ) from error
@@ -129,7 +130,7 @@ def lock(path: str) -> int:
     return fd
 
 
-def holds(path: str, lock_fd: int) -> bool:
+def _holds(path: str, lock_fd: int) -> bool:
     """Whether that lock is still the one of the directory: somebody may have made it anew."""
     try:
         return os.path.samestat(os.stat(os.path.join(path, "lock")), os.fstat(lock_fd))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.programs import MAX_OUTPUT, ProgramFailed, run
+from listener.errors import ProgramFailed
+from listener.programs import MAX_OUTPUT, run
 from tests.faults.processes import is_gone
 from tests.support import wait_for
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,21 +20,21 @@ import msgspec
 
 from listener import emitter, log, payload
 from listener.actions.registry import Actions
-from listener.check import described, look_over, plugins_used
+from listener.attempt import attempt, log_end
+from listener.check import check_hooks, described, plugins_used
 from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
-from listener.delivery import read
+from listener.delivery import decode
 from listener.entry import Entry
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks import Hook, HookTable
-from listener.hooks_file import config_path, read_bytes, read_file
-from listener.hooks_watch import HooksFile
+from listener.hooks_file import config_path, load, read_bytes, read_file
+from listener.job import Job, planned
 from listener.journal import Journal
 from listener.located import Mistake, nearest
 from listener.notification import EVENT_TYPES
 from listener.outcome import Tally
 from listener.plugins import Plugin
 from listener.state_dir import path_of
-from listener.without_journal import WithoutJournal
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
@@ -63,7 +64,7 @@ def check(
     if table is not None:
         with Actions(table.listener, _folder(state_dir, table)) as actions:
             used = plugins_used(table, actions)
-            mistakes = sorted(mistakes + look_over(table, actions, may_import=not no_import))
+            mistakes = sorted(mistakes + check_hooks(table, actions, may_import=not no_import))
         if table.is_blank:
             mistakes.append(Mistake(0, _BLANK, is_warning=True))
     wrong = sum(not mistake.is_warning for mistake in mistakes)
@@ -193,41 +194,45 @@ def fire(
     """
     log.start()
     text = json.dumps(_notification(event_type, file, values))
-    delivery = read(text, source="fire", origin="fire")
-    notification = delivery.notification
-    hooks_file = HooksFile(config_path(config, os.environ), os.environ)
-    if hooks_file.table is None:
-        raise HooksError(f"{hooks_file.path} does not exist; name a hooks.conf with --config")
-    folder = _folder(state_dir, hooks_file.table)
-    config_folder = os.path.dirname(hooks_file.path)
-    with Actions(hooks_file.table.listener, folder, config_folder) as actions:
+    path = config_path(config, os.environ)
+    table = load(path, os.environ).table
+    if table is None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    job = planned(decode(text, source="fire", origin="fire"), table, time.time())
+    folder = _folder(state_dir, table)
+    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         if dry_run:
-            hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
-            runs = [_planned(hook, actions) for hook in hooks]
+            runs = [_as_planned(hook, actions) for hook in filter(None, job.hooks)]
         else:
-            firing = WithoutJournal(hooks_file, actions)
-            firing.deliver(delivery)
-            fired = firing.settle()
-            runs = [described_run(run) for run in fired.runs] if fired else []
+            fired = _fired(job, actions)
+            runs = list(map(described_run, fired.runs))
             _record(fired, actions.take_tallies(), folder)
     log.flush()
-    context = notification.hook_context()
+    event_type = job.notification.event_type
     if output == "json":
         fields = ("execution_id", "deployment_id", "tenant_name", "workflow_id")
-        about = {
-            "event_type": notification.event_type,
-            **{name: context.get(name) for name in fields},
-        }
+        about = {"event_type": event_type, **{name: job.hook_context.get(name) for name in fields}}
         print_json({**about, "source": "fire", "runs": runs})
     elif runs:
         rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
         print_table(("hook", "implementation", "state", "seconds", "what it said"), rows)
     else:
-        click.echo(f"no hook in {hooks_file.path} matches this {notification.event_type}")
+        click.echo(f"no hook in {path} matches this {event_type}")
     sys.exit(0 if runs and all(run["state"] in ("done", "would run") for run in runs) else 1)
 
 
-def _planned(hook: Hook, actions: Actions) -> dict[str, Any]:
+def _fired(job: Job, actions: Actions) -> Entry:
+    """Try each hook once, in the file's order; the entry that a journal would have of it."""
+    runs = []
+    for position, hook in enumerate(filter(None, job.hooks)):
+        begun = job.entry.runs[position].begun(time.time())
+        outcome = attempt(actions, job.call(position, hook), job.about)
+        log_end(hook.name, outcome, job.about)
+        runs.append(begun.ended(outcome, None))
+    return job.entry.with_runs(runs)
+
+
+def _as_planned(hook: Hook, actions: Actions) -> dict[str, Any]:
     faults = actions.of(hook).check(hook, may_import=False)
     return {
         "hook": hook.name,
@@ -244,14 +249,13 @@ def _folder(state_dir: str | None, table: HookTable) -> str:
     return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
 
 
-def _record(entry: Entry | None, tallies: Mapping[str, Tally], folder: str) -> None:
+def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
     """Let the history show what was fired, where there is a history."""
-    if entry is None or not os.path.isdir(folder):
+    if not os.path.isdir(folder):
         return
     try:
-        # The same file can be fired twice.
         journal = Journal(folder)
-        journal.accept(msgspec.structs.replace(entry, key=None))
+        journal.accept(msgspec.structs.replace(entry, key=None))  # the same file can be fired twice
         journal.count(tallies)
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)

@@ -10,7 +10,6 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -19,12 +18,9 @@ import click
 from listener import payload
 from listener.cli.answers import described_run, print_json, print_table
 from listener.entry import Entry
-from listener.errors import HooksError, StateError
+from listener.errors import HooksError
 from listener.journal import FILE, Journal
-from listener.journal_owned import OwnedJournal
-from listener.journal_redo import FILE as REDO_LOG
-from listener.journal_redo import has_records
-from listener.state_dir import InUse, is_locked, lock, path_of
+from listener.state_dir import path_of
 
 
 def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
@@ -48,23 +44,7 @@ def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, 
             " the right one, which the listener's log says at its start, with --state-dir or"
             " $CONDUCTOR_HOOKS_STATE_DIR"
         ) from error
-    _take_in_what_was_left(folder)
     return Journal(folder), folder
-
-
-def _take_in_what_was_left(folder: str) -> None:
-    """What a listener had in its redo log when it was killed; the next listener would do the same.
-
-    The log may be what `durability: power` has on the disk, so it is cleared when the journal is there.
-    """
-    with suppress(OSError, StateError, InUse):
-        if not has_records(os.path.join(folder, REDO_LOG)) or is_locked(folder):
-            return
-        fd = lock(folder)
-        try:
-            OwnedJournal(folder, power_safe=True).commit()
-        finally:
-            os.close(fd)
 
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:

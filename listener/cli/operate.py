@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -31,12 +30,10 @@ from listener.entry import Attempt, Entry
 from listener.errors import HooksError
 from listener.journal import DROPPABLE, Filters, Journal
 from listener.outcome import Tally
+from listener.secrets import mask_values
 
 _STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
 _LOOK_S = 0.2
-_SECRET = re.compile(
-    r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
-)
 
 
 @click.command(short_help="What was accepted, and what was done about it.")
@@ -134,7 +131,7 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         if run.state == "running":
             shown["attempts"][-1]["state"] = "running"
     is_notification = entry.event_type is not None
-    answer["notification"] = _without_secrets(notification_of(entry)) if is_notification else None
+    answer["notification"] = mask_values(notification_of(entry)) if is_notification else None
     answer["payload"] = None if is_notification else entry.body
     if output == "json":
         print_json(answer)
@@ -166,18 +163,6 @@ def _described_attempt(attempt: Attempt) -> dict[str, Any]:
         "text": attempt.text,
         "seconds": attempt.seconds,
     }
-
-
-def _without_secrets(value: Any) -> Any:
-    """The JSON value, with what a telling key stands before replaced by `…`."""
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            key: "…" if item and _SECRET.search(key) else _without_secrets(item)
-            for key, item in value.items()
-        }
-    return value
 
 
 @click.command(short_help="Give an entry up.")

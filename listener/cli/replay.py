@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 import msgspec
@@ -20,12 +20,13 @@ from listener.cli.entries import found, moment, opened_journal, print_entries
 from listener.cli.rights import go_on_as_owner
 from listener.dispatch import Dispatcher
 from listener.entry import Entry, Run
-from listener.errors import HooksError
+from listener.errors import HooksError, InUse
 from listener.hooks import Hook, HookTable
 from listener.hooks_file import config_path
 from listener.hooks_watch import HooksFile
 from listener.journal import Filters, Journal
-from listener.state_dir import InUse, is_locked, lock
+from listener.rematch import rematch, updated
+from listener.state_dir import is_locked, lock
 
 _TO_REPAIR = ("failed", "interrupted")
 _MANY = 10
@@ -157,38 +158,23 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
 
 
 def _planned_runs(
-    runs: Iterable[Run], hooks: Sequence[Hook], *, all_actions: bool
+    runs: Sequence[Run], hooks: Sequence[Hook], *, all_actions: bool
 ) -> tuple[list[Run], list[Run]]:
-    """The runs of the hooks of now, in their order; and those whose hooks are not there any more.
-
-    A hook is known again by its name; one without a name, which is called after its position, by its
-    inputs, else if it is the only one with that implementation.
-    """
-    left = list(runs)
+    """The runs of the hooks of now, in their order; and those whose hooks are not there any more."""
     known: dict[str, Run] = {}
-    rules: tuple[Callable[[Run, Hook], object], ...] = (
-        lambda run, hook: run.hook == hook.name and not run.mark and not hook.mark,
-        lambda run, hook: run.mark == hook.mark != 0 and run.implementation == hook.implementation,
-        lambda run, hook: run.mark and hook.mark and run.implementation == hook.implementation,
-        lambda run, hook: run.hook == hook.name,
-    )
-    for is_same in rules:
-        for hook in hooks:
-            run = next((run for run in left if hook.name not in known and is_same(run, hook)), None)
-            if run is not None:
-                left.remove(run)
-                known[hook.name] = run
+    left: list[Run] = []
+    for run, hook in zip(runs, rematch(runs, hooks), strict=True):
+        if hook is None:
+            left.append(run)
+        else:
+            known[hook.name] = updated(run, hook)
     planned = []
     for hook in hooks:
-        run = known.get(hook.name, Run(hook.name, hook.implementation))
+        run = known.get(hook.name, Run(hook.name, hook.implementation, mark=hook.mark))
         if run.state != "done" or all_actions:
             reached = () if all_actions else run.reached
             run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0, reached=reached)
-        planned.append(
-            msgspec.structs.replace(
-                run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
-            )
-        )
+        planned.append(run)
     return planned, left
 
 
@@ -203,9 +189,9 @@ def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str
     """Go on with these entries in this process, which holds the state directory's lock."""
     hooks_file, table = _loaded(path)
     with Actions(table.listener, folder, os.path.dirname(path)) as actions:
-        dispatcher = Dispatcher(hooks_file, actions, journal)
+        dispatcher = Dispatcher(hooks_file, actions, journal, table.listener.wait_for_retries)
         for entry_id in entry_ids:
             dispatcher.resume(entry_id)
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
-        dispatcher.count(actions.take_tallies())
+        journal.count(actions.take_tallies())

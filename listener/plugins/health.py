@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from listener.errors import ActionFailed
+from listener.errors import ActionFailed, ProgramFailed
 from listener.plugins import Plugin
 from listener.plugins.installer import environment, told
 from listener.plugins.source import COMMON
-from listener.programs import ProgramFailed, run
+from listener.programs import run
 
 _LOOK_S = 30.0
 

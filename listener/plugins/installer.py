@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-from listener.errors import HooksError
-from listener.programs import ProgramFailed, run
+from listener.errors import HooksError, ProgramFailed
+from listener.programs import run
 
 _PIP = ("-I", "-m", "pip")
 _OLDEST_PIP = "22.3"  # the first that installs for another interpreter: `pip --python`

@@ -24,9 +24,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from listener.errors import HooksError
+from listener.errors import HooksError, ProgramFailed
 from listener.plugins.plugin_yaml import PluginYaml
-from listener.programs import ProgramFailed
 
 COMMON = "cloudify-common"
 """The distribution that holds the package `cloudify`."""

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from listener.errors import HooksError
+from listener.errors import HooksError, ProgramFailed
 from listener.plugins import GLOBAL, MARKER, Plugin, Plugins, Root
 from listener.plugins.installer import Installer
 from listener.plugins.source import COMMON, Given, Package, misfit, read
-from listener.programs import ProgramFailed
 from listener.state_dir import open_file
 
 _COMMON_REQUIREMENT = f"{COMMON}[dispatcher]"  # as a manager's worker has it

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-from listener.errors import FramingError, HooksError
+from listener.errors import FramingError, HooksError, Unheard
 from listener.frames import OK, READY, TICK, Frame, FrameDecoder
 
 _READ_BYTES = 65536  # what a pipe holds
@@ -46,10 +46,6 @@ class ProtocolDescriptors:
         os.dup2(null, 0)
         os.dup2(2, 1)
         os.close(null)
-
-
-class UnheardError(HooksError):
-    """supervisord no longer takes this listener for one; only a restart helps."""
 
 
 class SupervisorSource:
@@ -89,15 +85,15 @@ class SupervisorSource:
     def serve(
         self,
         handle: Callable[[Frame], None],
-        settle: Callable[[], None],
+        finish: Callable[[], None],
         between: Callable[[], float | None],
     ) -> None:
-        """Hand every event to `handle`, answer OK after it returned, and call `settle` after that.
+        """Hand every event to `handle`, answer OK after it returned, and call `finish` after that.
 
         `between` is called whenever the listener is about to wait for supervisord; it returns the
         seconds after which it wants to be called again, or None. Returns at the end of stdin or after
         SIGTERM, when the event in hand has been answered. Raises FramingError, with no answer given,
-        when stdin is not the protocol, and UnheardError when supervisord has fallen silent.
+        when stdin is not the protocol, and Unheard when supervisord has fallen silent.
         """
         while data := self._read(between):
             for frame in self._decoder.feed(data):
@@ -108,7 +104,7 @@ class SupervisorSource:
                 try:
                     self._write(OK if is_last else OK + READY)
                 finally:
-                    settle()
+                    finish()
                 if is_last:
                     return
         if self._decoder.is_inside_frame and not self.is_stopping:
@@ -130,7 +126,7 @@ class SupervisorSource:
             if self._is_soon() or self._poll.poll(None if wait_s is None else wait_s * 1000):
                 return b"" if self.is_stopping else os.read(self._events, _READ_BYTES)
             if self._is_armed and time.monotonic() >= silent_from:
-                raise UnheardError(
+                raise Unheard(
                     f"no event for {self._silence_s:.0f} s although TICK_5 is subscribed: supervisord"
                     " has this listener in state UNKNOWN; leaving, so that it starts a new one"
                 )
@@ -143,13 +139,13 @@ class SupervisorSource:
         """
         if self.has_event():
             return True
-        from listener import pause  # with logging, for which READY does not wait
+        from listener import log  # READY does not wait for logging
 
         until = time.monotonic() + LOOK_S
         while not (is_there := self.has_event()) and time.monotonic() < until:
             os.sched_yield()
         if not is_there:
-            pause.let_go()
+            log.flush()
         return is_there
 
     def _write(self, answer: bytes) -> None:

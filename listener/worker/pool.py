@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from listener import pause
+from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.worker.output import Output
 
@@ -196,7 +196,7 @@ class _Child:
     def _wait(self, deadline: float) -> Container[int]:
         """What can be read or written now. Raises TimeoutError when that is nothing until then."""
         wait_s = deadline - time.monotonic()
-        ready = wait_s > 0 and pause.waited(lambda seconds: self._poll.poll(seconds * 1000), wait_s)
+        ready = wait_s > 0 and log.flush_during(lambda seconds: self._poll.poll(seconds * 1000), wait_s)
         if not ready:
             raise TimeoutError
         return dict(ready)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.errors import HooksError
+from listener.errors import HooksError, ProgramFailed
 from listener.plugins.installer import Installer, environment, told
-from listener.programs import ProgramFailed
 from tests.plugins.uploads import Made
 
 

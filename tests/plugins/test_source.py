@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from listener.errors import HooksError
+from listener.errors import HooksError, ProgramFailed
 from listener.plugins.plugin_yaml import PluginYaml
 from listener.plugins.source import Given, Package, misfit, read
-from listener.programs import ProgramFailed
 from tests.plugins.uploads import Made
 
 METADATA = {
