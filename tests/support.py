@@ -20,7 +20,6 @@ from listener.delivery import Delivery
 from listener.dispatch import Dispatcher
 from listener.entry import Entry
 from listener.notification import Notification
-from listener.without_journal import WithoutJournal
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -82,22 +81,13 @@ def delivery_of(notification: Notification) -> Delivery:
     return Delivery(notification, text, "supervisord", "serial 7")
 
 
-class Settling(Dispatcher):
+class Finishing(Dispatcher):
     """A dispatcher that is used as the listener uses it, with a pause after each event."""
 
     def act(self, delivery: Delivery) -> Entry | None:
-        """Deliver and settle; the entry as it is stored then, None for one that only waits."""
+        """Deliver and finish; the entry as it is stored then, None for one that only waits."""
         self.deliver(delivery)
-        return self.settle()
-
-
-class SettlingWithout(WithoutJournal):
-    """The same where there is no journal."""
-
-    def act(self, delivery: Delivery) -> Entry | None:
-        """Deliver and settle; what a journal would have."""
-        self.deliver(delivery)
-        return self.settle()
+        return self.finish()
 
 
 def shown_at_terminal(

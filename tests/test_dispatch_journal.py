@@ -23,15 +23,16 @@ from listener import journal_file
 from listener.actions import Call, Fault
 from listener.actions.registry import Actions
 from listener.actions.snmp_trap import NAME as TRAP
-from listener.delivery import Delivery, as_entry, read
+from listener.delivery import Delivery, as_entry, decode
 from listener.entry import Entry, Run
 from listener.errors import ActionFailed, ActionTimedOut, StateError, Unanswered
+from listener.hold import Hold
 from listener.hooks import Hook, ListenerSettings
 from listener.hooks_watch import HooksFile
 from listener.journal import FILE, Filters, Journal
-from listener.losses import Serials
+from listener.serials import Serials
 from listener.notification import EVENT_TYPES
-from tests.support import Settling, SettlingWithout
+from tests.support import Finishing
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -105,29 +106,28 @@ class House:
         version = next(self._versions)
         os.utime(self.path, ns=(version, version))
 
-    def start(self, journal: Journal | None = None, *, wait_s: float = 900.0) -> Settling:
+    def start(self, journal: Journal | None = None, *, wait_s: float = 900.0) -> Finishing:
         """A dispatcher as another process would have it."""
-        return Settling(
+        return Finishing(
             HooksFile(self.path, {}),
             self.actions,
-            journal or self.opened(Journal(str(self.folder))),
-            wait_for_retries_s=wait_s,
+            journal or self.opened(Journal(str(self.folder), hold=Hold(self._pause))),
+            wait_s,
             now=lambda: self.now,
             jitter=lambda: self.jitter,
-            pause=self._pause,
         )
 
     def _pause(self, seconds: float) -> bool:
         self.pauses.append(seconds)
         return self.on_pause(len(self.pauses))
 
-    def recalled(self, **options: Any) -> Settling:
+    def recalled(self, **options: Any) -> Finishing:
         """A dispatcher that has taken up what is there."""
         dispatcher = self.start(**options)
         dispatcher.recall()
         return dispatcher
 
-    def work(self, dispatcher: Settling, until: float = 0.0) -> None:
+    def work(self, dispatcher: Finishing, until: float = 0.0) -> None:
         """Work on, the clock going from one thing that is due to the next, up to a moment."""
         for _ in range(1000):
             wait_s = dispatcher.work()
@@ -195,7 +195,7 @@ def delivery(
         context["execution_id"] = execution_id
     value = {"event_type": "workflow_failed", "context": context, "timestamp": "now", **more}
     serials = None if serial is None else Serials("17.4", serial, serial)
-    return read(json.dumps(value), source=source, origin=f"serial {serial}", serials=serials)
+    return decode(json.dumps(value), source=source, origin=f"serial {serial}", serials=serials)
 
 
 def states(entry: Entry) -> list[str]:
@@ -243,7 +243,7 @@ def test_an_event_takes_one_transaction_more_than_it_has_hooks(
 
 @pytest.mark.parametrize(
     ("again", "expected"),
-    [(delivery(serial=1), 2), (read("no json", source="s", origin="o"), 1)],
+    [(delivery(serial=1), 2), (decode("no json", source="s", origin="o"), 1)],
     ids=["known, and its numbers are noted", "unreadable"],
 )
 def test_what_runs_no_hook_takes_few_transactions(house: House, again: Delivery, expected: int) -> None:
@@ -280,7 +280,7 @@ def test_many_are_taken_in_with_one_transaction(house: House) -> None:
     dispatcher = house.start(journal)
     transactions = Transactions(journal)
 
-    dispatcher.take_in([delivery(f"x{number}") for number in range(50)])
+    dispatcher.accept_all([delivery(f"x{number}") for number in range(50)])
 
     assert transactions.number == 1
     assert [entry.state for entry in house.entries] == ["pending"] * 50
@@ -313,11 +313,11 @@ def test_an_answer_waits_for_the_work_but_not_for_the_record_of_its_end(house: H
 
     assert house.actions.called == ["a.f", "b.f"]
     assert states(house.entry) == ["done", "running"]
-    settled = dispatcher.settle()
+    settled = dispatcher.finish()
     assert settled is not None
     assert states(house.entry) == ["done", "done"]
     assert (settled.state, settled.runs) == ("done", house.entry.runs)
-    assert dispatcher.settle() is None
+    assert dispatcher.finish() is None
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_what_one_event_has_left_is_stored_before_anything_is_done_for_the_next(
     house.actions.look = lambda call: seen.append([entry.state for entry in house.entries])
 
     dispatcher.deliver(delivery("x2"))
-    dispatcher.settle()
+    dispatcher.finish()
 
     assert seen == [["done", "running"]]
 
@@ -359,10 +359,10 @@ def test_a_defect_in_what_the_log_is_told_does_not_keep_an_end_from_being_put_on
 
     monkeypatch.setattr(Journal, "has_other", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        dispatcher.settle()
+        dispatcher.finish()
 
     assert states(house.entry) == ["done"]
-    assert dispatcher.settle() is None
+    assert dispatcher.finish() is None
 
 
 def test_an_event_that_no_hook_matches_is_on_record_before_it_is_answered(
@@ -373,13 +373,13 @@ def test_an_event_that_no_hook_matches_is_on_record_before_it_is_answered(
     dispatcher = house.start()
     dispatcher.deliver(delivery(serial=1))
     assert [entry.state for entry in house.entries] == ["ignored"]
-    assert dispatcher.settle() is None
+    assert dispatcher.finish() is None
 
     without = SettlingWithout(HooksFile(house.path, {}), house.actions)
     before = len(caplog.messages)
     without.deliver(delivery(serial=2))
     assert caplog.messages[before:] == []  # without a journal, the log alone is told, after the answer
-    settled = without.settle()
+    settled = without.finish()
     assert settled is not None
     assert settled.state == "ignored"
     assert "didn't find a compatible hook" in caplog.messages[-1]
@@ -412,7 +412,7 @@ def test_what_has_the_id_of_an_entry_but_is_another_one_is_not_taken_for_it(hous
     dispatcher.deliver(delivery("x1"))
     journal.file.opened().execute("UPDATE entries SET received_at = 7")
 
-    settled = dispatcher.settle()
+    settled = dispatcher.finish()
 
     assert settled is not None
     assert settled.state == "dropped"
@@ -455,7 +455,7 @@ def test_the_entry_tells_what_was_delivered(house: House) -> None:
 def test_what_cannot_be_read_is_kept_raw_with_the_reason(house: House) -> None:
     house.hooks(hook("a"))
 
-    house.start().act(read('{"event_ty', source="supervisord", origin="serial 7"))
+    house.start().act(decode('{"event_ty', source="supervisord", origin="serial 7"))
 
     assert (house.entry.state, house.entry.body) == ("unreadable", '{"event_ty')
     assert "the payload is not JSON" in house.entry.error
@@ -775,7 +775,7 @@ def test_other_white_space_at_the_end_makes_no_other_notification(house: House) 
     dispatcher = house.start()
 
     for end in ("", "\n", "    \r\n"):
-        dispatcher.act(read(text + end, source="supervisord", origin="o"))
+        dispatcher.act(decode(text + end, source="supervisord", origin="o"))
 
     assert len(house.actions.calls) == 1
 
@@ -806,7 +806,7 @@ def test_ids_of_which_one_begins_with_the_other_are_two(
 
     for own_id in ("n", "n1", "n1-", "n1%", "n_"):
         if taken_in:
-            dispatcher.take_in([delivery(id=own_id)])
+            dispatcher.accept_all([delivery(id=own_id)])
         else:
             dispatcher.act(delivery(id=own_id))
 
@@ -1273,7 +1273,7 @@ def test_a_short_rest_token_takes_nothing_else_out_of_the_notification(
         "event_type": "workflow_failed",
         "context": {"execution_id": "x1", "rest_token": token, "is_system_workflow": True},
     }
-    house.start().act(read(json.dumps(value), source="supervisord", origin="o"))
+    house.start().act(decode(json.dumps(value), source="supervisord", origin="o"))
 
     house.work(house.recalled(), until=2000)
 
@@ -1411,7 +1411,7 @@ def test_no_depth_of_a_context_keeps_a_failure_from_being_recorded(house: House)
         context = f'{{"execution_id": "{depth}", "deep": {"[" * depth}{"]" * depth}}}'
         text = f'{{"event_type": "workflow_failed", "context": {context}}}'
         with suppress(RecursionError):
-            dispatcher.act(read(text, source="supervisord", origin="o"))
+            dispatcher.act(decode(text, source="supervisord", origin="o"))
 
     assert {entry.state for entry in house.entries} == {"failed", "unreadable"}
 
@@ -1528,7 +1528,7 @@ def test_what_tells_of_a_failure_waits_for_no_retries_and_holds_up_nothing(house
 def test_what_was_taken_in_runs_in_order_and_before_what_is_delivered(house: House) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.take_in([delivery("a"), delivery("b"), delivery("a"), delivery("c")])
+    dispatcher.accept_all([delivery("a"), delivery("b"), delivery("a"), delivery("c")])
     assert house.actions.calls == []
 
     dispatcher.act(delivery("d"))
@@ -1541,7 +1541,7 @@ def test_what_was_taken_in_runs_in_order_and_before_what_is_delivered(house: Hou
 def test_what_was_taken_in_runs_one_by_one_while_nothing_comes(house: House) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.take_in([delivery("a"), delivery("b"), delivery("c")])
+    dispatcher.accept_all([delivery("a"), delivery("b"), delivery("c")])
 
     assert [dispatcher.work() for _ in range(4)] == [0.0, 0.0, None, None]
 
@@ -1550,10 +1550,10 @@ def test_what_was_taken_in_runs_one_by_one_while_nothing_comes(house: House) -> 
 
 def test_what_was_taken_in_before_the_end_runs_in_the_next_process_in_order(house: House) -> None:
     house.hooks(hook("h"))
-    house.start().take_in([delivery("a"), delivery("b"), delivery("c")])
+    house.start().accept_all([delivery("a"), delivery("b"), delivery("c")])
 
     dispatcher = house.recalled()
-    dispatcher.take_in([delivery("d")])
+    dispatcher.accept_all([delivery("d")])
     dispatcher.act(delivery("e"))
 
     assert house.actions.served == ["a", "b", "c", "d", "e"]
@@ -1565,8 +1565,8 @@ def test_taking_in_recognises_what_is_known_and_what_comes_twice(house: House) -
     dispatcher.act(delivery("a", serial=1))
 
     known = [delivery("a", serial=1), delivery("b", serial=2), delivery("b", serial=2)]
-    dispatcher.take_in([*known, read("no json", source="recorder", origin="o"), delivery("c")])
-    dispatcher.take_in([])
+    dispatcher.accept_all([*known, decode("no json", source="recorder", origin="o"), delivery("c")])
+    dispatcher.accept_all([])
     house.work(dispatcher)
 
     assert house.actions.served == ["a", "b", "c"]
@@ -1578,7 +1578,7 @@ def test_what_is_delivered_after_it_was_taken_in_runs_once_and_before_what_came_
 ) -> None:
     house.hooks(hook("h"))
     dispatcher = house.start()
-    dispatcher.take_in([delivery("a", serial=1), delivery("b", serial=2)])
+    dispatcher.accept_all([delivery("a", serial=1), delivery("b", serial=2)])
 
     dispatcher.act(delivery("b", serial=2))
     assert house.actions.served == ["a", "b"]
@@ -1594,7 +1594,7 @@ def test_a_retry_that_is_due_comes_after_what_was_never_tried(house: House) -> N
     dispatcher = house.start()
     dispatcher.act(delivery("a"))
     house.now += 5
-    dispatcher.take_in([delivery("b"), delivery("c")])
+    dispatcher.accept_all([delivery("b"), delivery("c")])
 
     house.work(dispatcher)
 
@@ -1830,12 +1830,12 @@ def test_without_a_journal_hooks_run_and_nothing_is_tried_again(house: House) ->
         entry = without.act(delivery(id="n1", serial=1))
         assert entry is not None
         assert (entry.id, entry.state) == (0, "failed" if len(house.actions.calls) == 3 else "done")
-    unreadable = without.act(read("no json", source="s", origin="o"))
+    unreadable = without.act(decode("no json", source="s", origin="o"))
 
     assert unreadable is not None
     assert unreadable.state == "unreadable"
     assert without.work() is None
-    assert without.settle() is None
+    assert without.finish() is None
     assert house.actions.called == ["a.f", "h.f", "c.f"] * 2
     assert list(house.folder.iterdir()) == []
 
@@ -2021,7 +2021,7 @@ def test_what_was_taken_in_runs_although_something_could_not_be_read_for_a_momen
     house.on_pause = lambda number: False
     dispatcher = house.start(house.opened(Failing(str(house.folder), ["has_other"])))
 
-    dispatcher.take_in([delivery(name, id=name) for name in "abc"])
+    dispatcher.accept_all([delivery(name, id=name) for name in "abc"])
     house.work(dispatcher)
 
     assert house.actions.served == ["a", "b", "c"]
@@ -2048,7 +2048,7 @@ def test_an_error_from_a_commit_that_was_made_all_the_same_changes_nothing(
     dispatcher = house.start(house.opened(journal))
 
     if method == "accept_all":
-        dispatcher.take_in([delivery("a", serial=serial)])
+        dispatcher.accept_all([delivery("a", serial=serial)])
     else:
         dispatcher.act(delivery("a", serial=serial))
     house.work(dispatcher)
@@ -2083,7 +2083,7 @@ def test_half_a_surrogate_pair_anywhere_costs_no_retry(house: House, field: str)
         value["event_type"] = half
     dispatcher = house.start()
 
-    dispatcher.act(read(json.dumps(value), source="supervisord", origin="o"))
+    dispatcher.act(decode(json.dumps(value), source="supervisord", origin="o"))
     house.work(dispatcher, until=2000)
 
     assert len(house.actions.calls) == 2
