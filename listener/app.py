@@ -7,18 +7,12 @@ not need is imported after it, while supervisord looks for the first event. The 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
 from listener.errors import HooksError, ListenerMustEnd, SettingsError
-from listener.hooks import ListenerSettings
-from listener.hooks_file import Version, load
-from listener.processes import run_of
-from listener.sources.supervisor import ProtocolDescriptors, SupervisorSource, is_supervised
-from listener.state_dir import Claim, claim, path_of
-
-if TYPE_CHECKING:
-    from listener.hold import Hold
-    from listener.journal import Journal
+from listener.hooks.file import Version, load
+from listener.hooks.table import ListenerSettings
+from listener.inbox.runs import run_of
+from listener.state.directory import Claim, claim, path_of
+from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
 
 
 def listen(config: str, state_dir: str | None = None) -> int:
@@ -60,11 +54,13 @@ def _serve(
     """
     from listener import log
     from listener.actions.registry import Actions
-    from listener.dispatch import Dispatcher
-    from listener.events import Events
-    from listener.hold import Hold
-    from listener.hooks_watch import HooksFile
-    from listener.start import HookChecks, log_start
+    from listener.dispatch.dispatcher import Dispatcher
+    from listener.hooks.watch import HooksFile
+    from listener.state.hold import Hold
+    from listener.state.hold import Hold
+    from listener.state.journal import Journal
+    from listener.supervisord.events import Events
+    from listener.supervisord.start import HookChecks, log_start
 
     log.start()
     hooks_file = HooksFile(config, os.environ, first)
@@ -76,7 +72,7 @@ def _serve(
         checks = HookChecks(hooks_file, actions)
         checks.log_faults()
         hold(state.keep)
-        journal = _journal(state_dir, settings, hold)
+        journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
         dispatcher = Dispatcher(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=lambda: source.is_stopping,
@@ -90,15 +86,6 @@ def _serve(
             actions.prepare(hooks_file.table.hooks)
         source.serve(events.handle, events.finish, events.between)
         events.end()
-
-
-def _journal(state_dir: str | None, settings: ListenerSettings, hold: Hold) -> Journal:
-    """The journal, as soon as it can be opened; the first event waits in its pipe until then."""
-    from listener.journal import Journal
-
-    journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
-    journal.open()
-    return journal
 
 
 def _recorded_in(state: Claim, run: str | None) -> str | None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from listener.secrets import mask_tokens
+from listener.model.secrets import mask_tokens
 
 PAUSE_S = 0.05
 """A line waits at most so long, or as long as an event takes; a warning never waits."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from listener.processes import is_alive
+from listener.inbox.runs import is_alive
 
 FOLDER = "recorded"
 """In the state directory, for its owner alone: it holds whole notifications, rest_token and all."""

@@ -16,10 +16,10 @@ from typing import Literal, NoReturn, TypeVar
 
 import pytest
 
-from listener.delivery import Delivery
-from listener.dispatch import Dispatcher
-from listener.entry import Entry
-from listener.notification import Notification
+from listener.dispatch.dispatcher import Dispatcher
+from listener.model.delivery import Delivery
+from listener.model.entry import Entry
+from listener.model.notification import Notification
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 

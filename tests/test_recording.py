@@ -15,8 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from listener import processes, recording
-from listener.processes import is_alive, run_of
+from listener import recording
+from listener.inbox import runs as processes
+from listener.inbox.runs import is_alive, run_of
 from listener.recording import Recorded, RecordingReader, file_name, next_number, record
 
 LIVE = run_of(os.getpid())
@@ -63,7 +64,7 @@ def another_process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_run_is_the_same_text_for_the_process_itself_and_for_its_child() -> None:
-    program = "import os; from listener.processes import run_of; print(run_of(os.getppid()))"
+    program = "import os; from listener.inbox.runs import run_of; print(run_of(os.getppid()))"
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == run_of(os.getpid())
     assert re.fullmatch(rf"{os.getpid()}\.[1-9][0-9]*", LIVE)

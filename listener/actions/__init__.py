@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from listener.hooks import Hook
-from listener.notification import Notification
+from listener.hooks.table import Hook
+from listener.model.notification import Notification
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from listener.actions import Call, Fault
-from listener.actions.interpreters import Interpreters
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.outcome import NEVER
-from listener.plugins import Plugin
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.choice import Interpreters
+from listener.interpreters.plugins import Plugin
+from listener.model.outcome import NEVER
 
 CHECK_TIMEOUT_S = 10.0
 

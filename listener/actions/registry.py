@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
-from listener.actions import Action, snmp_trap
+from listener.actions import Action
 from listener.actions.function import FunctionAction
-from listener.actions.snmp_trap import SnmpTrapAction
-from listener.hooks import Hook, ListenerSettings
-from listener.outcome import Tally
-from listener.plugins import Plugin
+from listener.actions.snmp_trap import action as snmp_trap
+from listener.actions.snmp_trap.action import SnmpTrapAction
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.plugins import Plugin
+from listener.model.outcome import Tally
 
 
 class Actions:

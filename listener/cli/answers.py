@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from listener.entry import Run
 from listener.errors import HooksError
+from listener.model.entry import Run
 
 _CELL = 400  # characters of a value in a table
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line

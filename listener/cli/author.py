@@ -18,23 +18,25 @@ from typing import Any
 import click
 import msgspec
 
-from listener import emitter, log, payload
+from listener import log
+from listener.actions.check import check_hooks, described, plugins_used
 from listener.actions.registry import Actions
-from listener.attempt import attempt, log_end
-from listener.check import check_hooks, described, plugins_used
 from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
-from listener.delivery import decode
-from listener.entry import Entry
+from listener.dispatch.attempt import attempt, log_end
+from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
-from listener.hooks import Hook, HookTable
-from listener.hooks_file import config_path, load, read_bytes, read_file
-from listener.job import Job, planned
-from listener.journal import Journal
-from listener.located import Mistake, nearest
-from listener.notification import EVENT_TYPES
-from listener.outcome import Tally
-from listener.plugins import Plugin
-from listener.state_dir import path_of
+from listener.hooks.file import config_path, load, read_bytes, read_file
+from listener.hooks.table import Hook, HookTable
+from listener.hooks.yaml_lines import Mistake, nearest
+from listener.interpreters.plugins import Plugin
+from listener.model import payload
+from listener.model.delivery import decode
+from listener.model.entry import Entry
+from listener.model.notification import EVENT_TYPES
+from listener.model.outcome import Tally
+from listener.state.directory import path_of
+from listener.state.journal import Journal
+from listener.supervisord import emit as emitter
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")

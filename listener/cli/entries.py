@@ -15,19 +15,19 @@ from typing import Any
 
 import click
 
-from listener import payload
 from listener.cli.answers import described_run, print_json, print_table
-from listener.entry import Entry
 from listener.errors import HooksError
-from listener.journal import FILE, Journal
-from listener.state_dir import path_of
+from listener.model import payload
+from listener.model.entry import Entry
+from listener.state.directory import path_of
+from listener.state.journal import FILE, Journal
 
 
 def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
     """The journal that is there, and its directory. Raises HooksError when there is none."""
 
     def setting() -> str | None:
-        from listener.hooks_file import state_dir_in  # YAML is slow to import
+        from listener.hooks.file import state_dir_in  # YAML is slow to import
 
         return state_dir_in(config, os.environ)
 

@@ -26,11 +26,11 @@ from listener.cli.entries import (
     row,
     shown_time,
 )
-from listener.entry import Attempt, Entry
 from listener.errors import HooksError
-from listener.journal import DROPPABLE, Filters, Journal
-from listener.outcome import Tally
-from listener.secrets import mask_values
+from listener.model.entry import Attempt, Entry
+from listener.model.outcome import Tally
+from listener.model.secrets import mask_values
+from listener.state.journal import DROPPABLE, Filters, Journal
 
 _STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
 _LOOK_S = 0.2

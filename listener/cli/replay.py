@@ -13,20 +13,21 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
-from listener import log, payload
+from listener import log
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
 from listener.cli.entries import found, moment, opened_journal, print_entries
 from listener.cli.rights import go_on_as_owner
-from listener.dispatch import Dispatcher
-from listener.entry import Entry, Run
+from listener.dispatch.dispatcher import Dispatcher
+from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse
-from listener.hooks import Hook, HookTable
-from listener.hooks_file import config_path
-from listener.hooks_watch import HooksFile
-from listener.journal import Filters, Journal
-from listener.rematch import rematch, updated
-from listener.state_dir import is_locked, lock
+from listener.hooks.file import config_path
+from listener.hooks.table import Hook, HookTable
+from listener.hooks.watch import HooksFile
+from listener.model import payload
+from listener.model.entry import Entry, Run
+from listener.state.directory import is_locked, lock
+from listener.state.journal import Filters, Journal
 
 _TO_REPAIR = ("failed", "interrupted")
 _MANY = 10

@@ -25,7 +25,7 @@ from supervisor import events
 from supervisor.process import GlobalSerial, new_serial
 from supervisor.xmlrpc import capped_int
 
-from listener.processes import run_of
+from listener.inbox.runs import run_of
 from listener.recording import FOLDER, RECORDED_IN, record
 from listener.supervisord.event_file import EventFile, Syncer, create
 

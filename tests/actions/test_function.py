@@ -20,12 +20,12 @@ import pytest
 from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
-from listener.outcome import NEVER
-from listener.worker.output import MAX_OUTPUT
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.output import MAX_OUTPUT
+from listener.model.notification import Notification
+from listener.model.outcome import NEVER
+from tests.interpreters.test_end_of_listener import children, living
 from tests.support import wait_for
-from tests.worker.test_end_of_listener import children, living
 
 LIMIT_S = 20.0
 SHORT_S = 0.5

@@ -15,19 +15,19 @@ import pytest
 from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
 from listener.actions.registry import Actions
-from listener.attempt import attempt
-from listener.entry import Run
+from listener.dispatch.attempt import attempt
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
-from listener.outcome import NEVER
-from listener.plugins import GLOBAL, MARKER
-from listener.worker import pool
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters import pool
+from listener.interpreters.plugins import GLOBAL, MARKER
+from listener.model.entry import Run
+from listener.model.notification import Notification
+from listener.model.outcome import NEVER
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
-from tests.plugins.by_hand import make_plugin
+from tests.interpreters.plugins.by_hand import make_plugin
+from tests.interpreters.test_end_of_listener import children, living
+from tests.state.test_directory import NOBODY, needs_root
 from tests.support import wait_for
-from tests.test_state_dir import NOBODY, needs_root
-from tests.worker.test_end_of_listener import children, living
 
 TASKS = """
 import importlib.util

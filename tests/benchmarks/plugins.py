@@ -17,11 +17,17 @@ from typing import NamedTuple
 
 from listener.actions import Call
 from listener.actions.function import FunctionAction
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
+from listener.hooks.table import Hook, ListenerSettings
+from listener.model.notification import Notification
 from tests.benchmarks.machine import LISTENER_CORE, on_core
 from tests.benchmarks.tables import at_least, at_most, judged, median, quantile, ratio, show
-from tests.plugins.by_hand import CLOUDIFY, dispatch_input, installed, make_plugin, run_dispatch
+from tests.interpreters.plugins.by_hand import (
+    CLOUDIFY,
+    dispatch_input,
+    installed,
+    make_plugin,
+    run_dispatch,
+)
 
 TASK = "from cloudify import ctx\ndef nothing(context, **inputs):\n    return None\n"
 CONTEXT = {"tenant_name": "acme", "execution_id": "x1", "rest_token": "ctok-a-b"}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import listener
-from tests.plugins.uploads import Made
+from tests.interpreters.plugins.uploads import Made
+from tests.state.test_directory import NOBODY, needs_root
 from tests.support import do_without
-from tests.test_state_dir import NOBODY, needs_root
 
 
 @pytest.fixture(scope="session")

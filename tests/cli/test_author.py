@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from listener.emitter import frame
-from tests.plugins.by_hand import make_plugin
+from listener.supervisord.emit import frame
+from tests.interpreters.plugins.by_hand import make_plugin
 
 FUNCTIONS = """
 import pathlib

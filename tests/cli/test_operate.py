@@ -24,14 +24,15 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 from click.testing import CliRunner
-
-from listener import journal_file, journal_redo
-from listener.cli import command, entries
-from listener.entry import Attempt, Entry, Run
-from listener.journal import Filters, Journal
 from listener.journal_owned import OwnedJournal
-from listener.outcome import Tally
-from listener.state_dir import lock
+
+from listener import journal_redo
+from listener.cli import command, entries
+from listener.model.entry import Attempt, Entry, Run
+from listener.model.outcome import Tally
+from listener.state import database as journal_file
+from listener.state.directory import lock
+from listener.state.journal import Filters, Journal
 from tests.snmp.receivers import closed_port, udp_socket
 from tests.support import do_without, event, shown_at_terminal, uncounted_env, wait_for
 
@@ -44,7 +45,7 @@ import importlib, os, pkgutil
 import click, rich.console, rich.table, rich.text
 import listener
 not_needed = (
-    "listener.supervisord", "listener.snmp.receiver", "listener.cli.demo", "listener.worker.ctx"
+    "listener.supervisord", "listener.snmp.receiver", "listener.cli.demo.run", "listener.interpreters.child.ctx"
 )
 for room in pkgutil.walk_packages(listener.__path__, "listener."):
     if not room.name.startswith(not_needed):
@@ -121,7 +122,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal = Journal(str(tmp_path / "state"))
     journal.open()
     yield journal
-    journal.file.close()
+    journal.close()
 
 
 def body(event_type: str = "workflow_failed", **context: Any) -> str:
@@ -787,7 +788,7 @@ def test_a_damaged_journal_is_told_in_one_line(
     tmp_path: Path, journal: Journal, damage: Callable[[Path], None]
 ) -> None:
     store(journal, "failed", runs=(failed(),))
-    journal.file.close()
+    journal.close()
     damage(tmp_path / "state" / "journal.db")
     for arguments in ALL_VERBS:
         result = run(*arguments)
@@ -801,7 +802,7 @@ def test_a_damaged_journal_is_told_in_one_line(
 
 def test_a_journal_of_a_newer_version_is_left_as_it_is(tmp_path: Path, journal: Journal) -> None:
     store(journal, "failed", runs=(failed(),))
-    journal.file.close()
+    journal.close()
     file = tmp_path / "state" / "journal.db"
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA user_version = 99")

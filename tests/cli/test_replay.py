@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from listener.entry import Attempt, Entry, Run
-from listener.hooks_file import load
-from listener.journal import Journal
+from listener.hooks.file import load
+from listener.model.entry import Attempt, Entry, Run
+from listener.state.journal import Journal
 from tests.cli.test_operate import COMMAND, answer, failed, run, state_of, store, waiting
+from tests.state.test_directory import NOBODY
 from tests.support import event, uncounted_env, wait_for
-from tests.test_state_dir import NOBODY
 
 FUNCTIONS = """
 import os, time
@@ -90,7 +90,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path)
     monkeypatch.setenv("CONDUCTOR_HOOKS_CONFIG", str(place.config))
     yield place
-    place.journal.file.close()
+    place.journal.close()
 
 
 class Listener:

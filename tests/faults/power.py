@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from listener.journal import FILE
+from listener.state.journal import FILE
 from tests.faults import processes
 from tests.faults.double import CHECKOUT, LISTENER, PROGRAMS, doubled, listening
 from tests.faults.hooks import Hooks, environment_of_hooks, names

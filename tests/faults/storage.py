@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from listener import journal_redo
-from listener.journal import FILE
+from listener.state.journal import FILE
 from tests.faults.double import LISTENER, PROGRAMS, Double, doubled, listening
 from tests.faults.hooks import Hooks, Note, names, notes
 from tests.faults.ledger import Setting, Verdict, judge, unless

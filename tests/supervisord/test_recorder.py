@@ -27,7 +27,7 @@ from supervisor.loggers import getLogger, handle_boundIO
 from supervisor.process import GlobalSerial
 from supervisor.xmlrpc import SupervisorTransport, traverse
 
-from listener.processes import is_alive, run_of
+from listener.inbox.runs import is_alive, run_of
 from listener.recording import Recorded, RecordingReader, file_name
 from listener.supervisord import event_file, recorder
 from listener.supervisord.recorder import make_recorder

@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from listener.journal_redo import RedoLog
-from listener.sources.supervisor import SupervisorSource
+
+from listener.supervisord.pipe import SupervisorSource
 
 
 class Moments:
@@ -72,14 +73,14 @@ def main() -> None:
             return moments.wrapped("open" if opens else "write", " ".join(words[:3]), execute)()
 
     is_open: list[bool] = []
-    from listener.journal_file import JournalFile
+    from listener.state.database import Database
 
-    def opened(file: JournalFile, known: Any = JournalFile.opened) -> sqlite3.Connection:
+    def opened(file: Database, known: Any = Database.opened) -> sqlite3.Connection:
         connection: sqlite3.Connection = known(file)
         is_open.append(True)
         return connection
 
-    JournalFile.opened = opened  # type: ignore[method-assign,assignment]
+    Database.opened = opened  # type: ignore[method-assign,assignment]
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
     RedoLog.append = moments.wrapped(  # type: ignore[method-assign]
         "write", "a record", RedoLog.append

@@ -1,0 +1,1 @@
+"""What the other rooms talk about: notifications, deliveries, entries, outcomes."""
