@@ -7,6 +7,7 @@ not need is imported after it, while supervisord looks for the first event. The 
 from __future__ import annotations
 
 import os
+
 from listener.errors import HooksError, ListenerMustEnd, SettingsError
 from listener.hooks.file import Version, load
 from listener.hooks.table import ListenerSettings
@@ -56,7 +57,6 @@ def _serve(
     from listener.actions.registry import Actions
     from listener.dispatch.dispatcher import Dispatcher
     from listener.hooks.watch import HooksFile
-    from listener.state.hold import Hold
     from listener.state.hold import Hold
     from listener.state.journal import Journal
     from listener.supervisord.events import Events
