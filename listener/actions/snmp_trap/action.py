@@ -68,7 +68,9 @@ class SnmpTrapAction(Action):
         state_dir = surroundings.state_dir
         self._now = now
         self._started_at = now()
-        self._request_ids = itertools.count(int.from_bytes(os.urandom(4), "big") if first_id is None else first_id)
+        self._request_ids = itertools.count(
+            int.from_bytes(os.urandom(4), "big") if first_id is None else first_id
+        )
         self._names = Names()
         self._sender = TrapSender()
         self._engine_file = EngineFile(state_dir) if state_dir else None
