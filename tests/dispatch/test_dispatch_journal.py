@@ -1655,64 +1655,19 @@ def test_a_listener_that_starts_when_the_clock_was_set_back_goes_on_at_once(hous
 # Other processes
 
 
-def emit(house: House, execution_id: str = "x1", **more: Any) -> None:
-    """Put a notification into the journal as `emit --durable` does: pending, and not planned."""
-    given = delivery(execution_id, source="emit", **more)
-    house.look.accept(as_entry(given, house.now, None, given.key))
-
-
-def test_what_another_process_has_put_there_is_planned_and_runs_once(house: House) -> None:
-    house.hooks(hook("h"), hook("k"))
-    dispatcher = house.recalled()
-    emit(house, id="n1")
-
-    dispatcher.recall()
-    house.work(dispatcher)
-    dispatcher.act(delivery(id="n1"))
-    dispatcher.recall()
-    house.work(dispatcher)
-
-    assert house.actions.called == ["h.f", "k.f"]
-    assert states(house.entry) == ["done", "done"]
-    assert house.actions.calls[0].hook_context["rest_token"] == TOKEN
-    assert house.entry.rest_token is None
-
-
-def test_what_is_delivered_before_it_was_recalled_runs_once_and_at_once(house: House) -> None:
-    house.hooks(hook("h"))
-    dispatcher = house.recalled()
-    emit(house, id="n1")
-
-    dispatcher.act(delivery(id="n1", serial=4))
-    assert house.actions.called == ["h.f"]
-    dispatcher.recall()
-    house.work(dispatcher)
-
-    assert house.actions.called == ["h.f"]
-    assert house.entry.state == "done"
-
-
-def test_what_was_put_there_while_no_listener_ran_comes_before_what_is_delivered(
-    house: House,
-) -> None:
-    house.hooks(hook("h"))
-    for name in ("a", "b"):
-        emit(house, name, id=name)
-
-    house.recalled().act(delivery("c"))
-
-    assert house.actions.served == ["a", "b", "c"]
+def leave(house: House, execution_id: str = "x1", **more: Any) -> None:
+    """Put an entry into the journal as an earlier listener does that has not begun with it."""
+    given = delivery(execution_id, **more)
+    house.look.accept(as_entry(given, house.now, [Run("h", "h.f")], given.key))
 
 
 @pytest.mark.parametrize("delivered", [False, True])
-def test_what_another_process_has_put_there_waits_for_retries_like_any_other(
-    house: House, delivered: bool
-) -> None:
+def test_what_was_taken_in_waits_for_retries_like_any_other(house: House, delivered: bool) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
     dispatcher = house.recalled()
     dispatcher.act(delivery("a"))
-    emit(house, "a", id="n1")
+    dispatcher.take_in([delivery("a", id="n1")])
 
     if delivered:
         dispatcher.act(delivery("a", id="n1"))
@@ -1727,22 +1682,10 @@ def test_what_another_process_has_put_there_waits_for_retries_like_any_other(
     assert [entry.state for entry in house.entries] == ["done", "done"]
 
 
-def test_what_another_process_has_put_there_for_no_hook_is_ignored(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
-    house.hooks(hook("h"))
-    emit(house, event_type="workflow_queued")
-
-    house.work(house.recalled())
-
-    assert (house.entry.state, house.entry.rest_token) == ("ignored", None)
-    assert "didn't find a compatible hook" in "".join(lines(caplog, "INFO"))
-
-
 def test_an_entry_that_cannot_be_read_holds_up_no_other(house: House) -> None:
     house.hooks(hook("h"))
     for name in ("a", "b"):
-        emit(house, name)
+        leave(house, name)
     house.execute("UPDATE entries SET body = '{\"event_ty' WHERE id = 1")
     dispatcher = house.recalled()
 
@@ -2000,7 +1943,7 @@ def test_whatever_of_the_journal_cannot_be_read_for_a_moment_nothing_is_lost(
 ) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [ActionFailed("no route")]
-    emit(house, "a")
+    leave(house, "a")
     house.on_pause = lambda number: False
     journal = house.opened(Failing(str(house.folder), [method]))
     dispatcher = house.start(journal)
@@ -2107,8 +2050,8 @@ def test_what_was_pending_in_a_journal_that_was_removed_is_gone_on_with(
     house.look.file.close()
     for file in house.folder.iterdir():
         file.unlink()
-    if replaced:  # as `emit --durable` does it
-        emit(house, "c", id="c")
+    if replaced:
+        leave(house, "c", id="c")
 
     dispatcher.recall()
     assert lines(caplog, "ERROR")[-1] == (

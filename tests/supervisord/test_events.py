@@ -19,9 +19,11 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import ActionFailed, HooksError, StateError, Unanswered
 from listener.hooks.table import ListenerSettings
 from listener.hooks.watch import HooksFile
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
+from listener.inbox.record import encode
 from listener.inbox.runs import run_of
 from listener.model.entry import Entry, Run
-from listener.recording import FOLDER, RECORDED_IN, file_name, record
 from listener.state.journal import Journal
 from listener.supervisord.events import Events
 from listener.supervisord.frames import Frame
@@ -474,7 +476,7 @@ def test_without_supervisord_or_a_journal_no_gap_is_looked_for(
 def test_a_tick_takes_up_what_another_process_has_put_there(house: Supervised) -> None:
     house.handle(1)
     body = notification("x2", id="n2").partition("\n")[2]
-    house.look.accept(Entry(0, house.now, "emit", "pending", body, key="n2 0"))
+    house.look.accept(Entry(0, house.now, "fire", "pending", body, runs=(Run("h", "h.f"),)))
     house.finish()
     assert house.actions.served == ["x1"]
 
@@ -742,7 +744,7 @@ def test_without_a_journal_events_are_acted_on(
     assert len(lines(caplog, "ERROR")) == 1  # the last is no notification
 
 
-# What was recorded inside supervisord
+# The inbox
 
 
 @pytest.fixture
@@ -756,13 +758,13 @@ def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recorded_in(house: House) -> Path:
     folder = house.folder / FOLDER
     folder.mkdir()
-    return folder / file_name(1, RUN)
+    return folder / events_name(1, RUN)
 
 
 def write(recorded: Path, *serials: int, **more: Any) -> None:
     with open(recorded, "ab") as file:
         for serial in serials:
-            file.write(record(serial, notification(f"x{serial}", **more)))
+            file.write(encode(serial, notification(f"x{serial}", **more)))
 
 
 def test_what_was_recorded_runs_before_a_newer_event_and_once(
@@ -786,8 +788,8 @@ def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
 ) -> None:
     pid = RUN.partition(".")[0]
-    write(recorded.with_name(file_name(0, f"{pid}.1")), 1, 2)
-    write(recorded.with_name(file_name(0, "1.1")), 7)
+    write(recorded.with_name(events_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(events_name(0, "1.1")), 7)
     if begins == "after":
         write(recorded, 0)
     house.restart(run=f"{pid}.0")
@@ -835,7 +837,7 @@ def test_a_tick_takes_in_what_was_recorded_and_removes_what_will_not_grow(
     house.handle(1, eventname="TICK_5")
     house.finish()
     assert house.actions.served == ["x1"]
-    write(recorded.with_name(file_name(2, RUN)), 2)
+    write(recorded.with_name(events_name(2, RUN)), 2)
 
     house.handle(2, eventname="TICK_5")
     house.handle(3, eventname="TICK_5")
@@ -898,27 +900,37 @@ def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
     house: Supervised, recorded: Path
 ) -> None:
     payload = "processname:p groupname:g pid:1\n{half"
-    recorded.write_bytes(record(1, payload))
+    recorded.write_bytes(encode(1, payload))
 
     house.events.handle(Frame(STDOUT, 1, 1, payload))
 
     assert house.states() == ["unreadable"]
 
 
-def test_what_is_damaged_is_told_of_and_what_stands_behind_it_is_run(
-    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("moment", ["start", "event", "TICK_5"])
+@pytest.mark.parametrize("run", [RUN, None], ids=["supervised", "behind a script"])
+def test_what_a_program_put_into_the_inbox_is_run_once_and_removed(
+    house: Supervised, monkeypatch: pytest.MonkeyPatch, moment: str, run: str | None
 ) -> None:
-    write(recorded, 1)
-    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
-    write(recorded, 2)
-
-    for serial in (3, 4):
-        house.handle(serial, eventname="TICK_5")
+    monkeypatch.setenv("SUPERVISOR_ENABLED", "1")
+    payload = notification("x1", id="n1")
+    if moment != "start":
+        house.restart(run=run)
+    whole_file.add(str(house.folder), "emit", [payload.partition("\n")[2]])
+    if moment == "start":
+        house.restart(run=run)
+    elif moment == "TICK_5":
+        house.handle(1, eventname="TICK_5")
+    if moment != "event":
+        assert os.listdir(house.folder / FOLDER) == []
+        house.finish()
+        assert house.actions.served == ["x1"]
+    house.events.handle(Frame(STDOUT, 2, 2, payload))
     house.finish()
 
-    assert house.actions.served == ["x1", "x2"]
-    [error] = lines(caplog, "ERROR")
-    assert "no whole record stands there" in error
+    assert house.actions.served == ["x1"]
+    assert [(entry.source, entry.state) for entry in house.entries] == [("emit", "done")]
+    assert os.listdir(house.folder / FOLDER) == []
 
 
 @pytest.mark.parametrize("method", ["accept_all", "has_other"])

@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
+from listener.inbox.record import encode
 from listener.inbox.runs import run_of
 from listener.model.entry import Entry
-from listener.recording import FOLDER, RECORDED_IN, file_name, record
 from listener.state.directory import OF_THE_MACHINE
 from listener.state.journal import Filters, Journal
 from tests.supervisord.test_pipe import OK, notification
@@ -334,8 +335,8 @@ def test_sigterm_with_a_backlog_leaves_it_to_the_next_start_after_the_action_in_
     folder = site.state_dir / FOLDER
     folder.mkdir()
     line = "processname:workflows groupname:workflows pid:4711\n"
-    recorded = [record(serial, line + notification(f"e-{serial}")) for serial in (1, 2, 3)]
-    (folder / file_name(1, run_of(os.getpid()))).write_bytes(b"".join(recorded))
+    recorded = [encode(serial, line + notification(f"e-{serial}")) for serial in (1, 2, 3)]
+    (folder / events_name(1, run_of(os.getpid()))).write_bytes(b"".join(recorded))
     listener.send(frame("e-4", serial=4))
     wait_for("the function", lambda: site.notes == ["e-1"])
 
@@ -355,8 +356,6 @@ def test_a_durable_emission_runs_without_its_frame_and_not_again_with_it(site: S
     written = subprocess.run(
         [*emit, "--set", "execution_id=e-2"], capture_output=True, text=True, timeout=30, check=True
     ).stdout
-    site.wait_for_states("done", "pending")
-
     listener.send(event("when:1", serial=2, eventname="TICK_5"))
     wait_for("the end", lambda: site.states == ["done", "done"])
     payload = written.removeprefix("<!--XSUPERVISOR:BEGIN-->").partition("<!--XSUPERVISOR:END-->")[0]

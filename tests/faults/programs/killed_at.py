@@ -4,8 +4,8 @@
 
 The kinds, with commas between them: `write` is each statement that changes the journal and each step of
 its redo log, `open` a statement that opens it, `answer` what is written to supervisord, `unlink` a
-recorded file that is removed. Each is two moments, before and after it. No setting of the listener's
-brings this about: it is wrapped here.
+file of the inbox that is removed. Each is two moments, before and after it. No setting of the
+listener's brings this about: it is wrapped here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> None:
     RedoLog.clear = moments.wrapped(  # type: ignore[method-assign]
         "write", "the redo log is cleared", RedoLog.clear
     )
-    os.unlink = moments.wrapped("unlink", "a recorded file is removed", os.unlink)
+    os.unlink = moments.wrapped("unlink", "a file of the inbox is removed", os.unlink)
     SupervisorSource._write = moments.wrapped(  # type: ignore[method-assign]
         "answer", "an answer", SupervisorSource._write
     )
