@@ -19,7 +19,7 @@ from listener.hooks.file import load
 from listener.model.entry import Attempt, Entry, Run
 from listener.state.journal import Journal
 from tests.cli.test_operate import COMMAND, answer, failed, run, state_of, store, waiting
-from tests.state.test_directory import NOBODY
+from tests.users import NOBODY
 from tests.support import event, uncounted_env, wait_for
 
 FUNCTIONS = """
