@@ -282,12 +282,15 @@ def overwrite(file: Path, begin: int, data: bytes) -> None:
         opened.write(data)
 
 
-def replace_bytes(old: bytes, new: bytes) -> Callable[[Path], object]:
+Strike = Callable[[Path], object]
+
+
+def replace_bytes(old: bytes, new: bytes) -> Strike:
     return lambda file: file.write_bytes(file.read_bytes().replace(old, new))
 
 
 MALFORMED = "database disk image is malformed"
-DAMAGE = {
+DAMAGE: dict[str, tuple[Strike, str]] = {
     "random bytes": (
         lambda file: overwrite(file, 4096, random.Random(7).randbytes(file.stat().st_size - 4096)),
         MALFORMED,
@@ -377,15 +380,25 @@ def test_what_may_not_be_written_is_told_and_written_when_it_may_be(
         assert journal.accept(entry()) is not None
 
 
-OBSTACLES: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
-    "No such file or directory; its directory is gone: make it again": (shutil.rmtree, Path.mkdir),
+def make_a_file_of_it(folder: Path) -> None:
+    folder.rmdir()
+    folder.touch()
+
+
+def make_a_folder_again(folder: Path) -> None:
+    folder.unlink(missing_ok=True)
+    folder.mkdir()
+
+
+OBSTACLES: dict[str, tuple[Strike, Strike]] = {
+    "No such file or directory; its directory is gone: make it again": (
+        shutil.rmtree,
+        make_a_folder_again,
+    ),
+    "Not a directory; move that file away": (make_a_file_of_it, make_a_folder_again),
     "Is a directory; move that directory away": (
         lambda folder: (folder / FILE).mkdir(),
         lambda folder: (folder / FILE).rmdir(),
-    ),
-    "Not a directory; move that file away": (
-        lambda folder: (folder.rmdir(), folder.touch()),
-        lambda folder: (folder.unlink(), folder.mkdir()),
     ),
     "Too many levels of symbolic links; a link is not followed there": (
         lambda folder: (folder / FILE).symlink_to(folder / "elsewhere"),
@@ -424,8 +437,17 @@ def test_a_journal_with_a_hold_waits_until_what_is_in_the_way_is_gone(file: Path
 # Removed while it is open
 
 
-def remove(pattern: str) -> Callable[[Path], object]:
-    return lambda file: [each.unlink() for each in file.parent.glob(pattern)]
+def remove_alone(file: Path) -> None:
+    file.unlink()
+
+
+def remove_all(file: Path) -> None:
+    for each in file.parent.glob(f"{FILE}*"):
+        each.unlink()
+
+
+def move_away(file: Path) -> None:
+    file.rename(file.with_name("moved away"))
 
 
 def replace_by_an_empty_one(file: Path) -> None:
@@ -434,18 +456,9 @@ def replace_by_an_empty_one(file: Path) -> None:
     new.rename(file)
 
 
-@pytest.mark.parametrize(
-    "removal",
-    [
-        remove(FILE),
-        remove(f"{FILE}*"),
-        lambda file: file.rename(file.with_name("moved away")),
-        replace_by_an_empty_one,
-    ],
-    ids=["alone", "with all beside it", "moved away", "replaced"],
-)
+@pytest.mark.parametrize("removal", [remove_alone, remove_all, move_away, replace_by_an_empty_one])
 def test_a_removed_journal_is_told_once_and_a_new_one_begins(
-    journal: Journal, file: Path, removal: Callable[[Path], object]
+    journal: Journal, file: Path, removal: Strike
 ) -> None:
     journal.accept_all([entry(key="k 1"), entry()])
     removal(file)

@@ -33,7 +33,12 @@ def pauses() -> list[float]:
 @pytest.fixture
 def hold(pauses: list[float]) -> Hold:
     """Waits for nothing, and remembers how long it should have."""
-    return Hold(lambda seconds: bool(pauses.append(seconds)))
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    return Hold(pause)
 
 
 @pytest.fixture
