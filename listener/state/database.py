@@ -165,12 +165,13 @@ class Database:
         if version == 0:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
-        elif version != _VERSION:
+            version = _VERSION
+        connection.execute("COMMIT")
+        if version != _VERSION:
             raise OtherSchema(
                 f"{self.path} has schema {version}, and this conductor-hooks knows {_VERSION}: install"
                 " the version that wrote it again, or name another 'listener: state_dir'"
             )
-        connection.execute("COMMIT")
 
     def _failed(self, error: Exception) -> StateError:
         """What to raise; the next use opens the file anew."""
