@@ -13,8 +13,8 @@ import pytest
 
 import listener
 from tests.interpreters.plugins.uploads import Made
-from tests.users import NOBODY, needs_root
 from tests.support import do_without
+from tests.users import NOBODY, needs_root
 
 
 @pytest.fixture(scope="session")
