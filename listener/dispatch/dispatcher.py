@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from listener.actions.registry import Actions
-from listener.dispatch.agenda import Agenda, item
+from listener.dispatch.agenda import Agenda
 from listener.dispatch.job import Job, planned, resumed
 from listener.dispatch.runner import Runner
 from listener.errors import ListenerMustEnd, UnreadableNotification
@@ -80,7 +80,7 @@ class Dispatcher:
             if is_next:
                 self._runner.run(job, 0)
                 return
-            self._put_fresh(job.entry)
+            self._put(job.entry)
         self._run_fresh()
 
     def finish(self) -> Entry | None:
@@ -97,24 +97,20 @@ class Dispatcher:
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
                 self._log_accepted(job, entry_id)
-                self._put_fresh(job.entry)
+                self._put(job.entry)
 
     def recall(self) -> None:
         """Put on the agenda what the journal has unsettled, from an earlier process or another one."""
         if lost := self._journal.renew_if_removed():
             _log.error("%s", lost)
-            self._agenda.clear()  # other entries have these ids now
+            self._agenda.keep_only(())  # other entries have these ids now
         if not self._journal.is_changed():
             return
         unsettled = self._journal.unsettled()
         self._agenda.keep_only({entry.id for entry in unsettled})
         for entry in unsettled:
-            if entry.id in self._agenda:
-                continue
-            if entry.is_fresh:
-                self._agenda.put_fresh(item(entry))
-            else:
-                self._agenda.put(item(entry))
+            if entry.id not in self._agenda:
+                self._agenda.put(entry)
                 if entry.was_tried_after(self._now()):
                     self._agenda.put_off(entry.id, self._now())
 
@@ -140,8 +136,6 @@ class Dispatcher:
 
     def work(self) -> float | None:
         """Resume one entry that is due; the seconds until the next one is, or None."""
-        if not self._agenda:
-            return None
         now = self._now()
         entry_id = self._agenda.pop_fresh(now)
         if entry_id is None:
@@ -160,9 +154,9 @@ class Dispatcher:
         self._hooks_file.refresh(event_type or "")
         return self._hooks_file.table
 
-    def _put_fresh(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         if not entry.is_settled:
-            self._agenda.put_fresh(item(entry))
+            self._agenda.put(entry)
 
     def _log_accepted(self, job: Job, entry_id: int) -> None:
         """Give the job the id of its entry, and log what is noteworthy about it."""
@@ -195,7 +189,7 @@ class Dispatcher:
             _log.info("%s: accepted already, as entry %d, which is %s",
                       job.origin, known.id, known.state)  # fmt: skip
         elif known.id not in self._agenda:
-            self._agenda.put_fresh(item(known))
+            self._agenda.put(known)
 
     def _run_fresh(self) -> None:
         """Run what was never tried. A listener that is asked to stop leaves the rest to the next

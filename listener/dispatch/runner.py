@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from listener.actions.registry import Actions
-from listener.dispatch.agenda import Agenda, item
+from listener.dispatch.agenda import Agenda
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job
 from listener.dispatch.retry import first_due, retry_at
@@ -145,11 +145,11 @@ class Runner:
             job.entry = msgspec.structs.replace(job.entry, state="dropped")
         for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):
             if entry_id is not None:
-                self._agenda.put(item(msgspec.structs.replace(follow_up, id=entry_id)))
+                self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
         if job.entry.is_settled:
             self._agenda.forget(job.entry.id)
         elif job.entry.state == "pending":
-            self._agenda.put(item(job.entry))
+            self._agenda.put(job.entry)
 
     def _follow_ups(self, job: Job, run: Run) -> Sequence[Entry]:
         """The entry for hooks on hook_failed, if there are any, of a run that has failed for good."""
