@@ -1,7 +1,7 @@
 """What is still to be done, and when: the unsettled entries of the journal, in memory.
 
-Owns the order: entries that were never tried go first and in the order of their ids; retries when they
-are due; an execution's later entry waits for its earlier one. Does no I/O and has no clock; the
+Owns the order: entries that were never tried come first, in the order of their ids; retries when they
+are due; an execution's later entry waits for its earlier one. It does no I/O and has no clock; the
 dispatcher asks it what comes next.
 """
 
