@@ -83,12 +83,9 @@ class Dispatcher:
             self._put(job.entry)
         self._run_fresh()
 
-    def finish(self) -> Entry | None:
-        """Store and log how the last action ended; the entry as it is stored now.
-
-        None when there was nothing to store. No answer has to wait for it.
-        """
-        return self._runner.finish()
+    def finish(self) -> None:
+        """Store and log how the last action ended, if that is still to be done."""
+        self._runner.finish()
 
     def accept_all(self, deliveries: Sequence[Delivery], note: tuple[str, str]) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""

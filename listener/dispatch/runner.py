@@ -91,17 +91,15 @@ class Runner:
             self._finish(end, following)
             position = following
 
-    def finish(self) -> Entry | None:
-        """Store and log the last end; the entry as it is stored now, None when there was no end.
+    def finish(self) -> None:
+        """Store and log the last end, if that is still to be done.
 
         No answer waits for it: a crash after the answer but before this leaves the run "running",
         exactly as a crash before the answer does.
         """
         end, self._unfinished = self._unfinished, None
-        if end is None:
-            return None
-        self._finish(end, None)
-        return end.job.entry
+        if end is not None:
+            self._finish(end, None)
 
     def _attempt(self, job: Job, position: int) -> Outcome:
         hook = job.hooks[position]
