@@ -245,9 +245,7 @@ class Journal:
             ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
             if ids:
                 with self._database.transaction():
-                    connection.executemany(
-                        "DELETE FROM entries WHERE id = ?", [(each,) for each in ids]
-                    )
+                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
             return old[-1]["id"] if old and len(old) == _PRUNED_AT_ONCE else 0
 
 
