@@ -142,9 +142,8 @@ class Runner:
         ids = self._journal.save(job.entry, follow_ups)
         if ids is None:
             job.entry = msgspec.structs.replace(job.entry, state="dropped")
-        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):
-            if entry_id is not None:
-                self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
+        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):  # all are new
+            self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
         if job.entry.is_settled:
             self._agenda.forget(job.entry.id)
         elif job.entry.state == "pending":

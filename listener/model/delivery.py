@@ -102,10 +102,7 @@ def as_entry(delivery: Delivery, now: float, runs: Sequence[Run], key: str | Non
 def hook_failed(
     notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
 ) -> Delivery:
-    """What hooks on hook_failed get: the notification's context, and which hook failed for good.
-
-    Its key is the same however often the journal is asked to store it for one end of the run.
-    """
+    """What hooks on hook_failed get: the notification's context, and which hook failed for good."""
     context = {
         **notification.context,
         "hook": hook,
@@ -118,8 +115,7 @@ def hook_failed(
         "timestamp": notification.timestamp,
         "message": {"text": notification.text, "arguments": notification.arguments},
     }
-    found = decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
-    return msgspec.structs.replace(found, given_key=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
+    return decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
 
 
 def _digest(text: str) -> str:
