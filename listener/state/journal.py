@@ -86,7 +86,7 @@ class Journal:
 
         The same key and time of receipt give the same id again.
         """
-        with self._database.transaction() as connection:
+        with self._database as connection:  # a statement alone is a transaction
             return _accept(connection, entry)
 
     @_held
@@ -107,7 +107,7 @@ class Journal:
         of receipt counts, too: in a journal that was made anew meanwhile another entry can have the id.
         """
         row = _row(entry)
-        with self._database.transaction() as connection:
+        with self._database.transaction() if follow_ups else self._database as connection:
             if not connection.execute(_SAVE, row).rowcount:
                 known = connection.execute(_IS_SAVED, row).fetchone()
                 if known is None:
@@ -183,13 +183,13 @@ class Journal:
     def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
         values = {**_row(settled), "new_runs": _encoded(runs)}
-        with self._database.transaction() as connection:
+        with self._database as connection:
             return connection.execute(_REOPEN, values).rowcount == 1
 
     @_held
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
-        with self._database.transaction() as connection:
+        with self._database as connection:
             return connection.execute(_DROP, (entry_id,)).rowcount == 1
 
     @_held
@@ -202,7 +202,7 @@ class Journal:
     @_held
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
-        with self._database.transaction() as connection:
+        with self._database as connection:
             connection.execute(_NOTE, (name, value))
 
     @_held

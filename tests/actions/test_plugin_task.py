@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, function
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.actions.registry import Actions
 from listener.dispatch.attempt import attempt
@@ -120,7 +120,7 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path)
 
 @pytest.fixture
 def action(state_dir: Path) -> Iterator[FunctionAction]:
-    action = FunctionAction(ListenerSettings(), str(state_dir))
+    action = FunctionAction(Surroundings(ListenerSettings(), str(state_dir)))
     yield action
     action.close()
 
@@ -139,7 +139,7 @@ def make_action(own: Path) -> Iterator[MakeAction]:
     actions: list[FunctionAction] = []
 
     def make(**settings: Any) -> FunctionAction:
-        actions.append(FunctionAction(ListenerSettings(**settings), str(own.parent)))
+        actions.append(FunctionAction(Surroundings(ListenerSettings(**settings), str(own.parent))))
         return actions[-1]
 
     yield make
