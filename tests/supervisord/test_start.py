@@ -15,6 +15,7 @@ from listener.hooks.watch import HooksFile
 from listener.recording import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
+from tests.interpreters.plugins.by_hand import make_plugin
 
 HOOK = "{event_type: '*', implementation: os.getpid}"
 Start = Callable[..., list[str]]
@@ -29,7 +30,7 @@ def start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Start:
         if hooks is not None:
             (tmp_path / "hooks.conf").write_text(hooks)
         claim = Claim(str(tmp_path / "state"), problem)
-        with Actions(ListenerSettings()) as actions:
+        with Actions(ListenerSettings(), claim.folder) as actions:
             hooks_file = HooksFile(tmp_path / "hooks.conf", {})
             log_start(hooks_file, actions, claim, is_supervised=is_supervised)
         return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
