@@ -46,6 +46,13 @@ def test_the_start_says_what_is_in_force_and_where_the_state_is(tmp_path: Path, 
     ]
 
 
+def test_the_plugin_that_runs_a_task_is_named(tmp_path: Path, start: Start) -> None:
+    make_plugin(tmp_path / "state/plugins", "the-doors", {"doors.py": "def open_it(c): pass\n"})
+    hook = "{name: greet, event_type: workflow_failed, implementation: the-doors.doors.open_it}"
+    *_, last = start(f"hooks: [{hook}]")
+    assert last == "INFO hook 'greet' runs in the managed plugin the-doors 1.0"
+
+
 @pytest.mark.parametrize(
     "hooks", ["", "hooks: []", f"hooks: [{HOOK}]".replace("{", "{enabled: false, ")]
 )
