@@ -55,8 +55,10 @@ def _serve(
 ) -> None:
     """Serve until `source` ends. Raises what ends the listener in another way.
 
-    `first` is the file as the start read it, `run` the supervisord that sends events, if one does.
+    `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
     """
+    from contextlib import closing
+
     from listener import log
     from listener.actions.registry import Actions
     from listener.dispatch.dispatcher import Dispatcher
@@ -71,12 +73,12 @@ def _serve(
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     state_dir = None if state.problem else state.folder
     hold = Hold(source.pause)
-    with Actions(settings, state_dir, os.path.dirname(config)) as actions:
+    journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
+    with Actions(settings, state_dir, os.path.dirname(config)) as actions, closing(journal):
         log_start(hooks_file, actions, state, is_supervised=source.is_supervised)
         checks = HookChecks(hooks_file, actions)
         checks.log_faults()
         hold(state.keep)
-        journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
         dispatcher = Dispatcher(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=lambda: source.is_stopping,

@@ -19,7 +19,6 @@ import pytest
 
 from listener.dispatch.dispatcher import Dispatcher
 from listener.model.delivery import Delivery
-from listener.model.entry import Entry
 from listener.model.notification import Notification
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
@@ -96,10 +95,10 @@ def delivery_of(notification: Notification) -> Delivery:
 class Finishing(Dispatcher):
     """A dispatcher that is used as the listener uses it, with a pause after each event."""
 
-    def act(self, delivery: Delivery) -> Entry | None:
-        """Deliver and finish; the entry as it is stored then, None for one that only waits."""
+    def act(self, delivery: Delivery) -> None:
+        """Deliver and finish."""
         self.deliver(delivery)
-        return self.finish()
+        self.finish()
 
 
 def shown_at_terminal(

@@ -1,7 +1,7 @@
 """What is still to be done, and when: the unsettled entries of the journal, in memory.
 
-Owns the order: entries that were never tried go first and in the order of their ids; retries when they
-are due; an execution's later entry waits for its earlier one. Does no I/O and has no clock; the
+Owns the order: entries that were never tried come first, in the order of their ids; retries when they
+are due; an execution's later entry waits for its earlier one. It does no I/O and has no clock; the
 dispatcher asks it what comes next.
 """
 
@@ -18,8 +18,8 @@ from listener.model.notification import HOOK_FAILED
 _SET_BACK_S = 1.0
 
 
-class Item(NamedTuple):
-    """One unsettled entry. `at` is the Unix time from when there is something to do for it."""
+class _Item(NamedTuple):
+    """What the agenda knows of an entry. `at` is the Unix time from when there is something to do."""
 
     entry_id: int
     execution_id: str | None
@@ -27,47 +27,38 @@ class Item(NamedTuple):
     at: float
 
 
-def item(entry: Entry) -> Item:
-    """The place of an entry on the agenda; one that reports a failure does not wait for retries."""
-    execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
-    return Item(entry.id, execution_id, entry.received_at, entry.due_at)
-
-
 class Agenda:
     """`wait_s`: how long an entry waits at most, from its receipt, for an earlier one's retries."""
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._items: dict[int, Item] = {}
+        self._items: dict[int, _Item] = {}
         self._fresh: list[int] = []
         self._due: list[tuple[float, int]] = []
         self._scheduled: dict[int, float] = {}  # which of the times in _due is an entry's last one
         self._of_execution: dict[str, list[int]] = {}
         self._seen_at = 0.0
 
-    def clear(self) -> None:
-        """Forget all entries."""
-        self.__init__(self._wait_s)  # type: ignore[misc]
-
     def __contains__(self, entry_id: int) -> bool:
         return entry_id in self._items
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def must_wait(self, execution_id: str | None) -> bool:
         """Whether a new entry has to stand back: others were never tried, or are its execution's."""
         return bool(self._fresh) or execution_id in self._of_execution
 
-    def put_fresh(self, item: Item) -> None:
-        """Add an entry that was never tried."""
-        self._add(item)
-        heapq.heappush(self._fresh, item.entry_id)
+    def put(self, entry: Entry) -> None:
+        """Add an unsettled entry, or change when there is something to do for it.
 
-    def put(self, item: Item) -> None:
-        """Add an entry for which there is something to do at `item.at`, or change that time."""
-        self._add(item)
-        self._schedule(item.entry_id, item.at)
+        An entry that reports a failure does not wait for retries.
+        """
+        execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
+        if execution_id is not None and entry.id not in self._items:
+            insort(self._of_execution.setdefault(execution_id, []), entry.id)
+        self._items[entry.id] = _Item(entry.id, execution_id, entry.received_at, entry.due_at)
+        if entry.is_fresh:
+            heapq.heappush(self._fresh, entry.id)
+        else:
+            self._schedule(entry.id, entry.due_at)
 
     def put_off(self, entry_id: int, at: float) -> None:
         """Look at an entry of the agenda again at that time."""
@@ -78,13 +69,8 @@ class Agenda:
         self._scheduled[entry_id] = at
         heapq.heappush(self._due, (at, entry_id))
 
-    def _add(self, item: Item) -> None:
-        if item.execution_id is not None and item.entry_id not in self._items:
-            insort(self._of_execution.setdefault(item.execution_id, []), item.entry_id)
-        self._items[item.entry_id] = item
-
     def keep_only(self, entry_ids: Container[int]) -> None:
-        """Forget what another process has settled."""
+        """Forget all other entries: another process has settled them."""
         for entry_id in [known for known in self._items if known not in entry_ids]:
             self.forget(entry_id)
 
@@ -106,7 +92,7 @@ class Agenda:
         while self._fresh:
             item = self._items.get(heapq.heappop(self._fresh))
             if item is None:
-                continue  # another process has settled it
+                continue  # it was forgotten
             if not self._waits(item, now):
                 return item.entry_id
             self._schedule(item.entry_id, item.received_at + self._wait_s)
@@ -115,7 +101,8 @@ class Agenda:
     def pop_due(self, now: float) -> int | None:
         """The entry that has been due longest; it stays on the agenda.
 
-        When the clock was set back, no time of before tells anything: all are looked at.
+        When the clock was set back, the times that were noted before are wrong: every entry is looked
+        at again.
         """
         if now < self._seen_at - _SET_BACK_S:
             for entry_id in self._scheduled:
@@ -129,7 +116,7 @@ class Agenda:
             self._schedule(entry_id, item.received_at + self._wait_s)
         return None
 
-    def _waits(self, item: Item, now: float) -> bool:
+    def _waits(self, item: _Item, now: float) -> bool:
         if item.execution_id is None or now >= item.received_at + self._wait_s:
             return False
         return self._of_execution[item.execution_id][0] < item.entry_id

@@ -1,7 +1,7 @@
-"""One attempt at one hook: run its action, judge how it ended; and what the log says of both.
+"""One attempt at one hook: its action is run, and its end becomes an Outcome; both are logged.
 
-It is the funnel where any exception of an action becomes an Outcome, so that one failing hook never
-stops the next. It knows no journal; the runner calls it, and the verb `fire`.
+Owns the funnel: any exception of an action is an Outcome, so a hook that fails never stops the next. It
+knows no journal and no retries; the runner calls it, and the verb `fire`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def attempt(actions: Actions, call: Call, about: str) -> Outcome:
-    """Do the hook's work, once. `about` is what the log calls the notification."""
+    """Run the hook's action once. `about` is what the log calls the notification."""
     hook = call.hook
     _log.info(
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
@@ -41,7 +41,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
 
 
 def log_end(hook: str, outcome: Outcome, about: str) -> None:
-    """Log how an attempt at the hook of this name has ended."""
+    """Log how an attempt at the hook of this name ended."""
     if outcome.is_done:
         _log.info("hook %s: done in %.3f s%s (%s)", hook, outcome.seconds,
                   outcome.text and f", {outcome.text}", about)  # fmt: skip

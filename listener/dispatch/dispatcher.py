@@ -1,8 +1,8 @@
 """One notification goes to every hook that matches it, and the journal knows how far it got.
 
-Owns the order of things: accept, match, begin, run, finish, settle. What was begun is on record before
-the work, what was finished after it. It knows no supervisord and no file descriptor; events.py hands
-it deliveries and lets it work while nothing comes; the verb `replay` resumes entries with it.
+Owns which entry comes next: a delivery is accepted, older entries run before it, retries run when they
+are due. It runs no hook itself (runner.py does) and knows no supervisord and no file descriptor.
+events.py hands it deliveries and lets it work while no event comes; the verb `replay` resumes entries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from listener.actions.registry import Actions
-from listener.dispatch.agenda import Agenda, item
+from listener.dispatch.agenda import Agenda
 from listener.dispatch.job import Job, planned, resumed
 from listener.dispatch.runner import Runner
 from listener.errors import ListenerMustEnd, UnreadableNotification
@@ -30,9 +30,9 @@ from listener.state.journal import SERIALS, Journal
 _log = logging.getLogger(__name__)
 
 LATER_S = 300.0
-"""After so long, an entry is tried again that cannot be resumed now."""
+"""How long an entry is put off that cannot be resumed now."""
 
-_DAY_S = 86_400.0  # poll(2) takes no more than 24 of them
+_DAY_S = 86_400.0  # the caller waits with poll(2), which takes at most 24 days
 
 
 class Dispatcher:
@@ -80,15 +80,12 @@ class Dispatcher:
             if is_next:
                 self._runner.run(job, 0)
                 return
-            self._put_fresh(job.entry)
+            self._put(job.entry)
         self._run_fresh()
 
-    def finish(self) -> Entry | None:
-        """Store and log how the last action ended, for which no answer waits.
-
-        The entry that it was for, as it is stored now; None when there was nothing to do.
-        """
-        return self._runner.finish()
+    def finish(self) -> None:
+        """Store and log how the last action ended, if that is still to be done."""
+        self._runner.finish()
 
     def accept_all(self, deliveries: Sequence[Delivery], note: tuple[str, str]) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
@@ -97,29 +94,28 @@ class Dispatcher:
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
                 self._log_accepted(job, entry_id)
-                self._put_fresh(job.entry)
+                self._put(job.entry)
 
     def recall(self) -> None:
-        """Put on the agenda what the journal has unsettled, from an earlier process or another one."""
+        """Put every unsettled entry of the journal on the agenda, and forget all others.
+
+        An earlier process left such an entry, or the verb `replay` reopened it.
+        """
         if lost := self._journal.renew_if_removed():
             _log.error("%s", lost)
-            self._agenda.clear()  # other entries have these ids now
+            self._agenda.keep_only(())  # other entries have these ids now
         if not self._journal.is_changed():
             return
         unsettled = self._journal.unsettled()
         self._agenda.keep_only({entry.id for entry in unsettled})
         for entry in unsettled:
-            if entry.id in self._agenda:
-                continue
-            if entry.is_fresh:
-                self._agenda.put_fresh(item(entry))
-            else:
-                self._agenda.put(item(entry))
+            if entry.id not in self._agenda:
+                self._agenda.put(entry)
                 if entry.was_tried_after(self._now()):
                     self._agenda.put_off(entry.id, self._now())
 
     def resume(self, entry_id: int) -> None:
-        """Run what is due of a stored entry now, its first attempt whether it is due or not."""
+        """Run what is due of a stored entry, and store how that ended."""
         entry = self._journal.get(entry_id)
         if entry is None or entry.is_settled:
             self._agenda.forget(entry_id)
@@ -139,9 +135,7 @@ class Dispatcher:
         self._runner.finish()
 
     def work(self) -> float | None:
-        """Resume one entry that is due; the seconds until the next one is, or None."""
-        if not self._agenda:
-            return None
+        """Resume one entry that is due; the seconds until the next one is due, None if none will be."""
         now = self._now()
         entry_id = self._agenda.pop_fresh(now)
         if entry_id is None:
@@ -156,13 +150,13 @@ class Dispatcher:
         return planned(delivery, table, self._now())
 
     def _table(self, event_type: str | None) -> HookTable | None:
-        """The newest good hooks.conf; None where there has been none."""
+        """The hooks of the newest good hooks.conf; None if there was no good one yet."""
         self._hooks_file.refresh(event_type or "")
         return self._hooks_file.table
 
-    def _put_fresh(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         if not entry.is_settled:
-            self._agenda.put_fresh(item(entry))
+            self._agenda.put(entry)
 
     def _log_accepted(self, job: Job, entry_id: int) -> None:
         """Give the job the id of its entry, and log what is noteworthy about it."""
@@ -194,8 +188,7 @@ class Dispatcher:
                       job.origin, known.id, known.state)  # fmt: skip
 
     def _run_fresh(self) -> None:
-        """Run what was never tried. A listener that is asked to stop leaves the rest to the next
-        one."""
+        """Run all that was never tried. When asked to stop, leave the rest to the next listener."""
         while not self._is_stopping():
             entry_id = self._agenda.pop_fresh(self._now())
             if entry_id is None:
@@ -203,7 +196,7 @@ class Dispatcher:
             self._resume_or_put_off(entry_id)
 
     def _resume_or_put_off(self, entry_id: int) -> None:
-        """Resume an entry of the agenda. One that is hit by a defect of ours is tried again later."""
+        """Resume an entry of the agenda; after a defect of ours, resume it later and raise."""
         try:
             self.resume(entry_id)
         except ListenerMustEnd:

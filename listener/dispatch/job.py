@@ -1,7 +1,7 @@
-"""An entry that is worked on: a Job, and how it is made from a new delivery or from a stored entry.
+"""An entry in work: a Job, and how it is made from a new delivery or from a stored entry.
 
-Owns what travels through the dispatcher and the runner for one entry. It runs nothing and stores
-nothing; the dispatcher makes Jobs, the runner works on them.
+Owns what the dispatcher and the runner need for one entry. It runs nothing and stores nothing; the
+dispatcher makes Jobs, the runner works on them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from listener.model.notification import Notification
 
 
 class Job(msgspec.Struct):
-    """`entry` is the entry as it is stored, or shall be; `hooks` has the hook of each of its runs.
+    """`entry` is the entry as it is stored, or will be; `hooks` has the hook of each of its runs.
 
-    A hook is None where hooks.conf no longer has it. `origin` is for the log.
+    A hook is None if hooks.conf no longer has it. `origin` is for the log.
     """
 
     entry: Entry
@@ -36,24 +36,24 @@ class Job(msgspec.Struct):
 
     @property
     def about(self) -> str:
-        """What the log calls it."""
+        """What the log calls the job."""
         execution = loggable(self.notification.context.get("execution_id"))
         entry = f", entry {self.entry.id}" if self.entry.id else ""
         return f"execution {execution}, {self.origin}{entry}"
 
     def call(self, position: int, hook: Hook) -> Call:
-        """What the action of this run gets."""
+        """What the action of this run is called with."""
         entry = self.entry
         reached = entry.runs[position].reached
         return Call(hook, self.notification, self.hook_context, entry.received_at, reached, entry.id)
 
 
 def planned(delivery: Delivery, table: HookTable | None, now: float) -> Job:
-    """The job of a new delivery: a pending run for each hook that matches, as hooks.conf is now."""
+    """The job of a new delivery: one pending run for each hook of `table` that matches it."""
     notification = delivery.notification
     hook_context = notification.hook_context()
     hooks: Sequence[Hook] = ()
-    if table is not None and not delivery.problem:
+    if table is not None:
         hooks = table.match(notification.event_type, hook_context)
     runs = [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
     key = delivery.key or os.urandom(12).hex()  # then this process alone recognises it
@@ -61,7 +61,7 @@ def planned(delivery: Delivery, table: HookTable | None, now: float) -> Job:
 
 
 def resumed(entry: Entry, table: HookTable) -> Job:
-    """The job of a stored entry, with the hooks of now. Raises UnreadableNotification."""
+    """The job of a stored entry: each run with its hook in `table`. Raises UnreadableNotification."""
     notification = payload.decode(entry.body)
     if entry.rest_token is not None:
         context = {**notification.context, "rest_token": entry.rest_token}

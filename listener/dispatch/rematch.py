@@ -1,8 +1,7 @@
-"""A stored run finds the hook of now.
+"""A stored run finds its hook in the hooks.conf in force.
 
-Owns the rule by which a run that was planned with an earlier hooks.conf is recognised in the one in
-force. It reads no file and changes no run; the dispatcher calls it before it goes on with an entry, and
-the verb `replay` before it plans one again.
+Owns the rule by which the hook of a run is recognised although hooks.conf has changed. It reads no file
+and stores nothing; job.py calls it for a stored entry, the verb `replay` before it plans one again.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from listener.model.entry import UNSETTLED, Run
 def rematch(
     runs: Sequence[Run], matching: Sequence[Hook], others: Sequence[Hook] = ()
 ) -> list[Hook | None]:
-    """For each run its hook, each hook once; None where there is none any more.
+    """The hook of each run, each hook once; None for a run whose hook is gone.
 
-    A hook is recognised by its name; one without a name by its inputs, or, where as many runs as
-    matching hooks of an implementation are left, by its place among them: then its inputs were
-    corrected. `matching` are the hooks that match the notification now, `others` those that run for it
-    all the same.
+    A hook is recognised by its name; one without a name by its inputs. If an implementation has as many
+    unnamed runs left as unnamed hooks that match, their inputs were corrected, and the order decides.
+    `matching` are the hooks that match the notification, `others` the rest of its event type: their
+    `when` may have changed since the run was planned.
     """
     left = [*matching, *others]
     found: list[Hook | None] = [None] * len(runs)
@@ -48,7 +47,7 @@ def rematch(
 
 
 def updated(run: Run, hook: Hook) -> Run:
-    """The run as the hook is called now, and with what that calls."""
+    """The run with the name and the implementation that its hook has now."""
     return msgspec.structs.replace(
         run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
     )

@@ -1,7 +1,7 @@
 """When a run is tried again.
 
 Owns the whole policy: how often, after which pause, and what counts as due. It stores nothing and has
-no clock; the runner asks it after each attempt, and before it goes on with an entry.
+no clock; the runner asks it after each attempt, and before it resumes an entry.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MAX_BACKOFF_S = 300.0
 
 
 def retry_at(run: Run, outcome: Outcome, retries: int, now: float, jitter: float) -> float | None:
-    """The Unix time of the next attempt at a run after this outcome; None when there is none.
+    """The Unix time of the next attempt at a run after this outcome; None if there will be none.
 
-    It comes after 1 s, doubled at each failure, at most MAX_BACKOFF_S, times `jitter` (0 to 1); or when
-    the outcome itself wants it.
+    The pause is 1 s, doubled at each failure, at most MAX_BACKOFF_S, times `jitter` (0 to 1); or what
+    the outcome itself asks for.
     """
     pause_s = outcome.retry_after_s
     if outcome.is_done or run.failures >= retries or pause_s == NEVER:
@@ -37,5 +37,5 @@ def first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
 
 
 def is_due(run: Run, now: float) -> bool:
-    """Whether a pending run is to be tried now. A clock that was set back must not delay it."""
+    """Whether to try a pending run now; at once if the clock was set back since its last attempt."""
     return run.due_at <= now or run.attempts[-1].began_at > now

@@ -1,7 +1,8 @@
 """The hooks of one entry, run one after another: each end is stored with the next begin.
 
-Owns what becomes of an entry: which run begins, how it ends, and what follows from a failure. It
-neither accepts deliveries nor chooses which entry comes next; the dispatcher does, and calls it.
+Owns what becomes of an entry: which run begins, how it ends, and what follows from a failure. A begin
+is on record before its work, an end after it. It neither accepts deliveries nor chooses the next entry;
+the dispatcher does both, and calls it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from listener.actions.registry import Actions
-from listener.dispatch.agenda import Agenda, item
+from listener.dispatch.agenda import Agenda
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job
 from listener.dispatch.retry import first_due, retry_at
@@ -36,7 +37,7 @@ class _End(NamedTuple):
 
 
 class Runner:
-    """Runs the hooks of Jobs; what is left to do goes on `agenda`.
+    """Runs the hooks of Jobs, and puts on `agenda` what is left to do.
 
     `plan` makes the Job of a delivery, for hooks on hook_failed. `now` and `jitter` as in Dispatcher.
     """
@@ -59,7 +60,7 @@ class Runner:
         self._unfinished: _End | None = None
 
     def resume(self, job: Job) -> None:
-        """Run what is due of a stored entry. What was running when its process died is interrupted.
+        """Run what is due of a stored entry. A run whose process died meanwhile is interrupted.
 
         `finish` has to follow.
         """
@@ -76,9 +77,9 @@ class Runner:
             self.run(job, position)
 
     def run(self, job: Job, position: int) -> None:
-        """Do every run that is due, from the one at `position` on, whose begin is on record.
+        """Run every hook that is due, from the one at `position`, whose begin is on record.
 
-        `finish` has to follow: the last end is left to it.
+        `finish` has to follow: it stores the last end.
         """
         while True:
             outcome = self._attempt(job, position)
@@ -90,17 +91,15 @@ class Runner:
             self._finish(end, following)
             position = following
 
-    def finish(self) -> Entry | None:
-        """Store and log the last end, for which no answer waits; the entry as it is stored now.
+    def finish(self) -> None:
+        """Store and log the last end, if that is still to be done.
 
-        None when there was nothing to do. A crash after the answer but before this leaves the run
-        "running", exactly as a crash before the answer does.
+        No answer waits for it: a crash after the answer but before this leaves the run "running",
+        exactly as a crash before the answer does.
         """
         end, self._unfinished = self._unfinished, None
-        if end is None:
-            return None
-        self._finish(end, None)
-        return end.job.entry
+        if end is not None:
+            self._finish(end, None)
 
     def _attempt(self, job: Job, position: int) -> Outcome:
         hook = job.hooks[position]
@@ -132,7 +131,7 @@ class Runner:
         return run.interrupted(again=again)
 
     def _save(self, job: Job, runs: Sequence[Run]) -> None:
-        """Store the runs, with the entries that follow from those which have just failed for good."""
+        """Store the runs, and an entry for hooks on hook_failed for each that just failed for good."""
         failed = [
             run
             for run, before in zip(runs, job.entry.runs, strict=True)
@@ -143,22 +142,21 @@ class Runner:
         ids = self._journal.save(job.entry, follow_ups)
         if ids is None:
             job.entry = msgspec.structs.replace(job.entry, state="dropped")
-        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):
-            if entry_id is not None:
-                self._agenda.put(item(msgspec.structs.replace(follow_up, id=entry_id)))
+        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):  # all are new
+            self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
         if job.entry.is_settled:
             self._agenda.forget(job.entry.id)
         elif job.entry.state == "pending":
-            self._agenda.put(item(job.entry))
+            self._agenda.put(job.entry)
 
     def _follow_ups(self, job: Job, run: Run) -> Sequence[Entry]:
-        """The entry for hooks on hook_failed, if there are any, of a run that has failed for good."""
+        """The entry for hooks on hook_failed about this run; none if there are no such hooks."""
         if job.notification.event_type == HOOK_FAILED:
             return ()
         try:
             delivery = hook_failed(job.notification, run.hook, run.attempts, job.entry.id)
         except RecursionError:
-            _log.error("entry %d: nests too deep for hooks on hook_failed", job.entry.id)
+            _log.error("entry %d nests too deep for hooks on hook_failed: none is run", job.entry.id)
             return ()
         entry = self._plan(delivery).entry
         return (entry,) if entry.runs else ()

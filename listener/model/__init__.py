@@ -1,1 +1,1 @@
-"""What the other rooms talk about: notifications, deliveries, entries, outcomes."""
+"""The values that every other package works with: notifications, deliveries, entries, outcomes."""

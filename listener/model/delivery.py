@@ -1,4 +1,4 @@
-"""One hand-over of a notification: what was handed over, by whom, and how another one is recognised.
+"""One hand-over of a notification: what was handed over, by whom, and the key that recognises it.
 
 Owns the delivery key. It stores nothing and runs nothing: events.py makes Deliveries, the dispatcher
 accepts them.
@@ -25,9 +25,9 @@ _NO_NOTIFICATION = Notification("", {})
 class Delivery(msgspec.Struct, frozen=True):
     """`text` is the JSON as it came, `origin` is for the log.
 
-    `serials` are None when no supervisord has numbered it: frames that are piped in are never taken
-    for redeliveries, unless the notification has an id of its own. `given_key`, if set, replaces the
-    computed key. `problem` says why the text cannot be read; '' when it can.
+    `serials` is None if no supervisord numbered it: what is piped in is never taken for a redelivery,
+    unless the notification has an id of its own. `given_key`, if set, replaces the computed key.
+    `problem` says why the text cannot be read; '' when it can.
     """
 
     notification: Notification
@@ -40,7 +40,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str | None:
-        """What it is recognised by if it comes again; None when it would not be."""
+        """What recognises another hand-over of the same notification; None if nothing does."""
         number = self.serials and self.serials.event
         if self.notification.id:
             number = storable(self.notification.id)
@@ -48,7 +48,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> str:
-        """What is kept of the text: all but the rest_token."""
+        """What the journal keeps of the text: all but the rest_token."""
         if self.problem:
             return mask_tokens(storable(self.text))
         return without_token(storable(self.text), rest_token_of(self.notification))
@@ -64,13 +64,13 @@ def decode(text: str, *, source: str, origin: str, serials: Serials | None = Non
 
 
 def rest_token_of(notification: Notification) -> str | None:
-    """The secret in a notification; None when it has none."""
+    """The notification's rest_token; None if it has none."""
     token = notification.context.get("rest_token")
     return storable(token) if isinstance(token, str) and token else None
 
 
 def execution_id_of(notification: Notification) -> str | None:
-    """The execution whose hooks run in order; None when it has none."""
+    """The notification's execution, whose hooks run in order; None if it has none."""
     execution_id = notification.context.get("execution_id")
     return storable(execution_id) if isinstance(execution_id, str) else None
 
@@ -81,7 +81,7 @@ def unreadable(text: str, problem: str, source: str, origin: str, serials: Seria
 
 
 def as_entry(delivery: Delivery, now: float, runs: Sequence[Run], key: str | None) -> Entry:
-    """The new entry for a delivery with these runs, recognised by this key."""
+    """The new entry for a delivery, with these runs and this key."""
     notification = delivery.notification
     return Entry(
         id=0,
@@ -102,7 +102,7 @@ def as_entry(delivery: Delivery, now: float, runs: Sequence[Run], key: str | Non
 def hook_failed(
     notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
 ) -> Delivery:
-    """What hooks on hook_failed get: the notification's context, and which hook has failed for good."""
+    """What hooks on hook_failed get: the notification's context, and which hook failed for good."""
     context = {
         **notification.context,
         "hook": hook,
@@ -115,9 +115,7 @@ def hook_failed(
         "timestamp": notification.timestamp,
         "message": {"text": notification.text, "arguments": notification.arguments},
     }
-    found = decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
-    # One for each end of the run, however often the journal is asked to keep it.
-    return msgspec.structs.replace(found, given_key=f"{HOOK_FAILED} {entry_id} {hook} {len(attempts)}")
+    return decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
 
 
 def _digest(text: str) -> str:

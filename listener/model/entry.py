@@ -1,6 +1,6 @@
 """What the journal keeps of a notification: an Entry, its Runs, their Attempts.
 
-Owns these three values and the words for their states. It knows no SQL and runs nothing: the dispatcher
+Owns these three values and the words for their states. It knows no SQL and runs nothing; the dispatcher
 makes them, the journal stores them, the verbs print them.
 """
 
@@ -36,10 +36,10 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one hook has to do for one entry. `due_at` (Unix time): when a pending one is tried next.
+    """One hook of one entry. `due_at` is the Unix time from which a pending run may be tried.
 
-    `failures` counts since the run was planned or replayed; the hook's `retries` are compared with it.
-    `mark` is that of the Hook. `reached` are the destinations that need no further attempt.
+    `failures` counts since the run was planned or replayed; the hook's `retries` limit it. `mark` is
+    that of the Hook. `reached` are the destinations that need no further attempt.
     """
 
     hook: str
@@ -75,16 +75,16 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def interrupted(self, *, again: bool) -> Run:
-        """A running run whose process has died: pending `again`, or given up."""
+        """A running run whose process died: pending `again`, or given up."""
         return msgspec.structs.replace(self, state="pending" if again else "interrupted")
 
 
 class Entry(msgspec.Struct, frozen=True):
     """The journal's row for a notification; times are Unix times.
 
-    `key` recognises another delivery of the same, None when nothing can. `serials` is where
-    supervisord numbered it: run/serial/poolserial. `body` is the notification's JSON without its
-    rest_token, which is kept beside it until the entry is settled. `error` tells of an unreadable one.
+    `key` recognises another delivery of it. `serials` are supervisord's numbers: run/serial/poolserial.
+    `body` is the notification's JSON without its rest_token, which is kept beside it until the entry is
+    settled. `error` says why an unreadable one is unreadable.
     """
 
     id: int
@@ -106,7 +106,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def due_at(self) -> float:
-        """When there is something to do for it; 0.0: at once."""
+        """The Unix time from which there is something to do for it; 0.0: at once."""
         return min((run.due_at for run in self.runs if run.state in UNSETTLED), default=0.0)
 
     @property

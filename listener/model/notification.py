@@ -1,7 +1,8 @@
 """A workflow notification, as Studio Conductor publishes it.
 
-Owns the names that Conductor uses: its event types, the fields of a notification's context, and
-the hook context that functions are called with. Reads no JSON (payload.py does) and does no I/O.
+Owns the names that Conductor uses: its event types, the fields of a notification's context, and the
+hook context that functions are called with. It reads no JSON and does no I/O; payload.py makes
+Notifications.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ EVENT_TYPES = (
 """All that Conductor publishes; a resumed execution publishes workflow_started again."""
 
 HOOK_FAILED = "hook_failed"
-"""The event type of ours: the last attempt of a hook has failed. Only hooks that name it get it."""
+"""Our own event type: the last attempt of a hook failed. Only hooks that name it get it."""
 
 CONTEXT_FIELDS: Mapping[str, type] = {
     "message_type": str,

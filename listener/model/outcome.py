@@ -1,8 +1,8 @@
 """How one attempt at a hook ended.
 
 Owns the four words that everything else uses for it: done, failed, timed out, interrupted; and the
-Tally of a destination.
-Knows nothing of how actions run; the dispatcher makes Outcomes, logs and answers show them.
+Tally of a destination. It does not know how actions run; attempt.py makes Outcomes, the runner stores
+them in runs.
 """
 
 from __future__ import annotations

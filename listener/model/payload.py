@@ -1,8 +1,7 @@
 """The text of a payload becomes a Notification.
 
-The only room that reads notifications' JSON, and the one that says why a payload is none. It
-reads with msgspec, which is fast; what msgspec refuses is tried once more with the standard
-library, because Python programs print NaN and lone surrogates and call it JSON.
+Owns how a notification's JSON is read, and the reasons why a payload is no notification. It stores and
+logs nothing; delivery.py calls it for what arrives, job.py for what is stored.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from listener.errors import UnreadableNotification
 from listener.model.notification import Notification
 from listener.model.secrets import mask_token_like
 
-_OBJECT = (dict, Mapping)  # a dict is told at once
+_OBJECT = (dict, Mapping)  # a dict, which JSON gives, is found in no time
 _SHOWN = 80
+_LOOKED_AT = 400
 _UNDECODABLE = "Undecodable: "
 
 
@@ -64,7 +64,11 @@ def from_mapping(value: Any) -> Notification:
 
 
 def read_json(text: str) -> Any:
-    """The JSON value in `text`. Raises UnreadableNotification, with the likely cause."""
+    """The JSON value in `text`. Raises UnreadableNotification, with the likely cause.
+
+    msgspec is fast; what it refuses, the standard library tries: Python programs print NaN and lone
+    surrogates and call it JSON.
+    """
     try:
         return msgspec.json.decode(text)
     except UnicodeError as error:
@@ -85,7 +89,7 @@ def _read_json_leniently(text: str) -> Any:
 
 
 def _cause(text: str, error: Exception) -> str:
-    """Why a payload that should have been JSON is not, as far as its text tells."""
+    """The likely cause why a payload is not JSON, with what to do."""
     if text.startswith(_UNDECODABLE):
         return f"the program wrote bytes that are not UTF-8: {shorten(text)}"
     if "<!--XSUPERVISOR:BEGIN-->" in text:
@@ -116,6 +120,3 @@ def _shown(value: Any) -> str:
         return shorten(repr(value))[1:-1]
     except RecursionError:
         return "something nested too deep to be shown"
-
-
-_LOOKED_AT = 400

@@ -1,7 +1,7 @@
 """The numbers that supervisord gives to an event.
 
-Owns their form as a text. They grow from 0 in each run of supervisord, are given before a full buffer
-discards an event, and are kept when an event is delivered again. losses.py finds the gaps in them.
+They grow from 0 in each run of supervisord, are given before a full buffer discards an event, and stay
+the same when an event is delivered again. Owns their form as a text; losses.py finds the gaps in them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Serials(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Serials | None:
-        """What `str` has made; None when that is not what it is."""
+        """The Serials that `str` wrote as this text; None if it did not."""
         run, *numbers = text.split("/")
         if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
             return None

@@ -1,6 +1,6 @@
 """Holding an event while the journal cannot be written.
 
-Owns the pauses between two tries and what the log says of them. It knows no journal: the Journal of a
+Owns the pauses between two tries, and what the log says of them. It knows no journal; the Journal of a
 listener runs each of its methods through one Hold.
 """
 
@@ -27,7 +27,7 @@ class Hold:
         self._pause = pause
 
     def __call__(self, work: Callable[[], _T]) -> _T:
-        """What `work` returns, which is tried again for as long as it raises StateError.
+        """Do `work`, again and again while it raises StateError; return what it returns.
 
         An error does not prove that nothing was done, so `work` must be safe to repeat. Raises
         Unanswered when the listener is asked to stop meanwhile.

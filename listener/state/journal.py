@@ -1,6 +1,6 @@
 """The journal: what was accepted, what was done about it, what is still to be done.
 
-Owns every statement of SQL but the schema, which journal_file.py has, and the promise that a row is on
+Owns every statement of SQL but the schema, which database.py has, and the promise that a row is on
 record when a method has returned. It runs no hook. The dispatcher writes it; the verbs read it beside a
 listener, and SQLite keeps the processes apart.
 """
@@ -138,15 +138,15 @@ class Journal:
         with self._database as connection:
             return self._database.is_changed(connection)
 
-    @_held
     def renew_if_removed(self) -> str:
-        """Begin a new file if the open one was removed; what is lost, in words, or ''."""
-        lost = self._database.removed()
+        """Close the file if it was removed, so that the next use begins a new one.
+
+        Returns what is lost, in words; '' when nothing was removed.
+        """
+        lost = self._database.removal()
         if lost:
             self._database.close()
-            with self._database:
-                return lost
-        return ""
+        return lost
 
     @_held
     def unsettled(self) -> list[Entry]:
@@ -245,10 +245,8 @@ class Journal:
             ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
             if ids:
                 with self._database.transaction():
-                    connection.executemany(
-                        "DELETE FROM entries WHERE id = ?", [(each,) for each in ids]
-                    )
-            return old[-1]["id"] if old and len(old) == _PRUNED_AT_ONCE else 0
+                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
+            return old[-1]["id"] if len(old) == _PRUNED_AT_ONCE else 0
 
 
 _NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -83,8 +83,7 @@ class Events:
             self._losses = LossDetector(self._run, known, self._journal.noted(_MISSING) or "")
 
     def end(self) -> None:
-        """Keep what would be kept at the next TICK_5. Raises ListenerMustEnd where that cannot be
-        now."""
+        """Keep what the next TICK_5 would keep. Raises ListenerMustEnd where the journal does."""
         self._journal.count(self._actions.take_tallies())
 
     def handle(self, frame: Frame) -> None:
@@ -97,7 +96,7 @@ class Events:
             self._handle(frame)
 
     def finish(self) -> None:
-        """Put on record what no answer waits for. Raises as `handle` does."""
+        """Store what no answer waits for. Raises as `handle` does."""
         with _funnel("after an event"):
             self._dispatcher.finish()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from listener.hooks.table import HOOK_FAILED
 from listener.model.entry import Entry, Run
+from listener.model.notification import HOOK_FAILED
 from listener.state.journal import FILE, Filters, Journal
 from tests.faults.hooks import Note, notes
 
