@@ -17,6 +17,7 @@ import pytest
 
 from listener.actions import Call, Fault
 from listener.actions.registry import Actions
+from listener.errors import ActionFailed
 from listener.hooks.table import Hook, ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.model.delivery import Delivery, decode
@@ -27,6 +28,7 @@ from listener.state.journal import Filters, Journal
 from tests.support import Finishing
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+NO = ActionFailed("no route")
 
 _T = TypeVar("_T")
 

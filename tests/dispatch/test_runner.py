@@ -15,10 +15,7 @@ from listener.model.entry import Entry
 from listener.model.notification import Notification
 from listener.state.database import Database
 from listener.state.journal import Journal
-from tests.dispatch.support import ALARM, TOKEN, House, Killed, delivery, hook, lines
-
-NO = ActionFailed("no route")
-
+from tests.dispatch.support import ALARM, NO, TOKEN, House, Killed, delivery, hook, lines
 
 # What is on record, and when
 
@@ -134,7 +131,7 @@ def test_a_retry_that_is_due_at_once_comes_after_the_other_hooks_of_its_entry(ho
     assert house.actions.called == ["a.f", "b.f", "a.f"]
 
 
-@pytest.mark.parametrize(("retries", "attempts"), [(0, 2), (1, 2), (2, 3), (9, 4)])
+@pytest.mark.parametrize(("retries", "attempts"), [(0, 2), (9, 4)])
 def test_a_retry_uses_hooks_conf_as_it_is_now(house: House, retries: int, attempts: int) -> None:
     house.hooks(hook("h", retries=1))
     house.actions.ends["h.f"] = [NO] * 3
@@ -257,9 +254,8 @@ def test_an_interruption_is_no_failure_and_takes_no_retry_away(house: House) -> 
 
     house.work(house.recalled(), until=2000)
 
-    [run] = house.runs
-    assert [attempt.state for attempt in run.attempts] == ["interrupted", "failed", "failed"]
-    assert (run.state, run.failures) == ("failed", 2)
+    attempts = [attempt.state for attempt in house.runs[0].attempts]
+    assert attempts == ["interrupted", "failed", "failed"]
 
 
 # hook_failed
@@ -316,25 +312,15 @@ def test_two_failures_have_two_entries_though_the_second_hook_has_the_name_of_th
     assert house.states == ["failed", "done", "done"]
 
 
-@pytest.mark.parametrize(
-    "others",
-    [
-        (),
-        (hook("any", event_type="*"),),
-        (hook("other", event_type="hook_failed", when={"tenant_name": "other"}),),
-        (hook("off", event_type="hook_failed", enabled=False),),
-    ],
-)
-def test_nothing_follows_from_a_failure_that_no_hook_wants_to_know_of(
-    house: House, others: tuple[str, ...]
-) -> None:
-    house.hooks(hook("h"), *others)
+def test_nothing_follows_from_a_failure_that_no_hook_wants_to_know_of(house: House) -> None:
+    house.hooks(hook("h"), hook("any", event_type="*"))
     house.actions.ends["h.f"] = [NO]
     dispatcher = house.start()
 
     dispatcher.act(delivery())
     house.work(dispatcher)
 
+    assert house.actions.called == ["h.f", "any.f"]
     assert house.states == ["failed"]
 
 
