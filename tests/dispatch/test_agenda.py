@@ -121,20 +121,6 @@ def test_it_waits_no_longer_than_the_limit_from_its_receipt(agenda: Agenda) -> N
     assert popped(agenda, 5000.0) == [1]
 
 
-def test_only_the_first_that_waits_is_woken_and_only_by_the_end_of_the_one_before(
-    agenda: Agenda,
-) -> None:
-    put(agenda, entry(1, "x", at=60.0), entry(2, "x"), entry(3, "x"), entry(4, "x"))
-    assert pop(agenda, 10.0) is None
-    agenda.forget(3)
-    assert pop(agenda, 10.0) is None
-    agenda.forget(1)
-    assert pop(agenda, 10.0) == 2
-    put(agenda, entry(2, "x", at=70.0))
-    assert pop(agenda, 20.0) is None
-    assert popped(agenda, 70.0) == [2, 4]
-
-
 # Against a model
 
 
@@ -162,15 +148,13 @@ class Model:
         """A fresh entry, or one that was tried before."""
         if delay_s is None:
             self.fresh.append(self.next_id)
-        self._put(self.next_id, execution_id, self.now, delay_s)
+        at = None if delay_s is None else self.now + delay_s
+        self._put(entry(self.next_id, execution_id, at=at, received_at=self.now))
         self.next_id += 1
 
-    def _put(
-        self, entry_id: int, execution_id: str | None, received_at: float, delay_s: float | None
-    ) -> None:
-        at = None if delay_s is None else self.now + delay_s
-        self.entries[entry_id] = entry(entry_id, execution_id, at=at, received_at=received_at)
-        self.agenda.put(self.entries[entry_id])
+    def _put(self, entry: Entry) -> None:
+        self.entries[entry.id] = entry
+        self.agenda.put(entry)
 
     def forget(self, position: int) -> None:
         """Another process settles an entry, whatever its state is."""
@@ -200,8 +184,8 @@ class Model:
         if retry_in_s is None:
             self._forget(entry_id)
         else:
-            known = self.entries[entry_id]
-            self._put(entry_id, known.execution_id, known.received_at, retry_in_s)
+            tried = entry(entry_id, at=self.now + retry_in_s).runs
+            self._put(self.entries[entry_id].with_runs(tried))
         return entry_id
 
     def advance(self, seconds: float) -> None:
