@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,6 @@ from tests.support import Finishing
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 NO = ActionFailed("no route")
-
-_T = TypeVar("_T")
 
 
 class Killed(BaseException):
@@ -204,6 +203,10 @@ def delivery(execution_id: str | None = "x1", *, serial: int | None = None, **mo
     return decode(json.dumps(value), source="supervisord", origin=f"serial {serial}", serials=serials)
 
 
+Log = Callable[[str], list[str]]
+"""What was logged at a level."""
+
+
 def lines(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
     """What was logged at that level."""
     return [record.getMessage() for record in caplog.records if record.levelname == level]
@@ -222,9 +225,9 @@ class Mortal:
             self.died_at = self.died_at or where
             raise Killed(where)
 
-    def do(self, what: str, work: Callable[[], _T]) -> _T:
+    def do(self, what: str, work: Callable[..., Any], *arguments: Any) -> Any:
         self.step(f"before {what}")
-        done = work()
+        done = work(*arguments)
         self.step(f"after {what}")
         return done
 
@@ -234,18 +237,5 @@ class MortalJournal(Journal):
 
     def __init__(self, folder: str, life: Mortal) -> None:
         super().__init__(folder)
-        self.life = life
-
-    def accept(self, entry: Entry) -> int | None:
-        return self.life.do("accept", lambda: super(MortalJournal, self).accept(entry))
-
-    def accept_all(
-        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
-    ) -> list[int | None]:
-        return self.life.do("accept_all", lambda: super(MortalJournal, self).accept_all(entries, note))
-
-    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
-        return self.life.do("save", lambda: super(MortalJournal, self).save(entry, follow_ups))
-
-    def note(self, name: str, value: str) -> None:
-        self.life.do("note", lambda: super(MortalJournal, self).note(name, value))
+        for name in ("accept", "accept_all", "save", "note"):
+            setattr(self, name, partial(life.do, name, getattr(self, name)))
