@@ -51,8 +51,10 @@ def _serve(
 ) -> None:
     """Serve until `source` ends. Raises what ends the listener in another way.
 
-    `first` is the file as the start read it, `run` the supervisord that sends events, if one does.
+    `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
     """
+    from contextlib import closing
+
     from listener import log
     from listener.actions.registry import Actions
     from listener.dispatch.dispatcher import Dispatcher
@@ -67,12 +69,12 @@ def _serve(
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     state_dir = None if state.problem else state.folder
     hold = Hold(source.pause)
-    with Actions(settings, state_dir, os.path.dirname(config)) as actions:
+    journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
+    with Actions(settings, state_dir, os.path.dirname(config)) as actions, closing(journal):
         log_start(hooks_file, actions, state, is_supervised=source.is_supervised)
         checks = HookChecks(hooks_file, actions)
         checks.log_faults()
         hold(state.keep)
-        journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
         dispatcher = Dispatcher(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=lambda: source.is_stopping,
@@ -89,7 +91,7 @@ def _serve(
 
 
 def _recorded_in(state: Claim, run: str | None) -> str | None:
-    """The folder of what supervisord records; None where it could not be recognised when delivered."""
+    """The folder of what supervisord records; None where an event could not be recognised in it."""
     from listener.recording import FOLDER
 
     if state.problem or (run is None and "SUPERVISOR_ENABLED" in os.environ):

@@ -26,8 +26,8 @@ LEVELS = {
     1: ["model"],
     0: ["errors"],
 }
-"""Every room, from the door down. A room may import rooms of its own level and below; the package itself
-offers `emit` alone."""
+"""Every room, from the door down. A room may import rooms of its own level and below; the package
+itself offers `emit` alone."""
 
 
 def level(module: str) -> int:

@@ -20,7 +20,7 @@ def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]
     ]
 
 
-def described(hook: Hook, plugin: Plugin) -> str:
+def plugin_line(hook: Hook, plugin: Plugin) -> str:
     """Such a pair as a person is told of it."""
     for_whom = f" for tenant {plugin.tenant}" if plugin.tenant else ""
     return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"

@@ -19,9 +19,9 @@ import click
 import msgspec
 
 from listener import log
-from listener.actions.check import check_hooks, described, plugins_used
+from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
+from listener.cli.answers import common_options, output_option, print_json, print_table, run_as_json
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
@@ -74,7 +74,7 @@ def check(
         print_json(_check_answer(name, table, mistakes, used))
     else:
         for hook, plugin in used:
-            click.echo(Mistake(hook.line, described(hook, plugin)).told(name))
+            click.echo(Mistake(hook.line, plugin_line(hook, plugin)).told(name))
         for mistake in mistakes:
             label = "warning: " if mistake.is_warning else ""
             click.echo(mistake._replace(text=label + mistake.text).told(name))
@@ -207,7 +207,7 @@ def fire(
             runs = [_as_planned(hook, actions) for hook in filter(None, job.hooks)]
         else:
             fired = _fired(job, actions)
-            runs = list(map(described_run, fired.runs))
+            runs = list(map(run_as_json, fired.runs))
             _record(fired, actions.take_tallies(), folder)
     log.flush()
     event_type = job.notification.event_type

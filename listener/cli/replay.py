@@ -16,7 +16,7 @@ import msgspec
 from listener import log
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
-from listener.cli.entries import found, moment, opened_journal, print_entries
+from listener.cli.entries import open_journal, print_entries, required_entry, time_option
 from listener.cli.rights import go_on_as_owner
 from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.rematch import rematch, updated
@@ -37,7 +37,7 @@ _LOOK_S = 0.2
 @click.command(short_help="Do what was not done.")
 @click.argument("entry_ids", metavar="ID...", type=int, nargs=-1)
 @click.option("--failed", is_flag=True, help="All that failed or was interrupted.")
-@click.option("--since", callback=moment, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
+@click.option("--since", callback=time_option, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
 @click.option("--all-actions", is_flag=True, help="Also those that were done.")
 @click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
 @click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {_MANY}.")
@@ -62,14 +62,14 @@ def replay(
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
     log.start()
-    journal, folder = opened_journal(config, state_dir)
+    journal, folder = open_journal(config, state_dir)
     if failed:
         entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
     else:
-        entries = [found(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
+        entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
     path = config_path(config, os.environ)
     planned = _planned_again(entries, path, all_actions=all_actions)
-    click.echo(f"with {path} as it is now: {_described(planned)}", err=True)
+    click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > _MANY and not yes:
         ask("go on?")
     try:
@@ -85,14 +85,14 @@ def replay(
     elif planned and not no_wait:
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
-    ended = [found(journal, entry.id) for entry in planned]
+    ended = [required_entry(journal, entry.id) for entry in planned]
     print_entries(ended, output)
     is_left_to_listener = no_wait and held is None
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
 
 
-def _described(planned: list[Entry]) -> str:
+def _summary(planned: list[Entry]) -> str:
     if not planned:
         return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
@@ -118,7 +118,7 @@ def _wait(journal: Journal, planned: list[Entry], folder: str) -> None:
     while waiting:
         time.sleep(_LOOK_S)
         for entry_id in list(waiting):
-            entry = found(journal, entry_id)
+            entry = required_entry(journal, entry_id)
             if entry.is_settled or (
                 entry.state == "pending" and _attempts(entry.runs) > waiting[entry_id]
             ):

@@ -1,7 +1,7 @@
 """The journal's file: the SQLite connection and the schema.
 
 Owns how the file is made and opened, and opened again after an error. It knows no entry; journal.py
-alone works with it. journal_trouble.py has the words for what is wrong with it.
+alone works with it. trouble.py has the words for what is wrong with it.
 """
 
 from __future__ import annotations
@@ -120,18 +120,19 @@ class Database:
         known, self._data_version = self._data_version, version
         return bool(version != known)
 
-    def removed(self) -> str:
+    def removal(self) -> str:
         """Which file of the open journal was removed or replaced, and what is lost by that; or ''."""
-        if self._connection is None or self.path == IN_MEMORY:
+        if self._connection is None:
             return ""
         lost = {
-            "": "its entries are lost, and what was not done for them is not done; if there is one,"
-            " stop the listener and restore a backup",
-            "-wal": "what it held is in the journal still unless another process has that open",
+            "": "its entries are lost, and what was still to do for them is not done; a new journal"
+            " begins; to restore a backup, stop the listener first",
+            "-wal": "a new one begins; the journal has what it held, unless another process has the"
+            " journal open",
         }
         for suffix, what in lost.items():
             if _inode(self.path + suffix) != self._inodes[suffix]:
-                return f"{self.path}{suffix} was removed while it was in use: {what}; a new one begins"
+                return f"{self.path}{suffix} was removed while it was in use: {what}"
         return ""
 
     def _opened(self) -> sqlite3.Connection:
@@ -164,12 +165,13 @@ class Database:
         if version == 0:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
-        elif version != _VERSION:
+            version = _VERSION
+        connection.execute("COMMIT")
+        if version != _VERSION:
             raise OtherSchema(
                 f"{self.path} has schema {version}, and this conductor-hooks knows {_VERSION}: install"
                 " the version that wrote it again, or name another 'listener: state_dir'"
             )
-        connection.execute("COMMIT")
 
     def _failed(self, error: Exception) -> StateError:
         """What to raise; the next use opens the file anew."""

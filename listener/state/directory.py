@@ -19,7 +19,7 @@ OF_THE_MACHINE = "/var/lib/conductor-hooks"
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
-_LOOKED_AT_S = 0.2  # longer than anybody takes who only looks whether it is locked
+_ASKED_S = 0.2  # whoever only asks whether it is locked holds the lock for less
 
 
 class Claim:
@@ -31,9 +31,9 @@ class Claim:
         self._lock_fd: int | None = None
 
     def keep(self) -> None:
-        """Take the lock, unless this process holds it: anew, too, when the directory was made anew.
+        """Take the lock unless this process holds it; once more when the directory was made again.
 
-        Raises InUse when another listener has it, StateError when it cannot be taken now.
+        Raises InUse when another process holds it, StateError when it cannot be taken now.
         """
         if self.problem or (self._lock_fd is not None and _holds(self.folder, self._lock_fd)):
             return
@@ -47,7 +47,7 @@ def claim(path: str) -> Claim:
     except NoStateDirectory as error:
         return Claim(path, str(error))
     claimed = Claim(path)
-    with suppress(StateError):  # it is there, and may become writable
+    with suppress(StateError):  # the directory is there, and may become writable
         claimed.keep()
     return claimed
 
@@ -87,10 +87,10 @@ def make(path: str) -> None:
 
 
 def become_owner(path: str) -> None:
-    """Let root go on, for good, as the user whom the directory belongs to; others stay who they are.
+    """Give up root's rights, for good, for those of the directory's owner; other users keep theirs.
 
-    For those who run what lies in it: root must not run what its owner could have put there, and what
-    is made there belongs to the owner.
+    For verbs that run what lies in the directory, or make something there: root must not run what the
+    owner could have put there, and what is made there must belong to the owner.
     """
     owner = os.stat(path)
     if os.geteuid() != 0 or owner.st_uid == 0:
@@ -108,22 +108,22 @@ def become_owner(path: str) -> None:
 
 
 def lock(path: str) -> int:
-    """Become the one who works in this directory, until the returned descriptor is closed.
+    """Lock the directory for this process, until the returned descriptor is closed.
 
-    Raises InUse when somebody is that already, StateError when the directory cannot be written.
+    Raises InUse when another process holds the lock, StateError when the directory cannot be written.
     """
     fd = _open_lock(path)
-    deadline = time.monotonic() + _LOOKED_AT_S
+    deadline = time.monotonic() + _ASKED_S
     while not _try_lock(fd):
         if time.monotonic() > deadline:
             holder = os.read(fd, 32).decode("ascii", "replace").strip()
             os.close(fd)
             raise InUse(
                 f"process {holder or 'unknown'} works in the state directory {path}: one listener owns"
-                " it (numprocs must be 1); one that a killed supervisord has left ends with the hook in"
-                " hand, so wait; else stop that one, or give this one a state_dir of its own"
+                " it (numprocs must be 1); a listener whose supervisord was killed ends after the hook"
+                " in progress, so wait; otherwise stop it, or give this one its own state_dir"
             )
-        time.sleep(_LOOKED_AT_S / 10)
+        time.sleep(_ASKED_S / 10)
     with suppress(OSError):  # on a full disk the lock holds, too; it only cannot say whose it is
         os.ftruncate(fd, 0)
         os.write(fd, b"%d\n" % os.getpid())
@@ -131,7 +131,7 @@ def lock(path: str) -> int:
 
 
 def _holds(path: str, lock_fd: int) -> bool:
-    """Whether that lock is still the one of the directory: somebody may have made it anew."""
+    """Whether that is still the directory's lock; not if the directory was made again."""
     try:
         return os.path.samestat(os.stat(os.path.join(path, "lock")), os.fstat(lock_fd))
     except OSError:

@@ -1,6 +1,6 @@
 """The journal: what was accepted, what was done about it, what is still to be done.
 
-Owns every statement of SQL but the schema, which journal_file.py has, and the promise that a row is on
+Owns every statement of SQL but the schema, which database.py has, and the promise that a row is on
 record when a method has returned. It runs no hook. The dispatcher writes it; the verbs read it beside a
 listener, and SQLite keeps the processes apart.
 """
@@ -86,7 +86,7 @@ class Journal:
 
         The same key and time of receipt give the same id again.
         """
-        with self._database.transaction() as connection:
+        with self._database as connection:  # a statement alone is a transaction
             return _accept(connection, entry)
 
     @_held
@@ -107,7 +107,7 @@ class Journal:
         of receipt counts, too: in a journal that was made anew meanwhile another entry can have the id.
         """
         row = _row(entry)
-        with self._database.transaction() as connection:
+        with self._database.transaction() if follow_ups else self._database as connection:
             if not connection.execute(_SAVE, row).rowcount:
                 known = connection.execute(_IS_SAVED, row).fetchone()
                 if known is None:
@@ -138,15 +138,15 @@ class Journal:
         with self._database as connection:
             return self._database.is_changed(connection)
 
-    @_held
     def renew_if_removed(self) -> str:
-        """Begin a new file if the open one was removed; what is lost, in words, or ''."""
-        lost = self._database.removed()
+        """Close the file if it was removed, so that the next use begins a new one.
+
+        Returns what is lost, in words; '' when nothing was removed.
+        """
+        lost = self._database.removal()
         if lost:
             self._database.close()
-            with self._database:
-                return lost
-        return ""
+        return lost
 
     @_held
     def unsettled(self) -> list[Entry]:
@@ -183,13 +183,13 @@ class Journal:
     def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
         values = {**_row(settled), "new_runs": _encoded(runs)}
-        with self._database.transaction() as connection:
+        with self._database as connection:
             return connection.execute(_REOPEN, values).rowcount == 1
 
     @_held
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
-        with self._database.transaction() as connection:
+        with self._database as connection:
             return connection.execute(_DROP, (entry_id,)).rowcount == 1
 
     @_held
@@ -202,7 +202,7 @@ class Journal:
     @_held
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
-        with self._database.transaction() as connection:
+        with self._database as connection:
             connection.execute(_NOTE, (name, value))
 
     @_held
@@ -246,7 +246,7 @@ class Journal:
             if ids:
                 with self._database.transaction():
                     connection.executemany("DELETE FROM entries WHERE id = ?", ids)
-            return old[-1]["id"] if old and len(old) == _PRUNED_AT_ONCE else 0
+            return old[-1]["id"] if len(old) == _PRUNED_AT_ONCE else 0
 
 
 _NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -1,6 +1,6 @@
 """What is wrong with the journal, in words: SQLite's or the system's, and what to do about it.
 
-Owns the advice. It opens nothing; journal_file.py puts the file's name before it.
+Owns the advice. It opens nothing; database.py puts the file's name before it.
 """
 
 from __future__ import annotations

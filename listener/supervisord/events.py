@@ -1,7 +1,7 @@
-"""What is done with each event of supervisord: before it is answered OK, after that, and between two.
+"""What is done with each event of supervisord: before its answer, after it, and between two events.
 
 Owns the kinds of events and the funnel that keeps a defect of ours from ending the listener. It knows
-no file descriptor: sources/supervisor.py calls it with frames, and when there is time.
+no file descriptor: pipe.py calls it with frames, and when there is time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Events:
         self._ignored: set[str] = set()
 
     def begin(self) -> None:
-        """Take up what an earlier process has left, and what was recorded before this one."""
+        """Recall what an earlier listener has left, and accept what was recorded before this one."""
         self._dispatcher.recall()
         run, _, serial = (self._journal.noted(_ACCEPTED_TO) or "").rpartition("/")
         self._accepted_to = (run, int(serial)) if serial.isdecimal() else ("", -1)
@@ -83,8 +83,7 @@ class Events:
             self._losses = LossDetector(self._run, known, self._journal.noted(_MISSING) or "")
 
     def end(self) -> None:
-        """Keep what would be kept at the next TICK_5. Raises ListenerMustEnd where that cannot be
-        now."""
+        """Keep what the next TICK_5 would keep. Raises ListenerMustEnd where the journal does."""
         self._journal.count(self._actions.take_tallies())
 
     def handle(self, frame: Frame) -> None:
@@ -97,7 +96,7 @@ class Events:
             self._handle(frame)
 
     def finish(self) -> None:
-        """Put on record what no answer waits for. Raises as `handle` does."""
+        """Store what no answer waits for. Raises as `handle` does."""
         with _funnel("after an event"):
             self._dispatcher.finish()
 
@@ -131,7 +130,7 @@ class Events:
             )
 
     def _accept_recorded(self) -> None:
-        """Accept what was recorded inside supervisord; what is also delivered is then known already."""
+        """Accept what was recorded inside supervisord, before the same event is delivered."""
         if self._recording is None:
             return
         try:
@@ -154,7 +153,7 @@ class Events:
             self._recording.settle()
 
     def _learn_run(self, recorded: Sequence[Recorded]) -> None:
-        """The recorder knows which run of supervisord it is in, also where /proc hides that from us.
+        """Take the run of supervisord from the recorder, which knows it where /proc hides it from us.
 
         Otherwise an event that is recorded and delivered would be two.
         """
@@ -163,7 +162,7 @@ class Events:
                 self._run = event.run
 
     def _is_accepted(self, event: Recorded) -> bool:
-        """Whether an earlier listener has; its entry may be pruned by now."""
+        """Whether it was accepted before; its entry may be pruned by now."""
         run, serial = self._accepted_to
         return event.run == run and event.serial <= serial
 

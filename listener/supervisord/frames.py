@@ -1,7 +1,7 @@
 """supervisord's event listener protocol, without any I/O.
 
 Turns the bytes that supervisord writes into Frames, and owns the words that are written back. It
-knows no file descriptor and no notification; sources/supervisor.py feeds it.
+knows no file descriptor and no notification; pipe.py feeds it.
 
 The length in a frame's header counts characters, not bytes (Supervisor issue 1243; its
 documentation says bytes), so the decoder reads UTF-8 incrementally and counts code points.

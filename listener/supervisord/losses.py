@@ -26,7 +26,8 @@ class LossDetector:
         """How many events have not come although a later one has.
 
         They may still come: when another event listener of the same priority refuses an event,
-        supervisord puts that event before those that wait for this one.
+        supervisord puts that event before those that wait for this one. An event that had come and is
+        sent again in that way is taken for one of them.
         """
 
     def __str__(self) -> str:

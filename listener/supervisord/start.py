@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
-from listener.actions.check import check_hooks, described, plugins_used
+from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
@@ -33,7 +33,7 @@ def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_super
     if not enabled:
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
     for hook, plugin in plugins_used(table, actions):
-        _log.info("%s", described(hook, plugin))
+        _log.info("%s", plugin_line(hook, plugin))
     for warning in hooks_file.warnings:
         _log.warning("%s", warning.told(hooks_file.path))
 

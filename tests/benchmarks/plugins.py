@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from listener.actions import Call
+from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
 from listener.hooks.table import Hook, ListenerSettings
 from listener.model.notification import Notification
@@ -61,8 +61,8 @@ def run(_python: str, quick: bool) -> None:
             json.loads(Path(folder, "output.json").read_bytes())
 
         with (
-            closing(FunctionAction(ListenerSettings(), folder)) as new,
-            closing(FunctionAction(ListenerSettings(), folder)) as warm,
+            closing(FunctionAction(Surroundings(ListenerSettings(), folder))) as new,
+            closing(FunctionAction(Surroundings(ListenerSettings(), folder))) as warm,
         ):
             ways = (
                 Way("the original", original, starts),

@@ -18,9 +18,9 @@ import pytest
 from listener.hooks.file import load
 from listener.model.entry import Attempt, Entry, Run
 from listener.state.journal import Journal
-from tests.cli.test_operate import COMMAND, answer, failed, run, state_of, store, waiting
-from tests.state.test_directory import NOBODY
+from tests.cli.commands import COMMAND, answer, failed, run, state_of, store, waiting
 from tests.support import event, uncounted_env, wait_for
+from tests.users import NOBODY
 
 FUNCTIONS = """
 import os, time

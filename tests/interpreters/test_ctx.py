@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call
+from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
 from listener.hooks.table import Hook, ListenerSettings, RestService
@@ -160,7 +160,9 @@ def make_action(tmp_path: Path) -> Iterator[MakeAction]:
     actions: list[FunctionAction] = []
 
     def make(state_dir: Path, **settings: Any) -> FunctionAction:
-        actions.append(FunctionAction(ListenerSettings(**settings), str(state_dir), str(tmp_path)))
+        actions.append(
+            FunctionAction(Surroundings(ListenerSettings(**settings), str(state_dir), str(tmp_path)))
+        )
         return actions[-1]
 
     yield make

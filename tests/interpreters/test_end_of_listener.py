@@ -72,13 +72,13 @@ def leaves_a_thread(context):
 
 DRIVER = """
 import sys
-from listener.actions import Call
+from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
 from listener.hooks.table import Hook, ListenerSettings
 from listener.model.notification import Notification
 
 folder, function, told, ending = sys.argv[1:]
-action = FunctionAction(ListenerSettings(python_path=(folder,)))
+action = FunctionAction(Surroundings(ListenerSettings(python_path=(folder,))))
 hook = Hook("h1", ("*",), "material." + function, {}, 1, {}, timeout_s=600)
 action.run(Call(hook, Notification("workflow_failed", {}), {"told": told}, 0.0))
 sys.stdin.readline()

@@ -25,8 +25,8 @@ import pytest
 from listener.errors import StateError
 from listener.snmp import identity
 from listener.snmp.identity import MAX_BOOTS, EngineFile, EngineIdentity, clock
-from tests.state.test_directory import folder_of_nobody, unprivileged
 from tests.support import uncounted_env
+from tests.users import folder_of_nobody, unprivileged
 
 ENGINE_ID = "8000cc58050123456789abcdef"
 

@@ -6,13 +6,15 @@ trap_inputs.py reads the hook's inputs; the messages and the sockets belong to t
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from listener.actions import Call, Fault
+from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.snmp_trap.inputs import read_targets
 from listener.errors import ActionFailed, StateError
 from listener.hooks.table import ANY_EVENT, Hook
@@ -46,18 +48,29 @@ class _Known(NamedTuple):
     told: str
 
 
-class SnmpTrapAction:
-    """Sends traps and informs. `started_at` is the monotonic moment that sysUpTime counts from.
+class SnmpTrapAction(Action):
+    """Sends traps and informs. `now` is monotonic; sysUpTime counts from when this is made.
 
-    `request_id` gives a new number from 0 to 2**31 - 1 for each message. `state_dir` is where the
-    SNMPv3 engine has its identity; without one nothing is sent in version 3.
+    `first_id` is the request-id of the first message. The SNMPv3 engine has its identity in the state
+    directory; without one nothing is sent in version 3.
     """
 
+    name = NAME
+    repeatable = True
+
     def __init__(
-        self, started_at: float, request_id: Callable[[], int], state_dir: str | None = None
+        self,
+        surroundings: Surroundings,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        first_id: int | None = None,
     ) -> None:
-        self._started_at = started_at
-        self._request_id = request_id
+        state_dir = surroundings.state_dir
+        self._now = now
+        self._started_at = now()
+        self._request_ids = itertools.count(
+            int.from_bytes(os.urandom(4), "big") if first_id is None else first_id
+        )
         self._names = Names()
         self._sender = TrapSender()
         self._engine_file = EngineFile(state_dir) if state_dir else None
@@ -77,7 +90,7 @@ class SnmpTrapAction:
         left = known.targets
         if call.reached:
             left = tuple(target for target in left if target.name not in call.reached)
-        problems = self._send(call, left, known, time.monotonic())
+        problems = self._send(call, left, known, self._now())
         self._count(left, problems)
         if left is known.targets and not problems:
             return known.told
@@ -104,9 +117,9 @@ class SnmpTrapAction:
         return faults
 
     def prepare(self, hook: Hook) -> None:
-        """Do what would hold up the hook's first message of version 3, for a tenth of a second or more.
+        """Import what version 3 needs, and make its engine: that takes a tenth of a second or more.
 
-        What makes that fail is a WARNING here, and the reason why messages fail later.
+        What makes it fail is a WARNING here, and the reason why messages fail later.
         """
         try:
             for target in self._read(hook).targets:
@@ -116,13 +129,11 @@ class SnmpTrapAction:
             _log.warning("hook %s: %s", hook.name, error)
 
     def take_tallies(self) -> dict[str, Tally]:
-        """What was counted for each destination since this was last asked."""
         tallies = {name: Tally(*tally) for name, tally in self._tallies.items()}
         self._tallies.clear()
         return tallies
 
     def close(self) -> None:
-        """Close the sockets, and let go of the engine's identity. Safe to call twice."""
         self._sender.close()
         if self._engine_file is not None:
             self._engine_file.close()
@@ -201,7 +212,7 @@ class SnmpTrapAction:
         return problems | self._sender.converse(informs, deadline) if informs else problems
 
     def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
-        request_id = self._request_id()
+        request_id = next(self._request_ids) % 2**31
         if target.version == "3":
             bindings = content.bindings(target.layout)
             return self._version_3().trap(target, peer, request_id, bindings)
@@ -209,7 +220,7 @@ class SnmpTrapAction:
         return ber.message_v2c(target.community, pdu)
 
     def _inform(self, target: Target, peer: Peer, content: Content) -> Conversation:
-        request_id = self._request_id()
+        request_id = next(self._request_ids) % 2**31
         if target.version == "3":
             bindings = content.bindings(target.layout)
             return self._version_3().inform(target, peer, request_id, bindings)

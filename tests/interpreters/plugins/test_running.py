@@ -11,7 +11,7 @@ import pytest
 
 from listener.interpreters.plugins.source import COMMON
 from tests.interpreters.plugins.uploads import Made
-from tests.supervisord.test_journaled import Site, frame
+from tests.listening import Site, frame
 
 NAME = "tried-plugin"
 TASKS = """

@@ -20,8 +20,8 @@ from listener.interpreters.plugins.health import Health, look
 from listener.interpreters.plugins.source import COMMON
 from listener.interpreters.plugins.upload import remove, working
 from tests.interpreters.plugins.uploads import Made, installed, left_in, run_in
-from tests.state.test_directory import NOBODY
 from tests.support import wait_for
+from tests.users import NOBODY
 
 TAG = sys.implementation.cache_tag
 

@@ -1,0 +1,223 @@
+"""Events that were recorded inside supervisord: accepted before they are delivered, and run once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listener.dispatch.dispatcher import Dispatcher
+from listener.errors import StateError, Unanswered
+from listener.hooks.table import ListenerSettings
+from listener.recording import FOLDER, RECORDED_IN, file_name, record
+from listener.state.database import Database
+from listener.state.journal import Journal
+from listener.supervisord.frames import Frame
+from tests.dispatch.support import Killed, Mortal, MortalJournal, hook, lines
+from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
+
+
+@pytest.fixture
+def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the recorder writes to; what runs the tests is taken for supervisord."""
+    monkeypatch.setenv(RECORDED_IN, str(house.folder))
+    house.restart()
+    return recorded_in(house)
+
+
+def recorded_in(house: Supervised) -> Path:
+    folder = house.folder / FOLDER
+    folder.mkdir()
+    return folder / file_name(1, RUN)
+
+
+def write(recorded: Path, *serials: int, **more: Any) -> None:
+    with open(recorded, "ab") as file:
+        for serial in serials:
+            file.write(record(serial, notification(f"x{serial}", **more)))
+
+
+def test_what_was_recorded_runs_before_a_newer_event_and_once(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1, 2, 3)
+    house.handle(3)
+    assert house.actions.served == ["x1", "x2", "x3"]
+    for serial in (1, 2, 3):
+        house.handle(serial)
+    house.work_on()
+    house.restart()
+    house.handle(4)
+    house.tick(5)
+    assert house.actions.served == ["x1", "x2", "x3", "x4"]
+    assert [entry.source for entry in house.entries] == ["recorder"] * 3 + ["supervisord"]
+    assert lines(caplog, "ERROR") == []  # also no loss
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
+) -> None:
+    pid = RUN.partition(".")[0]
+    write(recorded.with_name(file_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(file_name(0, "1.1")), 7)
+    if begins == "after":
+        write(recorded, 0)
+    house.restart(run=f"{pid}.0")
+    for serial in (0, 1, 2):
+        if begins == "before" or serial > 0:
+            write(recorded, serial)
+        house.handle(serial)
+    house.restart(run=f"{pid}.0")
+    house.handle(2)
+    house.handle(3)
+    house.tick(4)
+    assert house.actions.served == ["x7", "x1", "x2", "x0", "x1", "x2", "x3"]
+    assert lines(caplog, "ERROR") == []
+
+
+def test_what_supervisord_discarded_is_run_when_it_was_recorded(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1)
+    house.handle(1)
+    write(recorded, 2, 3, 4)
+    house.handle(4)
+    house.tick(5)
+    assert house.actions.served == ["x1", "x2", "x3", "x4"]
+    [error] = lines(caplog, "ERROR")
+    assert error.startswith("supervisord discarded 2 events before serial 5")
+    assert error.endswith("; the recorder has kept them")
+
+
+def test_what_was_recorded_while_no_listener_ran_is_run_at_its_start(
+    house: Supervised, recorded: Path
+) -> None:
+    write(recorded, 1, 2)
+    house.restart()
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_a_tick_accepts_what_was_recorded_and_removes_what_will_not_grow(
+    house: Supervised, recorded: Path
+) -> None:
+    write(recorded, 1)
+    house.tick(1)
+    house.work_on()
+    assert house.actions.served == ["x1"]
+    write(recorded.with_name(file_name(2, RUN)), 2)
+    house.tick(2)
+    house.tick(3)
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+    assert not recorded.exists()
+
+
+def test_what_was_recorded_and_pruned_does_not_run_again_at_a_restart(
+    house: Supervised, recorded: Path
+) -> None:
+    house.settings = ListenerSettings(keep_days=1e-9)
+    house.restart()
+    house.now -= 60
+    for serial in (1, 2, 3):
+        write(recorded, serial)
+        house.handle(serial)
+    for serial in (4, 5):
+        house.tick(serial)
+    assert len(house.entries) == 1
+    assert recorded.exists()  # supervisord goes on writing to it
+    house.restart()
+    house.work_on()
+    assert house.actions.served == ["x1", "x2", "x3"]
+
+
+def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
+    house: Supervised, recorded: Path
+) -> None:
+    payload = "processname:p groupname:g pid:1\n{half"
+    recorded.write_bytes(record(1, payload))
+    house.handle_frame(Frame(STDOUT, 1, 1, payload))
+    assert house.states == ["unreadable"]
+
+
+def test_what_is_damaged_is_logged_and_what_stands_behind_it_is_run(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1)
+    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
+    write(recorded, 2)
+    for serial in (3, 4):
+        house.tick(serial)
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+    [error] = lines(caplog, "ERROR")
+    assert "no whole record stands there" in error
+
+
+def test_a_listener_that_leaves_with_recorded_events_in_hand_loses_none(
+    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StateError("the disk is full")
+
+    write(recorded, 1, 2)
+    house.on_pause = lambda number: True
+    with monkeypatch.context() as full:
+        full.setattr(Database, "transaction", refuse)
+        with pytest.raises(Unanswered):
+            house.handle(2)
+    house.restart()
+    house.handle(2)
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_a_defect_with_recorded_events_in_hand_costs_none_of_them(
+    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(recorded, 1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "accept_all", defect)
+        house.handle(2)
+    house.tick(3)
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_wherever_a_process_is_killed_what_was_recorded_and_delivered_runs_once(
+    tmp_path: Path,
+) -> None:
+    died_at = [""]
+    while died_at[-1] or len(died_at) == 1:
+        folder = tmp_path / str(len(died_at))
+        folder.mkdir()
+        house, life = Supervised(folder), Mortal(len(died_at) - 1)
+        house.hooks(hook("h", repeatable=True))
+        recorded = recorded_in(house)
+        with suppress(Killed):
+            live(house, recorded, house.opened(MortalJournal(str(house.folder), life)))
+        died_at.append(life.died_at)
+        live(house, recorded, house.opened(Journal(str(house.folder))))
+        house.close()
+        served = house.actions.served
+        assert sorted(set(served)) == ["x1", "x2", "x3", "x4"], life.died_at
+        assert len(served) == 4 + (life.died_at == "before save" and len(served) > 4), life.died_at
+        assert house.states == ["done"] * 4, life.died_at
+    assert len(died_at) > 20
+
+
+def live(house: Supervised, recorded: Path, journal: Journal) -> None:
+    """A listener's life, from its start until all is done: of four events, two come with the third."""
+    if not recorded.exists():
+        write(recorded, 1, 2)
+    house.restart(journal)
+    for serial in (1, 2):
+        house.handle(serial)
+    if "x4" not in recorded.read_text():
+        write(recorded, 3, 4)
+    for serial in (3, 4):
+        house.handle(serial)
+    house.tick(5)
+    house.work_on()
