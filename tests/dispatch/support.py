@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault
+from listener.actions import Action, Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed
 from listener.hooks.table import Hook, ListenerSettings
@@ -58,8 +58,8 @@ class Doubles(Actions):
         """The executions that an action was called for, in that order."""
         return [call.hook_context["execution_id"] for call in self.calls]
 
-    def of(self, hook: Hook) -> Doubles:
-        return self
+    def of(self, hook: Hook) -> Action:
+        return _Double(self, super().of(hook))
 
     def run(self, call: Call) -> str:
         self.calls.append(call)
@@ -70,8 +70,16 @@ class Doubles(Actions):
             raise end
         return end
 
-    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        raise NotImplementedError
+
+class _Double(Action):
+    """What stands for an action: one that is as repeatable, and does what the doubles do."""
+
+    def __init__(self, doubles: Doubles, action: Action) -> None:
+        self._doubles = doubles
+        self.repeatable = action.repeatable
+
+    def run(self, call: Call) -> str:
+        return self._doubles.run(call)
 
 
 class House:

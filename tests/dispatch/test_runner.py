@@ -64,14 +64,14 @@ def test_the_end_of_an_event_is_stored_before_anything_is_done_for_the_next(hous
 
 
 @pytest.mark.parametrize("hooks", [0, 1, 3])
-def test_an_event_takes_one_transaction_more_than_it_has_hooks(house: House, hooks: int) -> None:
+def test_an_event_uses_the_journal_once_more_than_it_has_hooks(house: House, hooks: int) -> None:
     house.hooks(*(hook(f"h{number}") for number in range(hooks)))
-    begun = Database.transaction
+    enter = Database.__enter__
 
-    with patch.object(Database, "transaction", autospec=True, side_effect=begun) as transaction:
-        house.start().act(delivery(id="n1", serial=1))
+    with patch.object(Database, "__enter__", autospec=True, side_effect=enter) as used:
+        house.start().act(delivery(serial=1))
 
-    assert transaction.call_count == hooks + 1
+    assert used.call_count == hooks + 1
     assert house.run_states == ["done"] * hooks
 
 
