@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listener.recording import FOLDER
 
 from listener.hooks.table import ListenerSettings
+from listener.inbox.reader import InboxReader
 from listener.inbox.runs import run_of
 from listener.state.journal import Journal
 from listener.supervisord.events import Events
@@ -39,7 +39,7 @@ class Supervised(House):
         self.dispatcher = self.start(journal)
         self.events = Events(
             self.dispatcher, self.actions, journal, self.settings,
-            recorded=str(self.folder / FOLDER), run=run,
+            inbox=InboxReader(str(self.folder)), run=run,
             keep_lock=self._keep_lock, check_hooks=self._check_hooks,
         )  # fmt: skip
         self.events.begin()

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listener.recording import FOLDER, RECORDED_IN, file_name, record
 
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import StateError, Unanswered
 from listener.hooks.table import ListenerSettings
+from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
+from listener.inbox.record import encode
 from listener.state.database import Database
 from listener.state.journal import Journal
 from listener.supervisord.frames import Frame
@@ -30,13 +31,13 @@ def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recorded_in(house: Supervised) -> Path:
     folder = house.folder / FOLDER
     folder.mkdir()
-    return folder / file_name(1, RUN)
+    return folder / events_name(1, RUN)
 
 
 def write(recorded: Path, *serials: int, **more: Any) -> None:
     with open(recorded, "ab") as file:
         for serial in serials:
-            file.write(record(serial, notification(f"x{serial}", **more)))
+            file.write(encode(serial, notification(f"x{serial}", **more)))
 
 
 def test_what_was_recorded_runs_before_a_newer_event_and_once(
