@@ -62,8 +62,8 @@ def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
 ) -> None:
     pid = RUN.partition(".")[0]
-    write(recorded.with_name(file_name(0, f"{pid}.1")), 1, 2)
-    write(recorded.with_name(file_name(0, "1.1")), 7)
+    write(recorded.with_name(events_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(events_name(0, "1.1")), 7)
     if begins == "after":
         write(recorded, 0)
     house.restart(run=f"{pid}.0")
@@ -109,7 +109,7 @@ def test_a_tick_accepts_what_was_recorded_and_removes_what_will_not_grow(
     house.tick(1)
     house.work_on()
     assert house.actions.served == ["x1"]
-    write(recorded.with_name(file_name(2, RUN)), 2)
+    write(recorded.with_name(events_name(2, RUN)), 2)
     house.tick(2)
     house.tick(3)
     house.work_on()
@@ -139,86 +139,20 @@ def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
     house: Supervised, recorded: Path
 ) -> None:
     payload = "processname:p groupname:g pid:1\n{half"
-    recorded.write_bytes(record(1, payload))
+    recorded.write_bytes(encode(1, payload))
     house.handle_frame(Frame(STDOUT, 1, 1, payload))
     assert house.states == ["unreadable"]
 
 
-def test_what_is_damaged_is_logged_and_what_stands_behind_it_is_run(
+def test_what_is_damaged_is_logged_and_set_aside(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(recorded, 1)
     recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
-    write(recorded, 2)
     for serial in (3, 4):
         house.tick(serial)
     house.work_on()
-    assert house.actions.served == ["x1", "x2"]
+    assert house.actions.served == ["x1"]
     [error] = lines(caplog, "ERROR")
-    assert "no whole record stands there" in error
-
-
-def test_a_listener_that_leaves_with_recorded_events_in_hand_loses_none(
-    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise StateError("the disk is full")
-
-    write(recorded, 1, 2)
-    house.on_pause = lambda number: True
-    with monkeypatch.context() as full:
-        full.setattr(Database, "transaction", refuse)
-        with pytest.raises(Unanswered):
-            house.handle(2)
-    house.restart()
-    house.handle(2)
-    assert house.actions.served == ["x1", "x2"]
-
-
-def test_a_defect_with_recorded_events_in_hand_costs_none_of_them(
-    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(recorded, 1, 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(Dispatcher, "accept_all", defect)
-        house.handle(2)
-    house.tick(3)
-    house.work_on()
-    assert house.actions.served == ["x1", "x2"]
-
-
-def test_wherever_a_process_is_killed_what_was_recorded_and_delivered_runs_once(
-    tmp_path: Path,
-) -> None:
-    died_at = [""]
-    while died_at[-1] or len(died_at) == 1:
-        folder = tmp_path / str(len(died_at))
-        folder.mkdir()
-        house, life = Supervised(folder), Mortal(len(died_at) - 1)
-        house.hooks(hook("h", repeatable=True))
-        recorded = recorded_in(house)
-        with suppress(Killed):
-            live(house, recorded, house.opened(MortalJournal(str(house.folder), life)))
-        died_at.append(life.died_at)
-        live(house, recorded, house.opened(Journal(str(house.folder))))
-        house.close()
-        served = house.actions.served
-        assert sorted(set(served)) == ["x1", "x2", "x3", "x4"], life.died_at
-        assert len(served) == 4 + (life.died_at == "before save" and len(served) > 4), life.died_at
-        assert house.states == ["done"] * 4, life.died_at
-    assert len(died_at) > 20
-
-
-def live(house: Supervised, recorded: Path, journal: Journal) -> None:
-    """A listener's life, from its start until all is done: of four events, two come with the third."""
-    if not recorded.exists():
-        write(recorded, 1, 2)
-    house.restart(journal)
-    for serial in (1, 2):
-        house.handle(serial)
-    if "x4" not in recorded.read_text():
-        write(recorded, 3, 4)
-    for serial in (3, 4):
-        house.handle(serial)
-    house.tick(5)
-    house.work_on()
+    assert "no complete record stands there" in error
+    assert [file.name for file in recorded.parent.iterdir()] == [f"{recorded.name}.damaged"]
