@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.entry import Run
 from listener.errors import SettingsError
-from listener.hooks_settings import ListenerSettings
-from listener.hooks_watch import HooksFile
-from listener.journal import Journal
-from listener.notification import Notification
-from tests.plugins.by_hand import make_plugin
-from tests.support import Settling, delivery_of
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.watch import HooksFile
+from listener.model.entry import Run
+from listener.model.notification import Notification
+from listener.state.journal import Filters, Journal
+from tests.interpreters.plugins.by_hand import make_plugin
+from tests.support import Finishing, delivery_of
 
 TASKS = """
 def hook_task(context, **kwargs):
@@ -61,11 +61,11 @@ def dispatch(
             settings = ListenerSettings(python_path=(str(tmp_path),))
             actions = stack.enter_context(Actions(settings, str(tmp_path)))
             journal = Journal(str(tmp_path))
-            stack.enter_context(closing(journal.file))
-            dispatcher = Settling(HooksFile(path, {}), actions, journal)
-            notification = Notification(event_type, CONTEXT, "2024-08-12T13:16Z")
-            entry = dispatcher.act(delivery_of(notification))
-            return list(entry.runs) if entry is not None else []
+            stack.enter_context(closing(journal))
+            dispatcher = Finishing(HooksFile(path, {}), actions, journal, 900.0)
+            dispatcher.act(delivery_of(Notification(event_type, CONTEXT, "2024-08-12T13:16Z")))
+            [entry] = journal.newest(Filters(), 1)
+            return list(entry.runs)
 
         yield dispatch
 

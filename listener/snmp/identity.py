@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from listener.errors import StateError
-from listener.state_dir import open_file
+from listener.state.directory import open_file
 
 _log = logging.getLogger(__name__)
 

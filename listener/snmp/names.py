@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from listener import pause
+from listener import log
 from listener.errors import ActionFailed
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Names:
         """Make the answer known; without one, the last good address stays. Raises ActionFailed."""
         known = self._known.get(host)
         until = min(deadline, lookup.began_at + (_BRIEFLY_S if known else ANSWER_S))
-        is_over = pause.waited(lookup.is_over, until - self._now())
+        is_over = log.flush_during(lookup.is_over, until - self._now())
         if is_over:
             del self._lookups[host]
         if lookup.address is not None and is_over:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-from listener import pause
+from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address
 
@@ -106,7 +106,7 @@ class TrapSender:
             while open_ones:
                 next_at = min(deadline, *(one.next_at for one in open_ones.values()))
                 wait_s = max(0.0, next_at - self._now())
-                ready = dict(pause.waited(lambda seconds: poll.poll(seconds * 1000), wait_s))
+                ready = dict(log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s))
                 now = self._now()
                 for fd, one in list(open_ones.items()):
                     try:

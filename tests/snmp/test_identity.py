@@ -26,7 +26,7 @@ from listener.errors import StateError
 from listener.snmp import identity
 from listener.snmp.identity import MAX_BOOTS, EngineFile, EngineIdentity, clock
 from tests.support import uncounted_env
-from tests.test_state_dir import folder_of_nobody, unprivileged
+from tests.users import folder_of_nobody, unprivileged
 
 ENGINE_ID = "8000cc58050123456789abcdef"
 

@@ -27,11 +27,11 @@ from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
 from pysnmp.proto.secmod.rfc3826.priv import aes
 
 from listener.actions import Call
-from listener.actions.snmp_trap import NAME, SnmpTrapAction
+from listener.actions.snmp_trap.action import NAME, SnmpTrapAction
 from listener.errors import ActionFailed
-from listener.hooks import Hook
-from listener.notification import EVENT_TYPES, Notification
-from listener.outcome import Tally
+from listener.hooks.table import Hook
+from listener.model.notification import EVENT_TYPES, Notification
+from listener.model.outcome import Tally
 from listener.snmp import mib
 from listener.snmp.identity import EngineIdentity
 from listener.snmp.names import Address

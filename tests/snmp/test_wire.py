@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from listener.actions import Call
-from listener.actions.snmp_trap import NAME, SnmpTrapAction
-from listener.hooks import Hook
-from listener.notification import EVENT_TYPES, Notification
+from listener.actions.snmp_trap.action import NAME, SnmpTrapAction
+from listener.hooks.table import Hook
+from listener.model.notification import EVENT_TYPES, Notification
 from listener.snmp import mib
 from tests.snmp.receivers import (
     answer,

@@ -1,0 +1,172 @@
+"""The inputs of a trap hook: which belong together, and the destinations they name.
+
+Owns the messages about inputs that are unknown, missing, without meaning, or do not fit each other;
+values.py knows what each may be. action.py sends to the Targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from listener.actions import Fault
+from listener.actions.snmp_trap.values import INPUTS
+from listener.hooks.values import INVALID, in_words, nearest
+from listener.snmp.mib import LAYOUTS
+from listener.snmp.target import Target, User, shown
+
+_VERSION_3 = (
+    "user", "auth_protocol", "auth_key", "priv_protocol", "priv_key", "context_name", "engine_id"
+)  # fmt: skip
+
+
+def read_targets(
+    inputs: Mapping[str, Any], timeout_s: float
+) -> tuple[tuple[Target, ...], tuple[Fault, ...]]:
+    """The destinations of a hook with this `timeout`; or all that is wrong with its inputs.
+
+    A Fault's input is the place of the value: `community_string`, or `destinations.0.user`.
+    """
+    hook = _Given({name: value for name, value in inputs.items() if name != "destinations"})
+    destinations = _destinations(inputs, hook)
+    targets: dict[str, Target] = {}
+    for own in destinations:
+        target = _Destination(own, hook, timeout_s).read()
+        if target is None:
+            continue
+        if target.name in targets:
+            own.fault(None, f"{target.name} is listed twice")
+        targets[target.name] = target
+    faults = dict.fromkeys(fault for given in (hook, *destinations) for fault in given.faults)
+    return (() if faults else tuple(targets.values())), tuple(faults)
+
+
+class _Given:
+    """Inputs as they stand with a hook, or with one of its destinations: values, and what is wrong."""
+
+    def __init__(self, inputs: Mapping[str, Any], position: int | None = None) -> None:
+        self._position = position
+        self.faults: list[Fault] = []
+        self.values: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if name not in INPUTS:
+                hint = nearest(str(name), (*INPUTS, "destinations"))
+                self.fault(name, f"unknown input {name!r:.60}; {hint}")
+                continue
+            self.values[name] = INPUTS[name].read(value)
+            if self.values[name] is INVALID:
+                self.fault(name, f"{name!r} {INPUTS[name].refusal(in_words(value))}")
+
+    def fault(self, name: str | None, reason: str) -> None:
+        """Record what is wrong with an input, or with all of them."""
+        place, label = name, ""
+        if self._position is not None:
+            place = f"destinations.{self._position}" + (f".{name}" if name else "")
+            label = f"destination {self._position + 1}: "
+        self.faults.append(Fault(place, label + reason))
+
+
+def _destinations(inputs: Mapping[str, Any], hook: _Given) -> Sequence[_Given]:
+    """The own inputs of each destination: those of the hook itself where it has no list of them."""
+    if "destinations" not in inputs:
+        return [hook]
+    found = inputs["destinations"]
+    if not isinstance(found, list) or not found:
+        shape = "a list of addresses, or of mappings with a 'destination_address' each"
+        hook.fault("destinations", f"'destinations' must be {shape}, found {in_words(found)}")
+        return []
+    if "destination_address" in inputs:
+        name = "destination_address"
+        hook.fault(name, f"{name!r} must stand in the list 'destinations'")
+    return [
+        _Given(item if isinstance(item, dict) else {"destination_address": item}, position)
+        for position, item in enumerate(found)
+    ]
+
+
+class _Destination:
+    """One destination being read: its own inputs, and those of the hook as defaults."""
+
+    def __init__(self, own: _Given, hook: _Given, timeout_s: float) -> None:
+        self._own = own
+        self._hook = hook
+        self._timeout_s = timeout_s
+        self._values = {**hook.values, **own.values}
+
+    def read(self) -> Target | None:
+        """The target; None when a value is wrong or missing, which is among the faults then."""
+        version, notify = self._values.get("version", "2c"), self._values.get("notify", "trap")
+        host = self._required("destination_address")
+        port = self._required("destination_port")
+        if INVALID in (version, notify):
+            return None  # what would be needed is not known
+        is_inform = notify == "inform"
+        timeout_s, retries = 1.0, 5
+        if is_inform:
+            timeout_s = self._values.get("timeout", timeout_s)
+            retries = self._values.get("retries", retries)
+            self._check_duration(timeout_s, retries)
+        else:
+            self._refuse(("timeout", "retries"), "an inform has it; add 'notify: inform'")
+        community, user, context_name, engine_id = b"", User(""), "", b""
+        if version == "3":
+            self._refuse(("community_string",), "version 2c has it; version 3 has a 'user'")
+            user = self._user()
+            context_name = self._values.get("context_name", "")
+            if is_inform:
+                self._refuse(("engine_id",), "a trap has it; an inform uses the receiver's")
+            else:
+                engine_id = self._values.get("engine_id", b"")
+        else:
+            community = self._required("community_string")
+            self._refuse(_VERSION_3, "version 3 has it; add 'version: 3'")
+        if INVALID in self._values.values():
+            return None
+        layout = self._values.get("layout", LAYOUTS[0])
+        return Target(
+            shown(host, port), host, port, version, is_inform, layout, community, timeout_s, retries,
+            user, context_name, engine_id,
+        )  # fmt: skip
+
+    def _user(self) -> User:
+        protocols = {name: self._values.get(f"{name}_protocol", "") for name in ("auth", "priv")}
+        keys = {name: self._values.get(f"{name}_key", "") for name in ("auth", "priv")}
+        for name in ("auth", "priv"):
+            if protocols[name] and not keys[name]:
+                self._wrong(f"{name}_protocol", f"needs '{name}_key'")
+            if keys[name] and not protocols[name]:
+                self._wrong(f"{name}_key", f"needs '{name}_protocol'")
+        if protocols["priv"] and not protocols["auth"]:
+            self._wrong(
+                "priv_protocol", "needs 'auth_protocol': version 3 encrypts only what it authenticates"
+            )
+        name = self._required("user")
+        return User(name, protocols["auth"], keys["auth"], protocols["priv"], keys["priv"])
+
+    def _check_duration(self, timeout_s: Any, retries: Any) -> None:
+        """All tries of an inform have to fit into the hook's timeout."""
+        if INVALID in (timeout_s, retries) or timeout_s * (retries + 1) <= self._timeout_s + 1e-6:
+            return
+        tries = "1 try" if retries == 0 else f"{retries + 1} tries"
+        own = [name for name in ("timeout", "retries") if name in self._own.values]
+        self._own.fault(
+            own[0] if own else None,
+            f"an inform with {tries} of {timeout_s:g} s can take longer than the hook's 'timeout'"
+            f" of {self._timeout_s:g} s; raise that, or lower the input 'timeout' or 'retries'",
+        )
+
+    def _required(self, name: str) -> Any:
+        if name not in self._values:
+            self._values[name] = INVALID
+            self._own.fault(None, f"the input {name!r} is missing; add it")
+        return self._values[name]
+
+    def _refuse(self, names: Sequence[str], why: str) -> None:
+        """What has no meaning here is a fault where it was written for this destination."""
+        for name in names:
+            if name in self._own.values:
+                self._wrong(name, f"has no meaning here: only {why}")
+
+    def _wrong(self, name: str, reason: str) -> None:
+        given = self._own if name in self._own.values else self._hook
+        given.fault(name, f"{name!r} {reason}")

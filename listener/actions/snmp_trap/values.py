@@ -1,0 +1,71 @@
+"""What each input of a trap hook may be.
+
+Owns the names of the inputs and their kinds. It does not know which of them belong together:
+inputs.py does, and reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from listener.hooks.values import INVALID, PORT, TEXT, Kind, choice, number, text, whole_number
+from listener.snmp.mib import LAYOUTS
+from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS
+
+_WITH_MORE = re.compile(r"\[.*|[^:]*:\d+|.* .*")
+
+
+def _address(value: Any) -> Any:
+    """With anything more than a name or an address, the resolver would be asked for it in vain."""
+    is_one = TEXT.read(value) is value and value.isprintable() and not _WITH_MORE.fullmatch(value)
+    return value if is_one else INVALID
+
+
+def _community(value: Any) -> Any:
+    """Its bytes. The environment hands on bytes that are not UTF-8 as lone surrogates."""
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else INVALID
+
+
+def _version(value: Any) -> Any:
+    return _VERSIONS.read("3" if type(value) is int and value == 3 else value)
+
+
+def _engine_id(value: Any) -> Any:
+    """Its bytes (RFC 3411, SnmpEngineID): 5 to 32, not all of them 0 or all of them 255."""
+    digits = value.removeprefix("0x") if isinstance(value, str) else ""
+    try:
+        engine_id = bytes.fromhex(digits)
+    except ValueError:
+        return INVALID
+    is_some = len(set(engine_id)) > 1 or engine_id[:1] not in (b"\x00", b"\xff")
+    return engine_id if 5 <= len(engine_id) <= 32 and is_some else INVALID
+
+
+_QUOTED = "write it in quotes, or take it from a !file, which always gives text"
+_PASS_PHRASE = text(f"a text of 8 characters or more; {_QUOTED}", least=8, is_secret=True)
+"""As RFC 3414 has it (11.2)."""
+
+_NAME = text("a text of 1 to 32 bytes", most=32)
+"""As the MIBs of users and of contexts have it."""
+
+_VERSIONS = choice("2c", "3")
+
+INPUTS: Mapping[str, Kind] = {
+    "destination_address": Kind(_address, "a name or an address, without a port, brackets or spaces"),
+    "destination_port": PORT,
+    "community_string": Kind(_community, f"a text; {_QUOTED}", is_secret=True),
+    "version": Kind(_version, _VERSIONS.wanted),
+    "notify": choice("trap", "inform"),
+    "layout": choice(*LAYOUTS),
+    "timeout": number("seconds", 3600),
+    "retries": whole_number(0, 100),
+    "user": _NAME,
+    "auth_protocol": choice(*AUTH_PROTOCOLS),
+    "auth_key": _PASS_PHRASE,
+    "priv_protocol": choice(*PRIV_PROTOCOLS),
+    "priv_key": _PASS_PHRASE,
+    "context_name": _NAME,
+    "engine_id": Kind(_engine_id, "5 to 32 bytes in hexadecimal, in quotes"),
+}

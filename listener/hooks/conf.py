@@ -1,0 +1,186 @@
+"""The text of hooks.conf becomes a HookTable.
+
+Owns the keys of a hook: their names, their kinds and the messages about wrong ones. All mistakes are
+found at once, each with its line; nothing here imports or runs what the file names.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from listener.hooks.settings import read_settings
+from listener.hooks.table import ANY_EVENT, Hook, HookTable, Matcher
+from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
+from listener.hooks.yaml_lines import Mistake, Reader, Source, in_words_of, is_nothing, is_text, line_of
+from listener.model.notification import CONTEXT_FIELDS, EVENT_TYPES, HOOK_FAILED
+
+
+def read(
+    text: str, *, env: Mapping[str, str], folder: str | os.PathLike[str]
+) -> tuple[HookTable | None, list[Mistake]]:
+    """The table in the text of a hooks.conf, and all that is wrong or doubtful in it, by line.
+
+    The table is None when there is a mistake that is more than a warning.
+    """
+    source = Source(env, folder)
+    table = None
+    try:
+        table = _read_table(source, text)
+    except RecursionError:
+        endless = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
+        source.mistakes.append(Mistake(0, endless))
+    mistakes = sorted(set(source.mistakes))
+    return (table if all(mistake.is_warning for mistake in mistakes) else None), mistakes
+
+
+def _read_table(source: Source, text: str) -> HookTable:
+    root = source.parse(text)
+    if root is None or is_nothing(root):
+        return HookTable(is_blank=True)
+    return HookTable(**source.mapping(root, "the file", _SECTIONS))
+
+
+def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        source.refuse(
+            node,
+            f"'hooks' must be a list of hooks, each beginning with '-', found {in_words_of(node)}",
+        )
+        return ()
+    hooks: dict[str, Hook] = {}
+    for position, item in enumerate(node.value, 1):
+        hook = _hook(source, item, position)
+        if hook.name in hooks:
+            source.refuse(
+                item,
+                f"hook {position} has the name {hook.name!r} of the hook in line"
+                f" {hooks[hook.name].line}; give it another 'name'",
+            )
+        hooks[hook.name] = hook
+    return tuple(hooks.values())
+
+
+def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
+    label = _label(node, position)
+    keys = source.mapping(node, label, _HOOK_KEYS, required=("event_type", "implementation"))
+    event_types = keys.pop("event_type", ())
+    inputs = keys.pop("inputs", _NO_INPUTS)
+    keys.pop("description", None)
+    if "timeout" in keys:
+        keys["timeout_s"] = keys.pop("timeout")
+    first = "any" if ANY_EVENT in event_types else "".join(event_types[:1])
+    return Hook(
+        **{"name": f"{first}-{position}", "implementation": "", **keys},
+        event_types=event_types,
+        inputs=inputs.values,
+        line=line_of(node),
+        input_lines=inputs.lines,
+        fingerprint=0 if "name" in keys else inputs.fingerprint,
+    )
+
+
+def _label(node: yaml.Node, position: int) -> str:
+    """What mistakes call a hook: its name if it has one, else its position."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    name = {key.value: value.value for key, value in pairs}.get("name")
+    return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
+
+
+def _several(reader: Reader) -> Reader:
+    return lambda source, node, label: source.several(node, label, reader)
+
+
+def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
+    name = source.read(node, TEXT, label)
+    known = (*EVENT_TYPES, HOOK_FAILED, ANY_EVENT)
+    if name is not INVALID and name not in known:
+        hint = nearest(name, known)
+        source.warn(node, f"{label}: Conductor publishes no event type {name!r}; {hint}")
+    return name
+
+
+def _dotted(value: Any) -> Any:
+    return value if TEXT.read(value) is value and all(value.split(".")) else INVALID
+
+
+class _Inputs(NamedTuple):
+    values: Mapping[str, Any]
+    lines: Mapping[str, int]
+    fingerprint: int
+
+
+_NO_INPUTS = _Inputs({}, {}, 1)
+
+
+def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
+    if is_nothing(node):
+        return _NO_INPUTS
+    if not isinstance(node, yaml.MappingNode):
+        source.refuse(node, f"{label} must be a mapping, found {in_words_of(node)}")
+        return INVALID
+    for key, _ in node.value:
+        if not is_text(key):
+            source.refuse(key, f"{label}: a name must be a text, found {in_words_of(key)}")
+    fingerprint = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
+    return _Inputs(source.value(node), _lines(node), fingerprint)
+
+
+def _lines(inputs: yaml.MappingNode) -> dict[str, int]:
+    """The line of each input; of `name`, `name.0` and `name.0.key` where one is a list of mappings."""
+    lines = {}
+    for key, value in inputs.value:
+        lines[key.value] = line_of(key)
+        for position, item in enumerate(value.value if isinstance(value, yaml.SequenceNode) else ()):
+            place = f"{key.value}.{position}"
+            lines[place] = line_of(item)
+            for inner, _ in item.value if isinstance(item, yaml.MappingNode) else ():
+                lines[f"{place}.{inner.value}"] = line_of(inner)
+    return lines
+
+
+def _when(source: Source, node: yaml.Node, label: str) -> tuple[tuple[str, tuple[Matcher, ...]], ...]:
+    return tuple(source.mapping(node, label, _CONDITIONS).items())
+
+
+def _flag(value: Any) -> Any:
+    return _is(value) if value is None or isinstance(value, bool) else INVALID
+
+
+def _pattern(value: Any) -> Any:
+    if not isinstance(value, str):
+        return _is(None) if value is None else INVALID
+    return lambda found: isinstance(found, str) and fnmatch.fnmatchcase(found, value)
+
+
+def _is(value: bool | None) -> Matcher:
+    return lambda found: found is value
+
+
+_FLAG = Kind(_flag, "true or false")
+_PATTERN = Kind(_pattern, "a text (write a number in quotes)")
+_CONDITIONS: Mapping[str, Reader] = {
+    field: _several(_FLAG if kind is bool else _PATTERN) for field, kind in CONTEXT_FIELDS.items()
+}
+
+_HOOK_KEYS: Mapping[str, Reader] = {
+    "name": TEXT,
+    "event_type": _several(_event_type),
+    "when": _when,
+    "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
+    "inputs": _inputs,
+    "timeout": number("seconds", 86_400),
+    "retries": whole_number(0, 1_000),
+    "repeatable": BOOLEAN,
+    "fresh": BOOLEAN,
+    "enabled": BOOLEAN,
+    "description": lambda *_: None,  # a comment in the original, so anything may stand there
+}
+
+
+_SECTIONS: Mapping[str, Reader] = {"hooks": _hooks, "listener": read_settings}

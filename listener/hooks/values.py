@@ -1,0 +1,117 @@
+"""What a value may be: a text, a number, one of some words, …
+
+Owns the kinds of values, and the words about one that is wrong: what was found, what is wanted, which
+name is nearest. It knows no file and no key. The keys of hooks.conf (conf.py) and the inputs of
+traps (actions/snmp_trap/values.py) are tables of kinds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+_SHOWN = 40
+
+INVALID: Any = object()
+"""Stands in place of a wrong value, whose mistake has been or will be reported."""
+
+
+class Kind(NamedTuple):
+    """What a value may be. `read` gives what to use of a plain value, or INVALID.
+
+    `wanted` completes "it must be …". A wrong value of a secret kind is never shown.
+    """
+
+    read: Callable[[Any], Any]
+    wanted: str
+    is_secret: bool = False
+
+    def refusal(self, found: str) -> str:
+        """What a person reads about a value that is INVALID; `found` says what it is."""
+        return f"must be {self.wanted}" + ("" if self.is_secret else f", found {found}")
+
+
+def text(
+    wanted: str = "a text", *, least: int = 1, most: float = math.inf, is_secret: bool = False
+) -> Kind:
+    """A text of so many bytes. It has no null byte, where C would take it to end."""
+
+    def read(value: Any) -> Any:
+        try:
+            size = len(value.encode()) if isinstance(value, str) else -1
+        except UnicodeEncodeError:  # the environment brings bytes that are no UTF-8 as lone surrogates
+            return INVALID
+        return value if least <= size <= most and "\0" not in value else INVALID
+
+    return Kind(read, wanted, is_secret)
+
+
+def number(unit: str, most: float, least: float = 0.01) -> Kind:
+    """A float from a number, whole or not."""
+    return Kind(
+        lambda value: (
+            float(value) if type(value) in (int, float) and least <= value <= most else INVALID
+        ),
+        f"a number of {unit} from {least:g} to {most:g}",
+    )
+
+
+def whole_number(least: int, most: int) -> Kind:
+    return Kind(
+        lambda value: value if type(value) is int and least <= value <= most else INVALID,
+        f"a whole number from {least} to {most}",
+    )
+
+
+def choice(*words: str) -> Kind:
+    wanted = " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
+    return Kind(lambda value: value if value in words else INVALID, wanted)
+
+
+def _port(value: Any) -> Any:
+    is_text = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6
+    return _PORT_NUMBER.read(int(value) if is_text else value)
+
+
+_PORT_NUMBER = whole_number(1, 65535)
+PORT = Kind(_port, "a port from 1 to 65535")
+"""A whole number, or a text of digits: a !file always gives text."""
+
+TEXT = text()
+PATH = text("a path")
+BOOLEAN = Kind(lambda value: value if isinstance(value, bool) else INVALID, "true or false")
+
+
+def in_words(value: Any) -> str:
+    """What a mistake calls a value that was found. What stands in a list or mapping may be secret."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
+    if isinstance(value, str):
+        return f"the text {shortened(value)!r}" if value else "an empty text"
+    return shortened(str(value))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or the list of what would be right."""
+    import difflib  # only a mistake needs it, and it is slow to import
+
+    known = tuple(known)
+    by_spelling = {spelled_alike(each): each for each in known}
+    ending = [each for each in by_spelling if each.endswith(f"-{spelled_alike(word)}")]
+    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, n=1)
+    return f"did you mean {by_spelling[close[0]]!r}?" if close else f"known are: {', '.join(known)}"
+
+
+def spelled_alike(word: str) -> str:
+    """The same for all words that differ in case, or in - and _."""
+    return word.casefold().replace("_", "-")

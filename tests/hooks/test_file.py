@@ -1,0 +1,354 @@
+"""hooks.conf changing under a running listener: what is in force, and what is said, once.
+
+Editors replace files, configuration tools rewrite them in place, people break them and empty them.
+The last good file stays in force until there is a new good one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from listener.errors import SettingsError
+from listener.hooks.file import Version, load, read_file
+from listener.hooks.watch import HooksFile
+from listener.hooks.yaml_lines import Mistake
+
+EVENT = "workflow_failed"
+RECEIVED = f"The hook consumer received `{EVENT}` event but "
+
+HOOK = "hooks:\n- event_type: workflow_failed\n  implementation: pkg.mod.func\n"
+
+
+def hooks(name: str) -> str:
+    """A hooks.conf with a hook of this name, as long as the name is."""
+    return f"hooks:\n- {{name: {name}, event_type: workflow_failed, implementation: a.b}}\n"
+
+
+def in_force(file: HooksFile) -> list[str] | None:
+    return None if file.table is None else [hook.name for hook in file.table.hooks]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with one hook `old`, last written long ago."""
+    path = tmp_path / "hooks.conf"
+    path.write_text(hooks("old"))
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
+    """What was logged since it was last asked: level and text."""
+    caplog.set_level(logging.DEBUG, "listener")
+
+    def since() -> list[tuple[str, str]]:
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        caplog.clear()
+        return lines
+
+    return since
+
+
+Log = Callable[[], list[tuple[str, str]]]
+
+
+def write_in_place(path: Path, text: str, mtime_ns: int) -> None:
+    path.write_text(text)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def replace(path: Path, text: str, mtime_ns: int) -> None:
+    """What editors do: a new file takes the old one's name."""
+    new = path.with_name("hooks.conf~")
+    write_in_place(new, text, mtime_ns)
+    new.replace(path)
+
+
+# Reading the file
+
+
+def test_a_file_is_read_with_the_environment_and_the_files_beside_it(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + HOOK.encode() + b"  inputs: {a: !file key, b: !env KEY}\n")
+    path.with_name("key").write_text("hunter2\n")
+
+    _, table, warnings = load(path, {"KEY": "pass"})
+
+    assert warnings == []
+    assert table is not None
+    assert table.hooks[0].inputs == {"a": "hunter2", "b": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [(b"\xff", 1), (b"# gr\xfc\xdfe\n", 1), (b"a: 1\nb: x\xe9\n", 2), (b"\xef\xbb\xbf#\n\xff", 2)],
+)
+def test_a_file_that_is_no_utf8_is_told_with_its_line(path: Path, data: bytes, line: int) -> None:
+    path.write_bytes(data)
+
+    table, [mistake] = read_file(path, {})
+
+    assert table is None
+    assert mistake.line == line
+    assert mistake.text.startswith("not UTF-8: ")
+    assert mistake.text.endswith("; save the file as UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"),
+    [(0o620, True), (0o602, True), (0o666, True), (0o600, False), (0o440, False), (0o755, False)],
+)
+def test_a_file_that_group_or_others_may_write_is_warned_about_before_all_else(
+    path: Path, mode: int, is_open: bool
+) -> None:
+    path.write_text(HOOK.replace("workflow_failed", "boot"))
+    path.chmod(mode)
+
+    *first, doubt = load(path, {}).warnings
+
+    text = f"group or others may write this file, and so run what they like: chmod go-w {path}"
+    assert first == ([Mistake(0, text, is_warning=True)] if is_open else [])
+    assert doubt.line == 2
+    assert Mistake(0, text).as_text(path) == f"{path}: {text}"
+
+
+def test_a_file_with_mistakes_cannot_be_loaded_and_its_warnings_are_left_out(path: Path) -> None:
+    path.write_text(f"{HOOK}  retries: 3\n  time_out: 5\n- text\n")
+    path.chmod(0o666)
+
+    with pytest.raises(SettingsError) as refused:
+        load(path, {})
+
+    assert str(refused.value).splitlines() == [
+        f"{path}, line 5: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
+        f"{path}, line 6: hook 2 must be a mapping with 'event_type', found the text 'text'",
+    ]
+
+
+def test_a_missing_file_is_told_apart_from_one_that_cannot_be_read(tmp_path: Path) -> None:
+    assert load(tmp_path / "missing", {}) == Version(None, None, [])
+
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory") as refused:
+        load(tmp_path, {})
+
+    assert isinstance(refused.value.__cause__, IsADirectoryError)
+
+
+# Reading it again
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "mtime_ns", "changed"),
+    [
+        (write_in_place, "new", 10**18 + 1, "st_mtime_ns"),
+        (write_in_place, "new", 10**18 - 10**9, "st_mtime_ns"),
+        (write_in_place, "newer", 10**18, "st_size"),
+        (replace, "new", 10**18, "st_ino"),
+    ],
+)
+def test_a_new_version_is_in_force_from_the_next_event_on(
+    path: Path,
+    log: Log,
+    write: Callable[[Path, str, int], None],
+    name: str,
+    mtime_ns: int,
+    changed: str,
+) -> None:
+    file = HooksFile(path, {})
+    before = path.stat()
+
+    write(path, hooks(name), mtime_ns)
+    file.refresh(EVENT)
+
+    after = path.stat()
+    stamp = ("st_mtime_ns", "st_ino", "st_size")
+    assert [key for key in stamp if getattr(before, key) != getattr(after, key)] == [changed]
+    assert in_force(file) == [name]
+    assert log() == [("INFO", f"{path} was read again, hooks: 1")]
+
+
+def test_an_unchanged_file_is_not_read_again(path: Path, log: Log) -> None:
+    file = HooksFile(path, {})
+    table = file.table
+
+    for _ in range(3):
+        file.refresh(EVENT)
+
+    assert file.table is table
+    assert in_force(file) == ["old"]
+    assert log() == []
+
+
+INVALID = "the hook config file is invalid yaml ({0}); {1}:\n{0}, line "
+SPOILT = {
+    "invalid yaml": (
+        b"hooks: [\n",
+        INVALID + "2: invalid YAML: while parsing a flow node, did not find expected node content",
+    ),
+    "mistakes": (
+        b"hooks:\n- text\nlistner: {}\n",
+        INVALID
+        + "2: hook 1 must be a mapping with 'event_type', found the text 'text'\n{0}, line 3: the"
+        " file has the unknown key 'listner'; did you mean 'listener'?",
+    ),
+    "no UTF-8": (
+        b"# gr\xfc\xdfe\n",
+        INVALID + "1: not UTF-8: invalid start byte; save the file as UTF-8",
+    ),
+    "vanished": (None, "the hooks config file doesn't exist ({0}); {1}"),
+    "emptied": (b"", "the hook config file is empty ({0}); {1}"),
+}
+
+
+@pytest.mark.parametrize(("data", "text"), SPOILT.values(), ids=SPOILT)
+def test_the_last_good_file_stays_in_force_while_the_new_one_is_no_good(
+    path: Path, log: Log, data: bytes | None, text: str
+) -> None:
+    file = HooksFile(path, {})
+
+    path.unlink() if data is None else path.write_bytes(data)
+    for _ in range(3):
+        file.refresh(EVENT)
+
+    assert in_force(file) == ["old"]
+    still = "the 1 hooks read before stay in force until it is mended"
+    level = "ERROR" if "invalid" in text else "WARNING"
+    assert log() == [(level, RECEIVED + text.format(path, still))]  # once for three events
+
+    path.write_text(hooks("mended"))
+    file.refresh(EVENT)
+
+    assert in_force(file) == ["mended"]
+    assert log() == [("INFO", f"{path} was read again, hooks: 1")]
+
+
+def test_each_way_of_being_no_good_is_logged_as_it_comes(path: Path, log: Log) -> None:
+    file = HooksFile(path, {})
+    levels = []
+
+    for text in ("hooks: 5\n", None, "", "hooks: 55\n", "hooks: 555\n"):
+        path.unlink() if text is None else path.write_text(text)
+        file.refresh(EVENT)
+        levels += [level for level, _ in log()]
+
+    assert levels == ["ERROR", "WARNING", "WARNING", "ERROR", "ERROR"]
+    assert in_force(file) == ["old"]
+
+
+def test_a_file_that_says_there_are_no_hooks_is_taken_at_its_word(path: Path, log: Log) -> None:
+    file = HooksFile(path, {})
+
+    path.write_text("hooks: []\n")
+    file.refresh(EVENT)
+
+    assert in_force(file) == []
+    assert log() == [("INFO", f"{path} was read again, hooks: 0")]
+
+
+def test_a_file_that_is_blank_from_the_start_handles_nothing_until_it_is_filled(
+    path: Path, log: Log
+) -> None:
+    path.write_text("")
+    file = HooksFile(path, {})
+    assert in_force(file) == []
+
+    for text, expected in (("# still blank\n", []), (hooks("first"), ["first"])):
+        path.write_text(text)
+        file.refresh(EVENT)
+        assert in_force(file) == expected
+    assert [level for level, _ in log()] == ["INFO", "INFO"]
+
+
+def test_as_long_as_there_was_no_good_file_every_event_is_told_so(path: Path, log: Log) -> None:
+    path.unlink()
+    file = HooksFile(path, {})
+    problems = {None: "doesn't exist", "hooks: 5\n": "is invalid yaml"}
+
+    for text, problem in (*problems.items(), *problems.items()):
+        path.unlink(missing_ok=True) if text is None else path.write_text(text)
+        for _ in range(2):
+            file.refresh(EVENT)
+            [(_, line)] = log()
+            assert f"{problem} ({path}); no hook is in force" in line
+    assert in_force(file) is None
+
+    path.write_text(hooks("first"))
+    file.refresh(EVENT)
+    assert in_force(file) == ["first"]
+    assert log() == [("INFO", f"{path} was read again, hooks: 1")]
+
+
+def test_what_a_file_names_may_be_mended_without_touching_the_file(path: Path, log: Log) -> None:
+    file = HooksFile(path, {})
+    hook = "- {name: new, event_type: '*', implementation: a.b, inputs: {key: !file key}}\n"
+    path.write_text(f"hooks:\n{hook}")
+    file.refresh(EVENT)
+    assert in_force(file) == ["old"]
+
+    path.with_name("key").write_text("mended")
+    file.refresh(EVENT)
+    assert in_force(file) == ["new"]
+    assert [level for level, _ in log()] == ["ERROR", "INFO"]
+
+
+def test_warnings_are_kept_at_the_start_and_logged_when_they_come_later(path: Path, log: Log) -> None:
+    path.write_text(hooks("old").replace("workflow_failed", "workflow_faild"))
+    doubt = "hook 'old': 'event_type': Conductor publishes no event type 'workflow_faild'; did you mean"
+    file = HooksFile(path, {})
+    assert [warning.line for warning in file.warnings] == [2]
+    assert log() == []
+
+    path.write_text("\n" + path.read_text())
+    file.refresh(EVENT)
+    [read, (level, text)] = log()
+    assert read == ("INFO", f"{path} was read again, hooks: 1")
+    assert (level, text) == ("WARNING", f"{path}, line 3: {doubt} 'workflow_failed'?")
+
+    path.write_text(hooks("new"))
+    file.refresh(EVENT)
+    assert file.warnings == []
+
+
+RESTART = "changes under 'listener' take effect at the next restart"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "needs_restart"),
+    [
+        ("listener: {state_dir: /a}", "listener: {state_dir: /b}", True),
+        ("listener: {state_dir: /a}", "", True),
+        ("listener: {state_dir: /a}", "listener: {state_dir: /a} # the same", False),
+        ("", "listener: {}", False),
+        (None, "listener: {state_dir: /a}", True),
+        (None, "", False),
+    ],
+)
+def test_changed_listener_settings_are_said_to_need_a_restart(
+    path: Path, log: Log, before: str | None, after: str, needs_restart: bool
+) -> None:
+    path.unlink() if before is None else path.write_text(hooks("old") + before)
+    file = HooksFile(path, {})
+
+    for name, text in (("newer", after), ("newest", before or "")):
+        path.write_text(hooks(name) + text)
+        file.refresh(EVENT)
+        assert in_force(file) == [name]
+        expected = (
+            needs_restart and name == "newer"
+        )  # settings changed back to those of the start do not
+        assert (("WARNING", f"{path}: {RESTART}") in log()) is expected
+
+
+def test_the_environment_of_the_start_is_used_for_every_version(path: Path) -> None:
+    file = HooksFile(path, {"TEAM": "core"})
+
+    path.write_text("hooks: [{event_type: '*', implementation: !env [TEAM, x.y]}]\n")
+    file.refresh(EVENT)
+
+    assert file.table is not None
+    assert file.table.hooks[0].implementation == "core"
