@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.dispatch.dispatcher import Dispatcher
-from listener.errors import StateError, Unanswered
 from listener.hooks.settings import ListenerSettings
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
-from listener.state.database import Database
-from listener.state.journal import Journal
 from listener.supervisord.frames import Frame
-from tests.dispatch.support import Killed, Mortal, MortalJournal, hook, lines
-from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
+from tests.dispatch.support import lines
+from tests.supervisord.supervised import RUN, STDOUT, Supervised, notification
 
 
 @pytest.fixture
