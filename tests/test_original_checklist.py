@@ -11,11 +11,11 @@ import pytest
 
 from listener.actions.registry import Actions
 from listener.errors import SettingsError
-from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.model.entry import Run
 from listener.model.notification import Notification
-from listener.state.journal import Filters, Journal
+from listener.state.journal import Journal
 from tests.interpreters.plugins.by_hand import make_plugin
 from tests.support import Finishing, delivery_of
 
@@ -63,9 +63,9 @@ def dispatch(
             journal = Journal(str(tmp_path))
             stack.enter_context(closing(journal))
             dispatcher = Finishing(HooksFile(path, {}), actions, journal, 900.0)
-            dispatcher.act(delivery_of(Notification(event_type, CONTEXT, "2024-08-12T13:16Z")))
-            [entry] = journal.newest(Filters(), 1)
-            return list(entry.runs)
+            notification = Notification(event_type, CONTEXT, "2024-08-12T13:16Z")
+            dispatcher.act(delivery_of(notification))
+            return list(dispatcher.newest.runs)
 
         yield dispatch
 
@@ -75,41 +75,17 @@ def hook(implementation: str, *lines: str, event_type: str = "workflow_started")
     return "- " + "\n  ".join(keys) + "\n"
 
 
-OTHER = "- event_type: workflow_failed\n  implementation: a.b\n"
-
-
 def end(runs: list[Run]) -> tuple[str, str]:
     [run] = runs
     return run.state, run.attempts[-1].text
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("hooks:\n" + OTHER, "but didn't find a compatible hook in the configuration"),
-        ("{}", "but didn't find a compatible hook in the configuration"),
-        (None, "but the hooks config file doesn't exist"),
-    ],
-    ids=["no compatible hook", "no hooks key", "a missing file"],
-)  # fmt: skip
-def test_nothing_to_run(
-    dispatch: Dispatch, caplog: pytest.LogCaptureFixture, text: str | None, line: str
-) -> None:
-    assert dispatch(text) == []
-    assert any(message.startswith(f"{RECEIVED}{line}") for message in caplog.messages)
-
-
-@pytest.mark.parametrize(
-    ("lines", "refusal"),
-    [
-        ("hooks:\n- event_type: workflow_started\n", "line 2: hook 1 has no 'implementation'; add it"),
-        ("hooks:\n" + OTHER + "  test\n", r"hooks\.conf, line 5: invalid YAML"),
-    ],
-    ids=["a missing implementation", "invalid yaml"],
-)
-def test_what_cannot_be_used(dispatch: Dispatch, lines: str, refusal: str) -> None:
-    with pytest.raises(SettingsError, match=refusal):
-        dispatch(lines)
+def test_no_compatible_hook(dispatch: Dispatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert dispatch("hooks:\n" + hook("a.b", event_type="workflow_failed")) == []
+    assert any(
+        line.startswith(f"{RECEIVED}but didn't find a compatible hook in the configuration")
+        for line in caplog.messages
+    )
 
 
 def test_a_module_that_cannot_be_imported(dispatch: Dispatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -122,17 +98,14 @@ def test_a_module_that_cannot_be_imported(dispatch: Dispatch, caplog: pytest.Log
     )
 
 
-@pytest.mark.parametrize(
-    ("implementation", "expected"),
-    [
-        ("cloudmock.tasks.test", ("failed", "cloudmock.tasks has no function named 'test'")),
-        ("cloudmock-plugin.mock.tasks.version", ("done", "cloudmock-plugin 1.33 returned '1.33'")),
-        ("builtins.len", ("done", "returned 9")),
-    ],
-    ids=["a function that does not exist", "of two versions the newest runs", "an importable function"],
-)
-def test_an_implementation(dispatch: Dispatch, implementation: str, expected: tuple[str, str]) -> None:
-    assert end(dispatch("hooks:\n" + hook(implementation))) == expected
+def test_a_function_that_does_not_exist(dispatch: Dispatch) -> None:
+    expected = ("failed", "cloudmock.tasks has no function named 'test'")
+    assert end(dispatch("hooks:\n" + hook("cloudmock.tasks.test"))) == expected
+
+
+def test_a_missing_implementation(dispatch: Dispatch) -> None:
+    with pytest.raises(SettingsError, match="line 2: hook 1 has no 'implementation'; add it"):
+        dispatch("hooks:\n- event_type: workflow_started\n")
 
 
 KEYS = sorted({*CONTEXT, "tenant_name", "event_type", "timestamp", "arguments"} - {"tenant"})
@@ -149,6 +122,24 @@ def cut(text: str) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def test_no_hooks_key(dispatch: Dispatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert dispatch("{}\n") == []
+    assert any("didn't find a compatible hook" in line for line in caplog.messages)
+
+
+def test_a_missing_file(dispatch: Dispatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert dispatch(None) == []
+    assert any(
+        line.startswith(f"{RECEIVED}but the hooks config file doesn't exist")
+        for line in caplog.messages
+    )
+
+
+def test_invalid_yaml(dispatch: Dispatch) -> None:
+    with pytest.raises(SettingsError, match=r"hooks\.conf, line 5: no valid YAML"):
+        dispatch("hooks:\n" + hook("a.b") + "  test\n")
+
+
 def test_a_plugin_s_task_gets_context_and_inputs(dispatch: Dispatch) -> None:
     inputs = {"input1": "bar", "input2": [1]}
     lines = ("inputs:", "  input1: bar", "  input2: [1]")
@@ -156,6 +147,17 @@ def test_a_plugin_s_task_gets_context_and_inputs(dispatch: Dispatch) -> None:
     assert state == "done"
     told = cut(f"returned {(KEYS, inputs)!r}")
     assert text == f"cloudmock-plugin 1.33 {told}"
+
+
+def test_of_two_versions_the_newest_runs(dispatch: Dispatch) -> None:
+    expected = ("done", "cloudmock-plugin 1.33 returned '1.33'")
+    assert end(dispatch("hooks:\n" + hook("cloudmock-plugin.mock.tasks.version"))) == expected
+
+
+def test_an_importable_function(dispatch: Dispatch) -> None:
+    state, text = end(dispatch("hooks:\n" + hook("os.path.join")))
+    assert (state, text[:10]) == ("failed", "TypeError:")
+    assert end(dispatch("hooks:\n" + hook("builtins.len"))) == ("done", f"returned {len(KEYS)}")
 
 
 def test_several_hooks_one_for_each_event_type(dispatch: Dispatch) -> None:
