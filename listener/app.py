@@ -7,6 +7,7 @@ not need is imported after it, while supervisord looks for the first event. The 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from listener.errors import HooksError, ListenerMustEnd, SettingsError
 from listener.hooks.file import Version, load
@@ -14,6 +15,9 @@ from listener.hooks.table import ListenerSettings
 from listener.inbox.runs import run_of
 from listener.state.directory import Claim, claim, path_of
 from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
+
+if TYPE_CHECKING:
+    from listener.inbox.reader import InboxReader
 
 
 def listen(config: str, state_dir: str | None = None) -> int:
@@ -80,7 +84,7 @@ def _serve(
             is_stopping=lambda: source.is_stopping,
         )  # fmt: skip
         events = Events(
-            dispatcher, actions, journal, settings, run=run, recorded=_recorded_in(state, run),
+            dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),
             keep_lock=lambda: hold(state.keep), check_hooks=checks.log_faults,
         )  # fmt: skip
         events.begin()
@@ -90,13 +94,17 @@ def _serve(
         events.end()
 
 
-def _recorded_in(state: Claim, run: str | None) -> str | None:
-    """The folder of what supervisord records; None where an event could not be recognised in it."""
-    from listener.recording import FOLDER
+def _inbox(state: Claim, run: str | None) -> InboxReader | None:
+    """The inbox of the state directory, if there is one.
 
-    if state.problem or (run is None and "SUPERVISOR_ENABLED" in os.environ):
+    Behind a script that is not supervisord, what is recorded would not be recognised when delivered.
+    """
+    from listener.inbox.reader import InboxReader
+
+    if state.problem:
         return None
-    return os.path.join(state.folder, FOLDER)
+    is_behind_script = run is None and "SUPERVISOR_ENABLED" in os.environ
+    return InboxReader(state.folder, with_events=not is_behind_script)
 
 
 def _refuse(config: str, error: HooksError) -> int:

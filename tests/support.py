@@ -7,10 +7,11 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
@@ -55,6 +56,17 @@ def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 15.0) -> _
         time.sleep(pause)  # between looks at the condition, never instead of one
         pause = min(0.05, pause * 2)
     return value
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """What a full disk does to a write, without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def event(

@@ -265,7 +265,7 @@ def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
 
 @click.command(short_help="Print a notification for supervisord.")
 @_notification_options
-@click.option("--durable", is_flag=True, help="Put it into the listener's journal first.")
+@click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
 @common_options("config", "state_dir")
 def emit(
     event_type: str | None,
@@ -277,7 +277,7 @@ def emit(
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
-    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the journal is acted
+    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
     on even if supervisord dies; this program must run as the listener's user then.
     """
     _, data = emitter.frame(_notification(event_type, file, values))
@@ -288,5 +288,5 @@ def emit(
             err=True,
         )
     if durable:
-        emitter.keep(data, state_dir, config)
-    emitter.write(data, 1, is_kept=durable)
+        emitter.add_to_inbox(data, state_dir, config)
+    emitter.write(data, 1, is_in_inbox=durable)

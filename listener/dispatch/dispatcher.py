@@ -179,17 +179,13 @@ class Dispatcher:
             )  # fmt: skip
 
     def _recognise(self, job: Job) -> None:
-        """Log that a delivery was accepted before; put it on the agenda if nothing was tried yet."""
+        """Log that a delivery was accepted before, unless its entry is still to be begun."""
         if job.entry.serials is not None:
             self._journal.note(SERIALS, job.entry.serials)
         known = self._journal.find(str(job.entry.key))
-        if known is None:
-            return  # pruned in between
-        if known.is_settled or not known.is_fresh:
+        if known is not None and (known.is_settled or not known.is_fresh):  # None: pruned meanwhile
             _log.info("%s: accepted already, as entry %d, which is %s",
                       job.origin, known.id, known.state)  # fmt: skip
-        elif known.id not in self._agenda:
-            self._agenda.put(known)
 
     def _run_fresh(self) -> None:
         """Run all that was never tried. When asked to stop, leave the rest to the next listener."""

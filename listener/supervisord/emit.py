@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from listener.errors import HooksError
-from listener.model.delivery import as_entry, decode
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER
 from listener.model.payload import from_mapping
 
 _BEGIN = "<!--XSUPERVISOR:BEGIN-->"
@@ -38,15 +38,15 @@ def emit(
     of supervisord's configuration. Raises UnreadableNotification for what is no notification, and
     HooksError for what JSON cannot hold, and when it cannot be written.
 
-    `durable` puts it into the listener's journal first, so that it is acted on even if supervisord
-    dies with the frame in its hands; the program must run as a user who may write there. `state_dir`
-    is where, by default $CONDUCTOR_HOOKS_STATE_DIR, else what hooks.conf says. Raises HooksError, and
-    sends nothing, when that fails.
+    `durable` puts it into the listener's inbox first, so that it is acted on even if supervisord or the
+    power fails; the program must run as a user who may write there. `state_dir` is the listener's, by
+    default $CONDUCTOR_HOOKS_STATE_DIR, else what hooks.conf says. Raises HooksError, and sends nothing,
+    when that fails.
     """
     own_id, data = frame(notification)
     if durable:
-        keep(data, state_dir)
-    write(data, fd, is_kept=durable)
+        add_to_inbox(data, state_dir)
+    write(data, fd, is_in_inbox=durable)
     return own_id
 
 
@@ -64,36 +64,34 @@ def frame(notification: Mapping[str, Any]) -> tuple[str, bytes]:
     return own_id, f"{_BEGIN}{text}{' ' * padding}{_END}\n".encode("ascii")
 
 
-def keep(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
-    """Put the notification of a frame into the listener's journal, which will know the frame again."""
+def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
+    """Put the notification of a frame into the listener's inbox. Raises HooksError."""
     from listener.hooks.file import state_dir_in  # slow to import, and seldom needed
     from listener.state.directory import path_of
-    from listener.state.journal import Journal
 
-    folder = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
-    text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0]
-    delivery = decode(text.rstrip(), source="emit", origin="emit")
-    journal = Journal(folder)
+    place = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
+    text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0].rstrip()
     try:
-        journal.accept(as_entry(delivery, time.time(), (), delivery.key))
-    except HooksError as error:
+        whole_file.add(place, "emit", [text])
+    except OSError as error:
         raise HooksError(
-            f"the notification was not sent, since it cannot be kept: {error}. A durable emit writes"
-            " into the listener's state directory ('listener: state_dir' in hooks.conf,"
-            " $CONDUCTOR_HOOKS_STATE_DIR): start the listener once, and run this program as its user"
+            f"the notification was not sent, since it cannot be kept in {place}/{FOLDER}:"
+            f" {error.strerror}. A durable emit writes into the listener's state directory"
+            " ('listener: state_dir' in hooks.conf, $CONDUCTOR_HOOKS_STATE_DIR): start the listener"
+            " once, and run this program as its user"
         ) from error
-    finally:
-        journal.close()  # or a program that emits a lot runs out of descriptors
 
 
-def write(data: bytes, fd: int, *, is_kept: bool) -> None:
+def write(data: bytes, fd: int, *, is_in_inbox: bool) -> None:
     """Write all of a frame: in one piece wherever the system takes it so. Raises HooksError."""
     try:
         while data:
             data = data[os.write(fd, data) :]
     except OSError as error:
-        kept = "; it is in the journal, and will be acted on: do not send it again" if is_kept else ""
-        raise HooksError(f"the notification was not sent: {error.strerror}{kept}") from error
+        kept = "; it is in the listener's inbox, which acts on it: do not send it again"
+        raise HooksError(
+            f"the notification was not sent: {error.strerror}{kept if is_in_inbox else ''}"
+        ) from error
 
 
 def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

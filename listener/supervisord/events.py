@@ -19,10 +19,11 @@ from listener.actions.registry import Actions
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.table import ListenerSettings
+from listener.inbox.folder import RECORDED_IN
+from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
 from listener.model.entry import Entry
 from listener.model.serials import Serials
-from listener.recording import RECORDED_IN, Recorded, RecordingReader
 from listener.state.journal import SERIALS, Journal
 from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.supervisord.losses import LossDetector
@@ -30,16 +31,16 @@ from listener.supervisord.losses import LossDetector
 _log = logging.getLogger(__name__)
 
 _MISSING = "missing"
-_ACCEPTED_TO = "accepted from the recorder"
+_ACCEPTED_TO = "accepted from the inbox"
 _DAY_S = 86_400.0
 
 
 class Events:
     """One for the life of the listener. `begin` comes first.
 
-    `recorded` is the folder of what supervisord records, None where it is not read. `run` is the
-    supervisord that sends the events, None when none does. `keep_lock` makes sure that this listener
-    still owns the state directory, `check_hooks` logs what will make new hooks fail.
+    `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
+    None when none does. `keep_lock` makes sure that this listener still owns the state directory,
+    `check_hooks` logs what will make new hooks fail.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Events:
         journal: Journal,
         settings: ListenerSettings,
         *,
-        recorded: str | None,
+        inbox: InboxReader | None,
         run: str | None,
         keep_lock: Callable[[], None] = lambda: None,
         check_hooks: Callable[[], None] = lambda: None,
@@ -62,7 +63,7 @@ class Events:
         self._keep_lock = keep_lock
         self._check_hooks = check_hooks
         self._losses: LossDetector | None = None
-        self._recording = RecordingReader(recorded) if recorded else None
+        self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
         self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
@@ -71,12 +72,11 @@ class Events:
         self._ignored: set[str] = set()
 
     def begin(self) -> None:
-        """Recall what an earlier listener has left, and accept what was recorded before this one."""
+        """Recall what an earlier listener has left, and accept what is in the inbox."""
         self._dispatcher.recall()
         run, _, serial = (self._journal.noted(_ACCEPTED_TO) or "").rpartition("/")
         self._accepted_to = (run, int(serial)) if serial.isdecimal() else ("", -1)
-        self._accept_recorded()
-        self._discard_recorded()
+        self._accept_inbox()
         if self._run is not None:
             texts = (self._journal.last_serials(), self._journal.noted(SERIALS))
             known = filter(None, map(Serials.parse, filter(None, texts)))
@@ -111,8 +111,8 @@ class Events:
 
     def _handle(self, frame: Frame) -> None:
         is_notification = frame.eventname in COMMUNICATION_EVENTS
-        if is_notification and self._is_recorded:
-            self._accept_recorded()
+        if is_notification:
+            self._accept_inbox()
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
         if is_notification:
@@ -129,42 +129,37 @@ class Events:
                 frame.eventname,
             )
 
-    def _accept_recorded(self) -> None:
-        """Accept what was recorded inside supervisord, before the same event is delivered."""
-        if self._recording is None:
+    def _accept_inbox(self) -> None:
+        """Accept what came in by files; an event that supervisord delivers, too, is known by then."""
+        if self._inbox is None:
             return
         try:
-            while recorded := self._recording.read_new():
-                self._learn_run(recorded)
-                new = [event for event in recorded if not self._is_accepted(event)]
-                last = recorded[-1]
-                note = (_ACCEPTED_TO, f"{last.run}/{last.serial}")
-                self._dispatcher.accept_all([_recorded_delivery(event) for event in new], note)
-                self._accepted_to = (last.run, last.serial)
+            for records in self._inbox.read_new():
+                self._learn_run(records)
+                new = [record for record in records if not self._is_accepted(record)]
+                events = [(record.run, record.serial) for record in records if record.run]
+                run, serial = events[-1] if events else self._accepted_to
+                note = (_ACCEPTED_TO, f"{run}/{serial}")
+                self._dispatcher.accept_all(list(map(_recorded, new)), note)
+                self._accepted_to = run, serial
+            self._inbox.discard()
         except BaseException:
-            self._recording.close()  # what was read and not accepted must be read once more
+            self._inbox.close()  # what was read and not accepted must be read once more
             raise
-        for problem in self._recording.problems:
-            _log.error("%s", problem)
-        self._recording.problems.clear()
 
-    def _discard_recorded(self) -> None:
-        if self._recording is not None:
-            self._recording.settle()
-
-    def _learn_run(self, recorded: Sequence[Recorded]) -> None:
+    def _learn_run(self, records: Sequence[Record]) -> None:
         """Take the run of supervisord from the recorder, which knows it where /proc hides it from us.
 
         Otherwise an event that is recorded and delivered would be two.
         """
-        for event in recorded if self._hidden_pid else ():
-            if event.run.partition(".")[0] == self._hidden_pid:
-                self._run = event.run
+        for record in records if self._hidden_pid else ():
+            if record.run.partition(".")[0] == self._hidden_pid:
+                self._run = record.run
 
-    def _is_accepted(self, event: Recorded) -> bool:
+    def _is_accepted(self, record: Record) -> bool:
         """Whether it was accepted before; its entry may be pruned by now."""
         run, serial = self._accepted_to
-        return event.run == run and event.serial <= serial
+        return record.run == run and record.serial <= serial
 
     def _detect_losses(self, frame: Frame, serials: Serials | None) -> None:
         """Report what is missing at the next TICK_5: an event that was only late has come by then."""
@@ -193,8 +188,7 @@ class Events:
         self._actions.drain()
         self._journal.count(self._actions.take_tallies())
         self._dispatcher.recall()
-        self._accept_recorded()
-        self._discard_recorded()
+        self._accept_inbox()
         self._pruned_to = self._journal.prune(
             self._pruned_to,
             older_than=time.time() - self._settings.keep_days * _DAY_S,
@@ -213,10 +207,13 @@ def _funnel(where: str) -> Iterator[None]:
         _log.exception("%s: a defect of conductor-hooks; please report it", where)
 
 
-def _recorded_delivery(event: Recorded) -> Delivery:
-    serials = Serials(event.run, event.serial, -1)
-    frame = Frame("PROCESS_COMMUNICATION", event.serial, -1, event.payload)
-    delivery = _delivery(frame, "recorder", serials)
+def _recorded(record: Record) -> Delivery:
+    """The delivery of what came in by a file."""
+    if not record.run:
+        return decode(record.payload, source=record.source, origin=record.source)
+    serials = Serials(record.run, record.serial, -1)
+    frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
+    delivery = _delivery(frame, record.source, serials)
     # It has no place in a pool yet.
     return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
 

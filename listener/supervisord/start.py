@@ -12,7 +12,7 @@ from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
-from listener.recording import RECORDED_IN
+from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 
 _log = logging.getLogger(__name__)

@@ -18,13 +18,14 @@ from listener.hooks.table import HOOK_FAILED, ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.model import payload
 from listener.model.delivery import Delivery, as_entry, hook_failed, read, unreadable, without
-from listener.model.entry import Attempt, Entry
+from listener.model.entry import Attempt, Entry, Run
 from listener.state.journal import Filters, Journal
 from listener.supervisord.losses import Serials
 from tests.support import Settling
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 SERIALS = Serials("4711.99", 12, 3)
+RUNS = (Run("h", "f.f"),)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)
 """Lone surrogates, too, which JSON can bring."""
@@ -52,7 +53,7 @@ def delivered(text: str, serials: Serials | None = None) -> Delivery:
 def kept(text: str) -> Entry:
     """What the journal is given for a notification."""
     delivery = delivered(text, SERIALS)
-    return as_entry(delivery, 1000.5, None, delivery.key)
+    return as_entry(delivery, 1000.5, RUNS, delivery.key)
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -86,7 +87,7 @@ def test_a_notification_with_an_id_of_its_own_is_known_by_it_and_its_text() -> N
     assert re.fullmatch(r"b7c1 [0-9a-f]{16}", delivery.key)
     assert delivered(text, SERIALS).key == delivery.key
     assert kept(text).serials == "4711.99/12/3"
-    assert as_entry(delivery, 1000.5, None, delivery.key).serials is None
+    assert as_entry(delivery, 1000.5, RUNS, delivery.key).serials is None
 
 
 def test_what_supervisord_has_numbered_is_known_by_its_number_and_its_text() -> None:
@@ -155,7 +156,7 @@ def test_what_cannot_be_read_is_kept_as_it_came_and_says_why(text: str, problem:
     assert re.fullmatch(r"4711\.99/12 [0-9a-f]{16}", delivery.key)
     assert delivery == unreadable(text, delivery.problem, "supervisord", "serial 12", SERIALS)
 
-    entry = as_entry(delivery, 1000.5, None, delivery.key)
+    entry = as_entry(delivery, 1000.5, RUNS, delivery.key)
     assert (entry.state, entry.error, entry.body) == ("unreadable", delivery.problem, text)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (None, None, None)
 
@@ -173,7 +174,7 @@ def test_bytes_that_are_no_utf8_are_kept_written_out() -> None:
 def test_an_entry_holds_what_is_asked_for_later() -> None:
     text = text_of(context={"rest_token": TOKEN}, id="b7c1")
     delivery = delivered(text, SERIALS)
-    assert as_entry(delivery, 1000.5, None, delivery.key) == Entry(
+    assert as_entry(delivery, 1000.5, RUNS, delivery.key) == Entry(
         id=0,
         received_at=1000.5,
         source="supervisord",
@@ -184,6 +185,7 @@ def test_an_entry_holds_what_is_asked_for_later() -> None:
         event_type="workflow_failed",
         execution_id="x1",
         rest_token=TOKEN,
+        runs=RUNS,
     )
 
 
@@ -351,7 +353,7 @@ def test_a_failed_hook_is_a_notification_with_the_context_of_its_own() -> None:
 
     assert (delivery.source, delivery.origin, delivery.problem) == (HOOK_FAILED, "entry 17", "")
     assert (delivery.key, delivery.serials) == ("hook_failed 17 page 2", None)
-    entry = as_entry(delivery, 1.0, None, delivery.key)
+    entry = as_entry(delivery, 1.0, RUNS, delivery.key)
     assert (entry.event_type, entry.execution_id, entry.rest_token) == (HOOK_FAILED, "x1", TOKEN)
     assert json.loads(delivery.body) == {
         "event_type": "hook_failed",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from listener.hooks.table import ListenerSettings
+from listener.inbox.reader import InboxReader
 from listener.inbox.runs import run_of
-from listener.recording import FOLDER
 from listener.state.journal import Journal
 from listener.supervisord.events import Events
 from listener.supervisord.frames import Frame
@@ -39,7 +39,7 @@ class Supervised(House):
         self.dispatcher = self.start(journal)
         self.events = Events(
             self.dispatcher, self.actions, journal, self.settings,
-            recorded=str(self.folder / FOLDER), run=run,
+            inbox=InboxReader(str(self.folder), with_events=run is not None), run=run,
             keep_lock=self._keep_lock, check_hooks=self._check_hooks,
         )  # fmt: skip
         self.events.begin()

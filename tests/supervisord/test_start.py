@@ -12,7 +12,7 @@ import pytest
 from listener.actions.registry import Actions
 from listener.hooks.table import ListenerSettings
 from listener.hooks.watch import HooksFile
-from listener.recording import RECORDED_IN
+from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
 from tests.interpreters.plugins.by_hand import make_plugin

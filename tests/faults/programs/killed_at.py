@@ -3,9 +3,9 @@
     killed_at.py NUMBER KINDS FILE    counts the moments of these kinds, notes in FILE which it was
 
 The kinds, with commas between them: `write` is each statement that changes the journal, `open` a
-statement that makes or opens it, `answer` what is written to supervisord, `unlink` a recorded file that
-is removed. Each is two moments, before and after it. No setting of the listener's brings this about: it
-is wrapped here.
+statement that makes or opens it, `answer` what is written to supervisord, `unlink` a file of the inbox
+that is removed. Each is two moments, before and after it. No setting of the listener's brings this
+about: it is wrapped here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
             return moments.wrapped(kind, " ".join(words[:3]), execute)()
 
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
-    os.unlink = moments.wrapped("unlink", "a recorded file is removed", os.unlink)
+    os.unlink = moments.wrapped("unlink", "a file of the inbox is removed", os.unlink)
     SupervisorSource._write = moments.wrapped(  # type: ignore[method-assign]
         "answer", "an answer", SupervisorSource._write
     )

@@ -1,7 +1,8 @@
-"""Events that were recorded inside supervisord: accepted before they are delivered, and run once."""
+"""The inbox: what was recorded or put there by a program is accepted before it comes, and runs once."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import StateError, Unanswered
 from listener.hooks.table import ListenerSettings
-from listener.recording import FOLDER, RECORDED_IN, file_name, record
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
+from listener.inbox.record import encode
 from listener.state.database import Database
 from listener.state.journal import Journal
 from listener.supervisord.frames import Frame
@@ -30,13 +33,13 @@ def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recorded_in(house: Supervised) -> Path:
     folder = house.folder / FOLDER
     folder.mkdir()
-    return folder / file_name(1, RUN)
+    return folder / events_name(1, RUN)
 
 
 def write(recorded: Path, *serials: int, **more: Any) -> None:
     with open(recorded, "ab") as file:
         for serial in serials:
-            file.write(record(serial, notification(f"x{serial}", **more)))
+            file.write(encode(serial, notification(f"x{serial}", **more)))
 
 
 def test_what_was_recorded_runs_before_a_newer_event_and_once(
@@ -61,8 +64,8 @@ def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
     house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
 ) -> None:
     pid = RUN.partition(".")[0]
-    write(recorded.with_name(file_name(0, f"{pid}.1")), 1, 2)
-    write(recorded.with_name(file_name(0, "1.1")), 7)
+    write(recorded.with_name(events_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(events_name(0, "1.1")), 7)
     if begins == "after":
         write(recorded, 0)
     house.restart(run=f"{pid}.0")
@@ -108,7 +111,7 @@ def test_a_tick_accepts_what_was_recorded_and_removes_what_will_not_grow(
     house.tick(1)
     house.work_on()
     assert house.actions.served == ["x1"]
-    write(recorded.with_name(file_name(2, RUN)), 2)
+    write(recorded.with_name(events_name(2, RUN)), 2)
     house.tick(2)
     house.tick(3)
     house.work_on()
@@ -138,23 +141,34 @@ def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
     house: Supervised, recorded: Path
 ) -> None:
     payload = "processname:p groupname:g pid:1\n{half"
-    recorded.write_bytes(record(1, payload))
+    recorded.write_bytes(encode(1, payload))
     house.handle_frame(Frame(STDOUT, 1, 1, payload))
     assert house.states == ["unreadable"]
 
 
-def test_what_is_damaged_is_logged_and_what_stands_behind_it_is_run(
-    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("moment", ["start", "event", "TICK_5"])
+@pytest.mark.parametrize("run", [RUN, None], ids=["supervised", "behind a script"])
+def test_what_a_program_put_into_the_inbox_is_run_once_and_removed(
+    house: Supervised, monkeypatch: pytest.MonkeyPatch, moment: str, run: str | None
 ) -> None:
-    write(recorded, 1)
-    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
-    write(recorded, 2)
-    for serial in (3, 4):
-        house.tick(serial)
+    monkeypatch.setenv("SUPERVISOR_ENABLED", "1")
+    payload = notification("x1", id="n1")
+    if moment != "start":
+        house.restart(run=run)
+    whole_file.add(str(house.folder), "emit", [payload.partition("\n")[2]])
+    if moment == "start":
+        house.restart(run=run)
+    elif moment == "TICK_5":
+        house.tick(1)
+    if moment != "event":
+        assert os.listdir(house.folder / FOLDER) == []
+        house.work_on()
+        assert house.actions.served == ["x1"]
+    house.handle_frame(Frame(STDOUT, 2, 2, payload))
     house.work_on()
-    assert house.actions.served == ["x1", "x2"]
-    [error] = lines(caplog, "ERROR")
-    assert "no whole record stands there" in error
+    assert house.actions.served == ["x1"]
+    assert [(entry.source, entry.state) for entry in house.entries] == [("emit", "done")]
+    assert os.listdir(house.folder / FOLDER) == []
 
 
 def test_a_listener_that_leaves_with_recorded_events_in_hand_loses_none(
