@@ -19,14 +19,7 @@ from listener.errors import ActionFailed, StateError, Unanswered
 from listener.state import database
 from listener.state.journal import FILE, Journal
 from tests.dispatch.support import (
-    ALARM,
-    House,
-    Killed,
-    Mortal,
-    MortalJournal,
-    delivery,
-    hook,
-    lines,
+    ALARM, House, Killed, Mortal, MortalJournal, delivery, hook, lines,
 )  # fmt: skip
 
 NO = ActionFailed("no route")
