@@ -71,7 +71,7 @@ class Place:
         try:
             return journal.newest(Filters(), 1000)[::-1]
         finally:
-            journal.file.close()
+            journal.close()
 
     def notes(self) -> list[str]:
         """The execution and the token of each call of a function."""

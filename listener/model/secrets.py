@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 _TOKEN = re.compile(r"ctok-[\w-]+")
-_TOKEN_LIKE = re.compile(r"(?!\w{8}-\w{4}-\w{4}-\w{4}-\w{12}\b)[\w-]{24,}")
+_TOKEN_LIKE = re.compile(r"(?<![\w-])(?!\w{8}(-\w{4}){3}-\w{12}(?![\w-]))[\w-]{24,}")
 """A rest_token, or a part of one; an execution's id is as long, but has a form of its own."""
 
 _SECRET_KEY = re.compile(

@@ -56,7 +56,7 @@ class Place:
         (folder / "test_functions.py").write_text(FUNCTIONS)
         (folder / "state").mkdir(0o700)
         self.journal = Journal(str(folder / "state"))
-        self.journal.open()
+        self.journal.unsettled()  # makes it
 
     def hooks(self, *hooks: dict[str, Any]) -> None:
         listener = {"python_path": [str(self.folder)]}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.dispatch.support import TOKEN, House
+from tests.dispatch.support import TOKEN, House, Log, lines
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    return partial(lines, caplog)
 
 
 @pytest.fixture

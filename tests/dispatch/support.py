@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault
+from listener.actions import Action, Call
 from listener.actions.registry import Actions
+from listener.errors import ActionFailed
 from listener.hooks.table import Hook, ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.model.delivery import Delivery, decode
@@ -27,8 +29,7 @@ from listener.state.journal import Filters, Journal
 from tests.support import Finishing
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
-
-_T = TypeVar("_T")
+NO = ActionFailed("no route")
 
 
 class Killed(BaseException):
@@ -57,8 +58,8 @@ class Doubles(Actions):
         """The executions that an action was called for, in that order."""
         return [call.hook_context["execution_id"] for call in self.calls]
 
-    def of(self, hook: Hook) -> Doubles:
-        return self
+    def of(self, hook: Hook) -> Action:
+        return _Double(self, super().of(hook))
 
     def run(self, call: Call) -> str:
         self.calls.append(call)
@@ -69,8 +70,16 @@ class Doubles(Actions):
             raise end
         return end
 
-    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        raise NotImplementedError
+
+class _Double(Action):
+    """What stands for an action: one that is as repeatable, and does what the doubles do."""
+
+    def __init__(self, doubles: Doubles, action: Action) -> None:
+        self._doubles = doubles
+        self.repeatable = action.repeatable
+
+    def run(self, call: Call) -> str:
+        return self._doubles.run(call)
 
 
 class House:
@@ -202,6 +211,10 @@ def delivery(execution_id: str | None = "x1", *, serial: int | None = None, **mo
     return decode(json.dumps(value), source="supervisord", origin=f"serial {serial}", serials=serials)
 
 
+Log = Callable[[str], list[str]]
+"""What was logged at a level."""
+
+
 def lines(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
     """What was logged at that level."""
     return [record.getMessage() for record in caplog.records if record.levelname == level]
@@ -220,9 +233,9 @@ class Mortal:
             self.died_at = self.died_at or where
             raise Killed(where)
 
-    def do(self, what: str, work: Callable[[], _T]) -> _T:
+    def do(self, what: str, work: Callable[..., Any], *arguments: Any) -> Any:
         self.step(f"before {what}")
-        done = work()
+        done = work(*arguments)
         self.step(f"after {what}")
         return done
 
@@ -232,18 +245,5 @@ class MortalJournal(Journal):
 
     def __init__(self, folder: str, life: Mortal) -> None:
         super().__init__(folder)
-        self.life = life
-
-    def accept(self, entry: Entry) -> int | None:
-        return self.life.do("accept", lambda: super(MortalJournal, self).accept(entry))
-
-    def accept_all(
-        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
-    ) -> list[int | None]:
-        return self.life.do("accept_all", lambda: super(MortalJournal, self).accept_all(entries, note))
-
-    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
-        return self.life.do("save", lambda: super(MortalJournal, self).save(entry, follow_ups))
-
-    def note(self, name: str, value: str) -> None:
-        self.life.do("note", lambda: super(MortalJournal, self).note(name, value))
+        for name in ("accept", "accept_all", "save", "note"):
+            setattr(self, name, partial(life.do, name, getattr(self, name)))

@@ -55,9 +55,7 @@ def test_the_end_of_an_action_is_an_outcome(
     ("error", "text"),
     [
         (ValueError("defect"), "ValueError: defect"),
-        (RecursionError(), "RecursionError: "),
-        (MemoryError("full"), "MemoryError: full"),
-        (OSError(28, "No space left"), "OSError: [Errno 28] No space left"),
+        (MemoryError(), "MemoryError: "),
         (TimeoutError("socket"), "TimeoutError: socket"),
     ],
 )

@@ -127,19 +127,6 @@ def test_a_run_of_a_stored_entry_has_its_hook_as_hooks_conf_is_now(
         assert (run.hook, run.implementation) == expected[:2]
 
 
-def test_unnamed_hooks_are_told_apart_by_what_they_match(path: Path) -> None:
-    def file(*more: str) -> HookTable:
-        others = hook(None, implementation="h.f", when={"workflow_id": "heal"}, timeout=1)
-        return table(path, *more, others, hook(None, implementation="h.f", timeout=2))
-
-    entry = stored(planned(delivery(), file(), 1000.0))
-
-    [found] = resumed(entry, file(hook("added"))).hooks
-
-    assert found is not None
-    assert found.timeout_s == 2
-
-
 def test_a_stored_text_that_is_damaged_is_no_job(path: Path) -> None:
     entry = Entry(9, 1000.0, "supervisord", "pending", '{"event_ty', runs=(Run("h", "h.f"),))
     with pytest.raises(UnreadableNotification):

@@ -34,77 +34,47 @@ def planned(*hooks: Hook, states: Sequence[RunState] = ("pending",) * 9) -> list
 
 CASES: dict[str, tuple[list[Run], list[Hook], list[Hook], list[Place]]] = {
     "none is there any more": (planned(named("a"), unnamed(1, 7)), [], [], [None, None]),
-    "a name, wherever it stands": (
-        planned(named("a"), named("b")),
-        [named("new"), named("b"), named("a")],
-        [],
-        [2, 1],
+    "its name, wherever it stands": (
+        planned(named("a"), named("b")), [named("new"), named("b"), named("a")], [], [2, 1]
     ),
-    "a name, whatever it calls": (planned(named("a")), [named("a", "other.f")], [], [0]),
-    "another name, though it calls the same": (planned(named("a")), [named("b")], [], [None]),
-    "a name that has lost its name": (planned(named("a")), [unnamed(1, 7)], [], [None]),
-    "inputs, in another place": (
+    "its name, whatever it calls": (planned(named("a")), [named("a", "other.f")], [], [0]),
+    "not what it calls": (planned(named("a")), [named("b"), unnamed(1, 7)], [], [None]),
+    "its inputs, in another place": (
         planned(unnamed(1, 7), unnamed(2, 8)),
-        [unnamed(1, 5), unnamed(2, 8), unnamed(3, 7)],
-        [],
-        [2, 1],
+        [unnamed(1, 5), unnamed(2, 8), unnamed(3, 7)], [], [2, 1]
     ),
-    "equal inputs of another function": (
-        planned(unnamed(1, 7)),
-        [unnamed(1, 7, "other.f")],
-        [],
-        [None],
-    ),
-    "equal inputs: their order": (
-        planned(unnamed(1, 7), unnamed(2, 7)),
-        [unnamed(1, 7), unnamed(2, 7)],
-        [],
-        [0, 1],
+    "its inputs and what it calls": (planned(unnamed(1, 7)), [unnamed(1, 7, "g.f")], [], [None]),
+    "equal inputs: its order": (
+        planned(unnamed(1, 7), unnamed(2, 7)), [unnamed(1, 7), unnamed(2, 7)], [], [0, 1]
     ),
     "equal inputs: the hooks that match first": (
         planned(unnamed(2, 7), unnamed(3, 7)),
-        [unnamed(3, 7), unnamed(4, 7)],
-        [unnamed(2, 7)],
-        [0, 1],
+        [unnamed(3, 7), unnamed(4, 7)], [unnamed(2, 7)], [0, 1]
     ),
     "equal inputs: what is left is for what is left to do": (
         planned(unnamed(1, 7), unnamed(2, 7), states=["done", "pending"]),
-        [unnamed(1, 7)],
-        [],
-        [None, 0],
+        [unnamed(1, 7)], [], [None, 0]
     ),
     "corrected inputs: the only one": (planned(unnamed(1, 7)), [unnamed(4, 8)], [], [0]),
     "corrected inputs: as many as before": (
         planned(unnamed(1, 7), unnamed(2, 8), unnamed(3, 9)),
-        [unnamed(1, 17), named("a"), unnamed(2, 8), unnamed(3, 19)],
-        [],
-        [0, 2, 3],
+        [unnamed(1, 17), named("a"), unnamed(2, 8), unnamed(3, 19)], [], [0, 2, 3]
     ),
     "corrected inputs: of each function for itself": (
         planned(unnamed(1, 7), unnamed(2, 7, "g.f"), unnamed(3, 7, "i.f")),
-        [unnamed(1, 8, "g.f"), unnamed(2, 8), unnamed(3, 8, "i.f"), unnamed(4, 9, "i.f")],
-        [],
-        [1, 0, None],
+        [unnamed(1, 8, "g.f"), unnamed(2, 8), unnamed(3, 8, "i.f"), unnamed(4, 9, "i.f")], [],
+        [1, 0, None]
     ),
     "other inputs: fewer than before": (
-        planned(unnamed(1, 7), unnamed(2, 8)),
-        [unnamed(1, 9)],
-        [],
-        [None, None],
+        planned(unnamed(1, 7), unnamed(2, 8)), [unnamed(1, 9)], [], [None, None]
     ),
-    "corrected inputs: not of a hook that does not match": (
-        planned(unnamed(1, 7)),
-        [],
-        [unnamed(1, 8)],
-        [None],
+    "other inputs: not those of a hook that does not match": (
+        planned(unnamed(1, 7)), [], [unnamed(1, 8)], [None]
     ),
     "one that no longer matches": (
-        planned(named("a"), unnamed(1, 7)),
-        [],
-        [named("a"), unnamed(1, 7)],
-        [0, 1],
+        planned(named("a"), unnamed(1, 7)), [], [named("a"), unnamed(1, 7)], [0, 1]
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("runs", "matching", "others", "expected"), CASES.values(), ids=CASES)

@@ -86,8 +86,8 @@ def test_it_has_the_key_of_its_frame(place: Place, changes: dict[str, Any]) -> N
     with os.fdopen(read_end) as pipe:
         payload = payload_of(pipe.read())
     [record] = place.inbox()
-    key = delivery.read(record.payload, source="", origin="").key
-    assert key == delivery.read(payload, source="", origin="").key
+    key = delivery.decode(record.payload, source="", origin="").key
+    assert key == delivery.decode(payload, source="", origin="").key
     assert str(key).startswith(own_id + " ")
 
 
