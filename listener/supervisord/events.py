@@ -39,8 +39,8 @@ class Events:
     """One for the life of the listener. `begin` comes first.
 
     `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
-    None when none does. `keep_lock` makes sure that this listener
-    still owns the state directory, `check_hooks` logs what will make new hooks fail.
+    None when none does. `keep_lock` makes sure that this listener still owns the state directory,
+    `check_hooks` logs what will make new hooks fail.
     """
 
     def __init__(

@@ -97,9 +97,9 @@ def run(python: str, quick: bool) -> None:
         for plan in plans:
             courses: dict[Listener, list[Course]] = {row.listener: [] for row in rows}
             for _ in range(repetitions):
-                for listener in courses:
+                for listener, runs in courses.items():
                     before = sink.count()
-                    courses[listener].append(_course(python, listener, plan))
+                    runs.append(_course(python, listener, plan))
                     _check_traps(sink.count() - before, listener, plan)
             _show(plan, repetitions, rows, courses)
 

@@ -7,7 +7,6 @@ and measures nothing.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
 import subprocess
@@ -16,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from listener.actions import Surroundings
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.errors import ActionFailed
+from listener.hooks.table import ListenerSettings
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, on_core
 from tests.benchmarks.notifications import V3_USER, call, trap_hook, v3_trap_hook
@@ -53,8 +54,7 @@ def _ways(folder: Path, port: int, count: int) -> dict[str, Callable[[], float]]
     ways: dict[str, Callable[[], float]] = {}
     if libsnmp := Libsnmp.made_in(folder):
         ways["libsnmp in C"] = lambda: libsnmp.send("inform", port, count).wall
-    numbers = itertools.count(1)
-    ours = SnmpTrapAction(time.monotonic(), numbers.__next__, str(folder))
+    ours = SnmpTrapAction(Surroundings(ListenerSettings(), str(folder)))
     ways["ours, 2c"] = _timed(ours, trap_hook(port), count)
     ways["ours, 3 with authPriv"] = _timed(ours, v3_trap_hook(port), count // 10)
     return ways
@@ -92,7 +92,7 @@ def _receiver(program: str, folder: Path) -> Iterator[int]:
 
 
 def _wait_until_it_answers(port: int) -> None:
-    ours = SnmpTrapAction(time.monotonic(), itertools.count(1).__next__)
+    ours = SnmpTrapAction(Surroundings(ListenerSettings()))
     conf = trap_hook(port).rstrip("\n") + "\n      notify: inform\n      timeout: 0.5\n"
     with contextlib.closing(ours):
         deadline = time.monotonic() + _LIMIT_S

@@ -7,7 +7,6 @@ the loopback device; ratios are of CPU time.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 import tempfile
 import time
@@ -27,7 +26,9 @@ from pysnmp.proto import rfc1902
 from pysnmp.smi.builder import MibBuilder
 from pysnmp.smi.view import MibViewController
 
+from listener.actions import Surroundings
 from listener.actions.snmp_trap.action import SnmpTrapAction
+from listener.hooks.table import ListenerSettings
 from listener.snmp import mib
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, on_core
@@ -74,9 +75,8 @@ def run(_python: str, quick: bool) -> None:
 def _ways(sink: Sink, factor: int) -> Iterator[Sequence[Way]]:
     host, port = sink.address
     attempt = call(trap_hook(port), 300, time.time())
-    request_ids = itertools.count(1)
     folder = tempfile.TemporaryDirectory(prefix="ch-")
-    ours = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31, folder.name)
+    ours = SnmpTrapAction(Surroundings(ListenerSettings(), folder.name))
     libsnmp = Libsnmp.made_in(Path(folder.name))
     attempt_3 = call(v3_trap_hook(port), 300, time.time())
     ours.run(attempt)

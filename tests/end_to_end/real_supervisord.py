@@ -59,6 +59,12 @@ def fail(context):
     raise ValueError("as it should")
 """
 
+NOTE = """
+hooks:
+  - event_type: "*"
+    implementation: test_functions.note
+"""
+
 _CONF = """\
 [unix_http_server]
 file={folder}/s
@@ -202,6 +208,11 @@ class RealSupervisord:
             knock.settimeout(1)
             knock.connect(f"{self.folder}/s")
         return self.process.poll() is not None
+
+
+def ids(count: int, prefix: str = "e") -> list[str]:
+    """So many execution ids."""
+    return [f"{prefix}-{number}" for number in range(count)]
 
 
 def notification_frame(event_type: str, execution_id: str, **values: Any) -> bytes:

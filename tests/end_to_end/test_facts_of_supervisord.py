@@ -24,8 +24,7 @@ import pytest
 
 from listener.cli.shipped import shipped
 from listener.supervisord.emit import ATOMIC_FRAME, frame
-from tests.end_to_end.real_supervisord import RealSupervisord, notification_frame, running
-from tests.end_to_end.test_under_supervisord import NOTE, ids
+from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, notification_frame, running
 from tests.support import wait_for
 
 OTHER_LISTENER = r"""

@@ -128,7 +128,7 @@ _SENT = {
 
 
 def _too_early(trace: Path) -> list[str]:
-    """What went out while the journal's -wal file or a file of the inbox had bytes that were not synced."""
+    """What went out while the -wal file or a file of the inbox had bytes that were not synced."""
     is_dirty = False
     problems = []
     for line in trace.read_text("utf-8", "replace").splitlines():

@@ -39,7 +39,7 @@ class Supervised(House):
         self.dispatcher = self.start(journal)
         self.events = Events(
             self.dispatcher, self.actions, journal, self.settings,
-            inbox=InboxReader(str(self.folder)), run=run,
+            inbox=InboxReader(str(self.folder), with_events=run is not None), run=run,
             keep_lock=self._keep_lock, check_hooks=self._check_hooks,
         )  # fmt: skip
         self.events.begin()

@@ -3,9 +3,9 @@
     killed_at.py NUMBER KINDS FILE    counts the moments of these kinds, notes in FILE which it was
 
 The kinds, with commas between them: `write` is each statement that changes the journal, `open` a
-statement that makes or opens it, `answer` what is written to supervisord, `unlink` a file of the
-inbox that is removed. Each is two moments, before and after it. No setting of the listener's brings this about: it
-is wrapped here.
+statement that makes or opens it, `answer` what is written to supervisord, `unlink` a file of the inbox
+that is removed. Each is two moments, before and after it. No setting of the listener's brings this
+about: it is wrapped here.
 """
 
 from __future__ import annotations

@@ -1,18 +1,25 @@
-"""Events that were recorded inside supervisord: accepted before they are delivered, and run once."""
+"""The inbox: what was recorded or put there by a program is accepted before it comes, and runs once."""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.hooks.settings import ListenerSettings
+from listener.dispatch.dispatcher import Dispatcher
+from listener.errors import StateError, Unanswered
+from listener.hooks.table import ListenerSettings
+from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
+from listener.state.database import Database
+from listener.state.journal import Journal
 from listener.supervisord.frames import Frame
-from tests.dispatch.support import lines
-from tests.supervisord.supervised import RUN, STDOUT, Supervised, notification
+from tests.dispatch.support import Killed, Mortal, MortalJournal, hook, lines
+from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
 
 
 @pytest.fixture
@@ -139,15 +146,92 @@ def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
     assert house.states == ["unreadable"]
 
 
-def test_what_is_damaged_is_logged_and_set_aside(
-    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("moment", ["start", "event", "TICK_5"])
+@pytest.mark.parametrize("run", [RUN, None], ids=["supervised", "behind a script"])
+def test_what_a_program_put_into_the_inbox_is_run_once_and_removed(
+    house: Supervised, monkeypatch: pytest.MonkeyPatch, moment: str, run: str | None
 ) -> None:
-    write(recorded, 1)
-    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
-    for serial in (3, 4):
-        house.tick(serial)
+    monkeypatch.setenv("SUPERVISOR_ENABLED", "1")
+    payload = notification("x1", id="n1")
+    if moment != "start":
+        house.restart(run=run)
+    whole_file.add(str(house.folder), "emit", [payload.partition("\n")[2]])
+    if moment == "start":
+        house.restart(run=run)
+    elif moment == "TICK_5":
+        house.tick(1)
+    if moment != "event":
+        assert os.listdir(house.folder / FOLDER) == []
+        house.work_on()
+        assert house.actions.served == ["x1"]
+    house.handle_frame(Frame(STDOUT, 2, 2, payload))
     house.work_on()
     assert house.actions.served == ["x1"]
-    [error] = lines(caplog, "ERROR")
-    assert "no complete record stands there" in error
-    assert [file.name for file in recorded.parent.iterdir()] == [f"{recorded.name}.damaged"]
+    assert [(entry.source, entry.state) for entry in house.entries] == [("emit", "done")]
+    assert os.listdir(house.folder / FOLDER) == []
+
+
+def test_a_listener_that_leaves_with_recorded_events_in_hand_loses_none(
+    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StateError("the disk is full")
+
+    write(recorded, 1, 2)
+    house.on_pause = lambda number: True
+    with monkeypatch.context() as full:
+        full.setattr(Database, "transaction", refuse)
+        with pytest.raises(Unanswered):
+            house.handle(2)
+    house.restart()
+    house.handle(2)
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_a_defect_with_recorded_events_in_hand_costs_none_of_them(
+    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(recorded, 1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "accept_all", defect)
+        house.handle(2)
+    house.tick(3)
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_wherever_a_process_is_killed_what_was_recorded_and_delivered_runs_once(
+    tmp_path: Path,
+) -> None:
+    died_at = [""]
+    while died_at[-1] or len(died_at) == 1:
+        folder = tmp_path / str(len(died_at))
+        folder.mkdir()
+        house, life = Supervised(folder), Mortal(len(died_at) - 1)
+        house.hooks(hook("h", repeatable=True))
+        recorded = recorded_in(house)
+        with suppress(Killed):
+            live(house, recorded, house.opened(MortalJournal(str(house.folder), life)))
+        died_at.append(life.died_at)
+        live(house, recorded, house.opened(Journal(str(house.folder))))
+        house.close()
+        served = house.actions.served
+        assert sorted(set(served)) == ["x1", "x2", "x3", "x4"], life.died_at
+        assert len(served) == 4 + (life.died_at == "before save" and len(served) > 4), life.died_at
+        assert house.states == ["done"] * 4, life.died_at
+    assert len(died_at) > 20
+
+
+def live(house: Supervised, recorded: Path, journal: Journal) -> None:
+    """A listener's life, from its start until all is done: of four events, two come with the third."""
+    if not recorded.exists():
+        write(recorded, 1, 2)
+    house.restart(journal)
+    for serial in (1, 2):
+        house.handle(serial)
+    if "x4" not in recorded.read_text():
+        write(recorded, 3, 4)
+    for serial in (3, 4):
+        house.handle(serial)
+    house.tick(5)
+    house.work_on()
