@@ -11,7 +11,7 @@ import pytest
 
 from listener.actions.registry import Actions
 from listener.errors import SettingsError
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.model.entry import Run
 from listener.model.notification import Notification
@@ -136,7 +136,7 @@ def test_a_missing_file(dispatch: Dispatch, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_invalid_yaml(dispatch: Dispatch) -> None:
-    with pytest.raises(SettingsError, match=r"hooks\.conf, line 5: no valid YAML"):
+    with pytest.raises(SettingsError, match=r"hooks\.conf, line 5: invalid YAML"):
         dispatch("hooks:\n" + hook("a.b") + "  test\n")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from listener.actions import Surroundings
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.errors import ActionFailed
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, on_core
 from tests.benchmarks.notifications import V3_USER, call, trap_hook, v3_trap_hook

@@ -28,7 +28,7 @@ from pysnmp.smi.view import MibViewController
 
 from listener.actions import Surroundings
 from listener.actions.snmp_trap.action import SnmpTrapAction
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.snmp import mib
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, on_core

@@ -336,7 +336,7 @@ def test_wrong_usage_is_exit_2_and_runs_nothing(place: Place, arguments: list[st
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "does not exist; name a hooks.conf with --config"), ("hooks: [", "no valid YAML")],
+    [(None, "does not exist; name a hooks.conf with --config"), ("hooks: [", "invalid YAML")],
     ids=["none", "broken"],
 )
 def test_without_a_good_hooks_conf_nothing_is_replayed(

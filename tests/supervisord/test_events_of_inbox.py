@@ -11,7 +11,7 @@ import pytest
 
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import StateError, Unanswered
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
