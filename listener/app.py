@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from listener.errors import HooksError, ListenerMustEnd, SettingsError
 from listener.hooks.file import Version, load
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox.runs import run_of
 from listener.state.directory import Claim, claim, path_of
 from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised

@@ -19,7 +19,9 @@ import pytest
 
 from listener.dispatch.dispatcher import Dispatcher
 from listener.model.delivery import Delivery
+from listener.model.entry import Entry
 from listener.model.notification import Notification
+from listener.state.journal import Filters
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -99,6 +101,12 @@ class Finishing(Dispatcher):
         """Deliver and finish."""
         self.deliver(delivery)
         self.finish()
+
+    @property
+    def newest(self) -> Entry:
+        """The newest entry of its journal."""
+        [entry] = self._journal.newest(Filters(), 1)
+        return entry
 
 
 def shown_at_terminal(

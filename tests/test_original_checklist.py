@@ -17,7 +17,7 @@ from listener.model.entry import Run
 from listener.model.notification import Notification
 from listener.state.journal import Journal
 from tests.interpreters.plugins.by_hand import make_plugin
-from tests.support import Settling, delivery_of
+from tests.support import Finishing, delivery_of
 
 TASKS = """
 def hook_task(context, **kwargs):
@@ -62,10 +62,10 @@ def dispatch(
             actions = stack.enter_context(Actions(settings, str(tmp_path)))
             journal = Journal(str(tmp_path))
             stack.enter_context(closing(journal))
-            dispatcher = Settling(HooksFile(path, {}), actions, journal)
+            dispatcher = Finishing(HooksFile(path, {}), actions, journal, 900.0)
             notification = Notification(event_type, CONTEXT, "2024-08-12T13:16Z")
-            entry = dispatcher.act(delivery_of(notification))
-            return list(entry.runs) if entry is not None else []
+            dispatcher.act(delivery_of(notification))
+            return list(dispatcher.newest.runs)
 
         yield dispatch
 

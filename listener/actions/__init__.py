@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from listener.interpreters.plugins import Plugin
 from listener.model.notification import Notification
 from listener.model.outcome import Tally

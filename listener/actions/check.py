@@ -30,7 +30,7 @@ def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list
     """What will make a hook of this table fail, by line. With `may_import`, modules' code is run."""
     return [
         Mistake(
-            hook.input_lines.get(fault.input or "", hook.line),
+            hook.line_of(fault.input),
             f"hook {hook.name!r}: {fault.reason}",
             not fault.is_certain,
         )

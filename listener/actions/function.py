@@ -13,6 +13,7 @@ from typing import Any
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
+from listener.hooks.values import in_words
 from listener.interpreters.choice import Interpreters
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import NEVER
@@ -31,6 +32,8 @@ class FunctionAction(Action):
 
     def run(self, call: Call) -> str:
         hook = call.hook
+        if reason := _names_no_function(hook):
+            raise ActionFailed(reason)
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
         request = {
@@ -56,7 +59,9 @@ class FunctionAction(Action):
         return " ".join(filter(None, (_name(plugin), str(answer["text"]))))
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        """Only inputs that do not fit are certain: the listener may find what is not found here."""
+        """Faults about what is not found are not certain: the listener may find it."""
+        if reason := _names_no_function(hook):
+            return [Fault(None, reason)]
         plugins: Sequence[Plugin | None]
         try:
             plugins = self._interpreters.plugins(hook.implementation)
@@ -123,6 +128,14 @@ class FunctionAction(Action):
 def _label(hook: Hook, entry_id: int = 0) -> str:
     """What stands in the log in front of what is printed; with the id one finds the other lines."""
     return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
+
+
+def _names_no_function(hook: Hook) -> str:
+    """Why the implementation, which is no built-in, can be no function either; '' when it can."""
+    if "." in hook.implementation:
+        return ""
+    found = in_words(hook.implementation)
+    return f"'implementation' must name a module and a function in it, found only {found}"
 
 
 def _for_some_alone(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:

@@ -13,7 +13,8 @@ from types import TracebackType
 from listener.actions import Action, Surroundings
 from listener.actions.function import FunctionAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 

@@ -27,7 +27,8 @@ from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.file import config_path, load, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
-from listener.hooks.yaml_lines import Mistake, nearest
+from listener.hooks.values import nearest
+from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
 from listener.model import payload
 from listener.model.delivery import decode
@@ -74,10 +75,10 @@ def check(
         print_json(_check_answer(name, table, mistakes, used))
     else:
         for hook, plugin in used:
-            click.echo(Mistake(hook.line, plugin_line(hook, plugin)).told(name))
+            click.echo(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name))
         for mistake in mistakes:
             label = "warning: " if mistake.is_warning else ""
-            click.echo(mistake._replace(text=label + mistake.text).told(name))
+            click.echo(mistake._replace(text=label + mistake.text).as_text(name))
         hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
         warnings = _count(len(mistakes) - wrong, "warning")
         click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")

@@ -226,7 +226,7 @@ def _end_by_interrupt() -> None:
 
 def _unknown(name: str, version: str | None, tenant: str | None, there: list[Plugin]) -> str:
     """What is said when there is no such plugin: where it is, or which there are."""
-    from listener.hooks.yaml_lines import nearest
+    from listener.hooks.values import nearest
 
     what = f"there is no plugin {name if version is None else f'{name} {version}'}"
     same = [plugin for plugin in there if plugin.name == name]

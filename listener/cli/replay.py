@@ -171,7 +171,7 @@ def _planned_runs(
             known[hook.name] = updated(run, hook)
     planned = []
     for hook in hooks:
-        run = known.get(hook.name, Run(hook.name, hook.implementation, mark=hook.mark))
+        run = known.get(hook.name, Run(hook.name, hook.implementation, fingerprint=hook.fingerprint))
         if run.state != "done" or all_actions:
             reached = () if all_actions else run.reached
             run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0, reached=reached)

@@ -94,7 +94,7 @@ def _users(path: str, *, is_named: bool) -> list[User]:
         return []
     if table is None:
         for mistake in mistakes:
-            click.echo(f"its users are not known: {mistake.told(path)}", err=True)
+            click.echo(f"its users are not known: {mistake.as_text(path)}", err=True)
         return []
     hooks = [hook for hook in table.hooks if hook.implementation == snmp_trap.NAME]
     targets = [target for hook in hooks for target in read_targets(hook.inputs, hook.timeout_s)[0]]

@@ -55,7 +55,7 @@ def planned(delivery: Delivery, table: HookTable | None, now: float) -> Job:
     hooks: Sequence[Hook] = ()
     if table is not None:
         hooks = table.match(notification.event_type, hook_context)
-    runs = [Run(hook.name, hook.implementation, mark=hook.mark) for hook in hooks]
+    runs = [Run(hook.name, hook.implementation, fingerprint=hook.fingerprint) for hook in hooks]
     key = delivery.key or os.urandom(12).hex()  # then this process alone recognises it
     return Job(as_entry(delivery, now, runs, key), notification, hook_context, hooks, delivery.origin)
 

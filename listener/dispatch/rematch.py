@@ -32,13 +32,15 @@ def rematch(
         if hook is not None:
             found[position] = hook
             left.remove(hook)
-    lost = [position for position, run in enumerate(runs) if found[position] is None and run.mark]
+    lost = [
+        position for position, run in enumerate(runs) if found[position] is None and run.fingerprint
+    ]
     for implementation in {runs[position].implementation for position in lost}:
         positions = [each for each in lost if runs[each].implementation == implementation]
         corrected = [
             hook
             for hook in left
-            if hook.mark and hook.implementation == implementation and hook in matching
+            if hook.fingerprint and hook.implementation == implementation and hook in matching
         ]
         if len(positions) == len(corrected):
             for position, hook in zip(positions, corrected, strict=True):
@@ -49,11 +51,11 @@ def rematch(
 def updated(run: Run, hook: Hook) -> Run:
     """The run with the name and the implementation that its hook has now."""
     return msgspec.structs.replace(
-        run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
+        run, hook=hook.name, implementation=hook.implementation, fingerprint=hook.fingerprint
     )
 
 
 def _is_same(run: Run, hook: Hook) -> bool:
-    if run.mark or hook.mark:
-        return run.mark == hook.mark and run.implementation == hook.implementation
+    if run.fingerprint or hook.fingerprint:
+        return run.fingerprint == hook.fingerprint and run.implementation == hook.implementation
     return run.hook == hook.name

@@ -1,8 +1,8 @@
 """hooks.conf on disk, read once.
 
-Owns what is said of a file that cannot be read, and how one version of it is told from another. It
-logs nothing and stays bare, because the listener reads the file before it says READY;
-hooks_watch.py looks whether the file has changed since.
+Owns the messages about a file that cannot be read, and what tells its versions apart. It logs nothing
+and imports little, because the listener reads the file before it says READY. watch.py reads it
+again when it has changed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from listener.hooks.yaml_lines import Mistake
 DEFAULT_CONFIG = "/opt/mgmtworker/config/hooks.conf"
 
 Stamp = tuple[int, int, int]
-"""What tells one version of a file from another: mtime in ns, inode, size in bytes."""
+"""What tells versions of a file apart: mtime in ns, inode, size in bytes."""
 
 
 class Version(NamedTuple):
-    """What stood in the file at one moment: no stamp and no table when there was no file."""
+    """The file at one moment: no stamp and no table when there was none."""
 
     stamp: Stamp | None
     table: HookTable | None
@@ -59,19 +59,19 @@ def read_file(
 def read_bytes(
     data: bytes, env: Mapping[str, str], folder: str
 ) -> tuple[HookTable | None, list[Mistake]]:
-    """Like `read`, for text that is still to be decoded."""
+    """Like `read`, for the bytes of a file."""
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        return None, [Mistake(line, f"no UTF-8 text: {error.reason}; save the file as UTF-8")]
+        return None, [Mistake(line, f"not UTF-8: {error.reason}; save the file as UTF-8")]
     return read(text, env=env, folder=folder)
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:
     """The file as it is now. Raises SettingsError, one line per mistake, when it cannot be used."""
-    now = stamp(path)  # before reading: a change in between is found by the next look
+    now = stamp(path)  # before reading: a change in between is found next time
     try:
         table, mistakes = read_file(path, env)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     if table is None:
-        wrong = [mistake.told(path) for mistake in mistakes if not mistake.is_warning]
+        wrong = [mistake.as_text(path) for mistake in mistakes if not mistake.is_warning]
         raise SettingsError("\n".join(wrong))
     return Version(now, table, mistakes)
 

@@ -1,122 +1,117 @@
-"""The values that keys of hooks.conf have: a text, a list, a number of seconds, a path, …
+"""What a value may be: a text, a number, one of some words, …
 
-Owns what is said of a value that has the wrong type or cannot be one. Every function reads the value
-at one node; what is wrong is recorded with `what`, which names the key, and None stands in its place.
+Owns the kinds of values, and the words about one that is wrong: what was found, what is wanted, which
+name is nearest. It knows no file and no key. The keys of hooks.conf (conf.py) and the inputs of
+traps (actions/snmp_trap/values.py) are tables of kinds.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-import yaml
+_SHOWN = 40
 
-from listener.hooks.yaml_lines import UNREADABLE, Source, describe
-
-MAX_SECONDS = 86_400  # a day
-
-
-def is_nothing(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+INVALID: Any = object()
+"""Stands in place of a wrong value, whose mistake has been or will be reported."""
 
 
-def text(source: Source, node: yaml.Node, what: str) -> str | None:
-    value = source.value(node)
-    if isinstance(value, str) and value:
-        return value
-    refuse(source, node, value, f"{what} must be a text")
-    return None
+class Kind(NamedTuple):
+    """What a value may be. `read` gives what to use of a plain value, or INVALID.
+
+    `wanted` completes "it must be …". A wrong value of a secret kind is never shown.
+    """
+
+    read: Callable[[Any], Any]
+    wanted: str
+    is_secret: bool = False
+
+    def refusal(self, found: str) -> str:
+        """What a person reads about a value that is INVALID; `found` says what it is."""
+        return f"must be {self.wanted}" + ("" if self.is_secret else f", found {found}")
 
 
-def refuse(source: Source, node: yaml.Node, value: Any, what: str) -> None:
-    """Record what was found instead, unless it could not even be read, which is recorded already."""
-    if value is not UNREADABLE:
-        source.mistake(node, f"{what}, found {describe(node)}")
+def text(
+    wanted: str = "a text", *, least: int = 1, most: float = math.inf, is_secret: bool = False
+) -> Kind:
+    """A text of so many bytes. It has no null byte, where C would take it to end."""
+
+    def read(value: Any) -> Any:
+        try:
+            size = len(value.encode()) if isinstance(value, str) else -1
+        except UnicodeEncodeError:  # the environment brings bytes that are no UTF-8 as lone surrogates
+            return INVALID
+        return value if least <= size <= most and "\0" not in value else INVALID
+
+    return Kind(read, wanted, is_secret)
 
 
-def description(source: Source, node: yaml.Node, what: str) -> str:
-    """A comment in the original, so anything may stand there."""
-    return node.value if isinstance(node, yaml.ScalarNode) else ""
+def number(unit: str, most: float, least: float = 0.01) -> Kind:
+    """A float from a number, whole or not."""
+    return Kind(
+        lambda value: (
+            float(value) if type(value) in (int, float) and least <= value <= most else INVALID
+        ),
+        f"a number of {unit} from {least:g} to {most:g}",
+    )
 
 
-def items(source: Source, node: yaml.Node, what: str) -> list[yaml.Node]:
-    """The nodes of a list, or the one node that stands for a list of one."""
-    if not isinstance(node, yaml.SequenceNode) or node.tag == "!env":
-        return [node]
-    if not node.value:
-        source.mistake(node, f"{what} is an empty list; name at least one")
-    return list(node.value)
+def whole_number(least: int, most: int) -> Kind:
+    return Kind(
+        lambda value: value if type(value) is int and least <= value <= most else INVALID,
+        f"a whole number from {least} to {most}",
+    )
 
 
-def boolean(source: Source, node: yaml.Node, what: str) -> bool | None:
-    value = source.value(node)
-    if isinstance(value, bool):
-        return value
-    refuse(source, node, value, f"{what} must be true or false")
-    return None
+def choice(*words: str) -> Kind:
+    wanted = " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
+    return Kind(lambda value: value if value in words else INVALID, wanted)
 
 
-def seconds(source: Source, node: yaml.Node, what: str) -> float | None:
-    return number(source, node, what, "seconds", MAX_SECONDS)
+def _port(value: Any) -> Any:
+    is_text = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6
+    return _PORT_NUMBER.read(int(value) if is_text else value)
 
 
-def number(source: Source, node: yaml.Node, what: str, unit: str, most: float) -> float | None:
-    value = source.value(node)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most:
-        return float(value)
-    refuse(source, node, value, f"{what} must be a number of {unit} above 0 and at most {most}")
-    return None
+_PORT_NUMBER = whole_number(1, 65535)
+PORT = Kind(_port, "a port from 1 to 65535")
+"""A whole number, or a text of digits: a !file always gives text."""
+
+TEXT = text()
+PATH = text("a path")
+BOOLEAN = Kind(lambda value: value if isinstance(value, bool) else INVALID, "true or false")
 
 
-def whole_number(source: Source, node: yaml.Node, what: str, least: int, most: int) -> int | None:
-    value = source.value(node)
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-        return value
-    refuse(source, node, value, f"{what} must be a whole number from {least} to {most}")
-    return None
-
-
-def choice(source: Source, node: yaml.Node, what: str, known: tuple[str, ...]) -> str | None:
-    value = source.value(node)
-    if value in known:
-        return str(value)
-    refuse(source, node, value, f"{what} must be {' or '.join(known)}")
-    return None
-
-
-def path(source: Source, node: yaml.Node, what: str) -> str | None:
-    """A path; a relative one starts at the folder of hooks.conf."""
-    value = text(source, node, what)
-    if value is not None and "\0" in value:
-        source.mistake(node, f"{what} must be a path, found {describe(node)}")
-        return None
-    return value and source.path(value)
-
-
-def folder(source: Source, node: yaml.Node, what: str) -> str | None:
-    """A path; one where nothing is gets a warning."""
-    value = path(source, node, what)
-    if value is not None and not os.path.exists(value):  # a zip file is fine, too, for modules
-        source.warn(node, f"{what}: there is no {value!r}")
-    return value
-
-
-def folders(source: Source, node: yaml.Node, what: str) -> tuple[str, ...]:
-    """A path or a list of paths, each as `folder`."""
-    found = [folder(source, item, what) for item in items(source, node, what)]
-    return tuple(value for value in found if value is not None)
-
-
-def program(source: Source, node: yaml.Node, what: str) -> str | None:
-    """An executable file: a path, or a name that is looked up on the PATH."""
-    import shutil  # slow, and only this key needs it
-
-    value = text(source, node, what)
-    if value is not None and ("/" in value or "\0" in value):
-        value = path(source, node, what)
+def in_words(value: Any) -> str:
+    """What a mistake calls a value that was found. What stands in a list or mapping may be secret."""
     if value is None:
-        return None
-    found = shutil.which(value, path=source.env.get("PATH"))
-    if found is None:
-        source.warn(node, f"{what}: {value!r} is not there or not executable")
-    return found or value
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
+    if isinstance(value, str):
+        return f"the text {shortened(value)!r}" if value else "an empty text"
+    return shortened(str(value))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or the list of what would be right."""
+    import difflib  # only a mistake needs it, and it is slow to import
+
+    known = tuple(known)
+    by_spelling = {spelled_alike(each): each for each in known}
+    ending = [each for each in by_spelling if each.endswith(f"-{spelled_alike(word)}")]
+    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, n=1)
+    return f"did you mean {by_spelling[close[0]]!r}?" if close else f"known are: {', '.join(known)}"
+
+
+def spelled_alike(word: str) -> str:
+    """The same for all words that differ in case, or in - and _."""
+    return word.casefold().replace("_", "-")

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from listener.errors import SettingsError
 from listener.hooks.file import Version, load, stamp
-from listener.hooks.table import Hook, HookTable, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.log import loggable
 
 _log = logging.getLogger(__name__)
 
-FRESH_S = 0.0002
-"""What was seen of the file is true for so long: a little longer than the next event is waited for."""
-
 
 class HooksFile:
     """The file and the table in force, which is None as long as there has been no good file.
 
-    `warnings` are those of that table. Raises SettingsError at once when the file is there and cannot
-    be used. `first` is what `load` has given already.
+    `warnings` are about that table. `first` is what `load` has returned already. Raises SettingsError
+    when the file is there and cannot be used.
     """
 
     def __init__(
@@ -36,75 +32,57 @@ class HooksFile:
     ) -> None:
         self.path = path
         self._env = env
-        self._problem = _MISSING
-        self._refusal = ""  # what was wrong with the file when it was read last
-        self._fresh_until = 0.0
+        self._mistakes = ""  # what is wrong with the newest file, if it cannot be used
         self._stamp, self.table, self.warnings = first or load(path, env)
         self._settings_at_start = self.table.listener if self.table else ListenerSettings()
 
-    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
-        """The hooks for a notification in the newest good file, in its order."""
-        self.refresh(event_type)
-        return self.table.match(event_type, hook_context) if self.table is not None else ()
-
-    def look(self) -> None:
-        """Do now what `refresh` would do for an event that comes at once, if that is only to look."""
-        if stamp(self.path) == self._stamp and self.table is not None and not self._refusal:
-            self._fresh_until = time.monotonic() + FRESH_S
-
     def refresh(self, event_type: str) -> None:
-        """Put the newest version of the file in force if it is good, else say why it is not.
+        """Put the newest version of the file in force if it is good, else log why it is not.
 
-        `event_type` is the event that has just arrived, for the log. A change is told of once; that
-        there is no table at all, at every event, as the original does.
+        `event_type` is the event that has just arrived, for the log. A change is logged once; that no
+        table is in force, at every event, as in the original.
         """
-        if time.monotonic() < self._fresh_until:
-            return
         now = stamp(self.path)
-        if now != self._stamp or self._refusal:  # what it names may have been mended meanwhile
+        if now != self._stamp or self._mistakes:  # a file that it names may have been mended meanwhile
             self._stamp = now
             self._read_again(event_type)
         elif self.table is None:
-            self._tell_problem(event_type)
+            self._log_problem(event_type, _MISSING)
 
     def _read_again(self, event_type: str) -> None:
+        known, self._mistakes = self._mistakes, ""
         try:
             _, table, warnings = load(self.path, self._env)
         except SettingsError as error:
-            known, self._refusal, self._problem = self._refusal, str(error), _INVALID
-            if self._refusal != known:
-                self._tell_problem(event_type, f":\n{error}")
-            elif self.table is None:
-                self._tell_problem(event_type)
+            self._mistakes = str(error)
+            details = "" if self._mistakes == known else f":\n{error}"
+            if details or self.table is None:
+                self._log_problem(event_type, _INVALID, details)
             return
-        self._refusal = ""
-        if table is not None and not (table.is_blank and self._has_something_in_force):
-            self._take(table, warnings)
-            return
-        self._problem = _MISSING if table is None else _EMPTY
-        self._tell_problem(event_type)
+        if table is None:
+            self._log_problem(event_type, _MISSING)
+        elif table.is_blank and self.table is not None and not self.table.is_blank:
+            self._log_problem(event_type, _EMPTY)
+        else:
+            self._put_in_force(table, warnings)
 
-    @property
-    def _has_something_in_force(self) -> bool:
-        return self.table is not None and not self.table.is_blank
-
-    def _take(self, table: HookTable, warnings: list[Mistake]) -> None:
+    def _put_in_force(self, table: HookTable, warnings: list[Mistake]) -> None:
         if table.listener != self._settings_at_start:
             _log.warning("%s: changes under 'listener' take effect at the next restart", self.path)
         self.table, self.warnings = table, warnings
         _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
         for warning in warnings:
-            _log.warning("%s", warning.told(self.path))
+            _log.warning("%s", warning.as_text(self.path))
 
-    def _tell_problem(self, event_type: str, details: str = "") -> None:
+    def _log_problem(self, event_type: str, problem: str, details: str = "") -> None:
         if self.table is None:
-            force = "no hook is in force"
+            in_force = "no hook is in force"
         else:
-            force = f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
+            in_force = f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
         _log.log(
-            logging.ERROR if self._problem == _INVALID else logging.WARNING,
+            logging.ERROR if problem == _INVALID else logging.WARNING,
             "The hook consumer received `%s` event but %s (%s); %s%s",
-            loggable(event_type), self._problem, self.path, force, details,
+            loggable(event_type), problem, self.path, in_force, details,
         )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
-from listener.hooks.table import ListenerSettings, RestService
-from listener.hooks.yaml_lines import nearest, spelled_alike
+from listener.hooks.settings import ListenerSettings, RestService
+from listener.hooks.values import nearest, spelled_alike
 from listener.interpreters.plugins import MARKER, Plugin, Plugins
 
 if TYPE_CHECKING:

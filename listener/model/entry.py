@@ -38,8 +38,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """One hook of one entry. `due_at` is the Unix time from which a pending run may be tried.
 
-    `failures` counts since the run was planned or replayed; the hook's `retries` limit it. `mark` is
-    that of the Hook. `reached` are the destinations that need no further attempt.
+    `failures` counts since the run was planned or replayed; the hook's `retries` limit it.
+    `fingerprint` is that of the Hook. `reached` are the destinations that need no further attempt.
     """
 
     hook: str
@@ -48,7 +48,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     due_at: float = 0.0
     failures: int = 0
     attempts: tuple[Attempt, ...] = ()
-    mark: int = 0
+    fingerprint: int = 0
     reached: tuple[str, ...] = ()
 
     def begun(self, now: float) -> Run:

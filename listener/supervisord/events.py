@@ -18,7 +18,7 @@ from listener import log
 from listener.actions.registry import Actions
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import ListenerMustEnd, UnreadableNotification
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox.folder import RECORDED_IN
 from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable

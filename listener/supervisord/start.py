@@ -35,7 +35,7 @@ def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_super
     for hook, plugin in plugins_used(table, actions):
         _log.info("%s", plugin_line(hook, plugin))
     for warning in hooks_file.warnings:
-        _log.warning("%s", warning.told(hooks_file.path))
+        _log.warning("%s", warning.as_text(hooks_file.path))
 
 
 def _warn(state: Claim, *, is_supervised: bool) -> None:
@@ -75,4 +75,4 @@ class HookChecks:
             return
         self._checked = table
         for fault in check_hooks(table, self._actions, may_import=False):
-            _log.warning("%s", fault.told(self._hooks_file.path))
+            _log.warning("%s", fault.as_text(self._hooks_file.path))

@@ -19,8 +19,9 @@ import pytest
 from listener.actions.registry import Actions
 from listener.hooks.watch import HooksFile
 from listener.model.notification import Notification
+from listener.state.journal import Journal
 from tests.interpreters.plugins.by_hand import make_plugin
-from tests.support import SettlingWithout, delivery_of, require_program, wait_for
+from tests.support import Finishing, delivery_of, require_program, wait_for
 
 RUN_TASK = """
 from fabric import Connection, task
@@ -137,7 +138,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.fixture
 def dispatcher(
     tmp_path: Path, machine: Machine, cloudify_packages: Path, fabric_packages: Path
-) -> Iterator[SettlingWithout]:
+) -> Iterator[Finishing]:
     make_plugin(
         tmp_path / "state/plugins",
         "cloudify-fabric-plugin",
@@ -153,34 +154,33 @@ def dispatcher(
     hooks_file = HooksFile(tmp_path / "hooks.conf", {})
     assert hooks_file.table is not None
     with Actions(hooks_file.table.listener, str(tmp_path / "state"), str(tmp_path)) as actions:
-        yield SettlingWithout(hooks_file, actions)
+        yield Finishing(hooks_file, actions, Journal(None), 900.0)
 
 
-def end_of(dispatcher: SettlingWithout, event_type: str) -> tuple[str, str]:
+def end_of(dispatcher: Finishing, event_type: str) -> tuple[str, str]:
     """State and text of the only hook for an event."""
     context = {"execution_id": "x1", "tenant": {"name": "acme"}}
-    entry = dispatcher.act(delivery_of(Notification(event_type, context)))
-    assert entry is not None
-    [run] = entry.runs
+    dispatcher.act(delivery_of(Notification(event_type, context)))
+    [run] = dispatcher.newest.runs
     return run.state, run.attempts[-1].text
 
 
 def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_names(
-    dispatcher: SettlingWithout, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    dispatcher: Finishing, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
     assert started == ("done", "cloudify-fabric-plugin 2.0.27 returned 0")
-    said = [line for line in caplog.messages if line.startswith("hook workflow_started-1 | ")]
+    said = [line for line in caplog.messages if line.startswith("hook workflow_started-1, entry 1 | ")]
     assert said == [
-        "hook workflow_started-1 | Running task: test_started_task from"
+        "hook workflow_started-1, entry 1 | Running task: test_started_task from"
         f" {tmp_path}/fabric_test/tasks.py",
-        "hook workflow_started-1 | x1: ['started', '4']",
+        "hook workflow_started-1, entry 1 | x1: ['started', '4']",
     ]
 
 
 def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
-    dispatcher: SettlingWithout,
+    dispatcher: Finishing,
 ) -> None:
     state, text = end_of(dispatcher, "workflow_succeeded")
     assert state == "failed"
@@ -201,7 +201,7 @@ def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(
     ],
 )
 def test_what_the_plugin_misses_is_told_in_its_own_words(
-    dispatcher: SettlingWithout, event_type: str, reason: str
+    dispatcher: Finishing, event_type: str, reason: str
 ) -> None:
     expected = f"cloudify-fabric-plugin 2.0.27: NonRecoverableError: {reason}"
     assert end_of(dispatcher, event_type) == ("failed", expected)

@@ -20,7 +20,8 @@ import pytest
 from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
@@ -887,6 +888,17 @@ sys.meta_path.append(Finder)
     action = make_action({**texts, "sitecustomize.py": finder})
     for path in ("edited.page", "edited.paging.page"):
         assert reasons(action, path, may_import=may_import) == []
+
+
+@check_modes
+@pytest.mark.parametrize("name", ["notfy", "my-hook"])
+def test_a_name_alone_is_no_function_and_check_is_certain_of_it(
+    action: FunctionAction, name: str, may_import: bool
+) -> None:
+    reason = f"'implementation' must name a module and a function in it, found only the text {name!r}"
+    assert action.check(a_hook(name), may_import=may_import) == [Fault(None, reason)]
+    with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
+        action.run(Call(a_hook(name), Notification("workflow_failed", {}), {}, 0.0))
 
 
 @check_modes

@@ -9,7 +9,8 @@ import pytest
 from listener.actions import Action, Call, Fault
 from listener.actions.registry import BUILT_IN, Actions
 from listener.hooks.file import load
-from listener.hooks.table import Hook, HookTable, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook, HookTable
 from listener.model.notification import Notification
 
 

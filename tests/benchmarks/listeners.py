@@ -25,7 +25,7 @@ class Listener(NamedTuple):
     name: str
     arguments: tuple[str, ...]
     conf: str = ""
-    has_journal: bool = False
+    has_state_dir: bool = False
     is_recorded: bool = False
     traps: int = 0
 
@@ -39,11 +39,11 @@ CONSOLE_SCRIPT = str(Path(sys.executable).with_name("conductor-hooks"))
 
 
 def ours(
-    name: str, conf: str, *, console_script: bool = False, has_journal: bool = True, traps: int = 0
+    name: str, conf: str, *, console_script: bool = False, has_state_dir: bool = True, traps: int = 0
 ) -> Listener:
     """Our listener, by default as `python -m listener listen`."""
     start = (CONSOLE_SCRIPT,) if console_script else ("-m", "listener")
-    return Listener(f"ours, {name}", (*start, "listen"), conf, has_journal, traps=traps)
+    return Listener(f"ours, {name}", (*start, "listen"), conf, has_state_dir, traps=traps)
 
 
 def parts(name: str, *arguments: str, traps: int = 0) -> Listener:
@@ -53,14 +53,14 @@ def parts(name: str, *arguments: str, traps: int = 0) -> Listener:
 
 
 def environment(
-    python: str, folder: Path, trap_port: int = 0, *, has_journal: bool = True
+    python: str, folder: Path, trap_port: int = 0, *, has_state_dir: bool = True
 ) -> Mapping[str, str]:
     """What the listeners run with; `folder` is for the files of one run, hooks.conf among them.
 
-    The shipped hooks.conf sends its traps to `trap_port`. Without a journal, the state directory is one
-    that cannot be made, since a file stands in its way.
+    The shipped hooks.conf sends its traps to `trap_port`. Without a state directory there is one that
+    cannot be made, since a file stands in its way.
     """
-    above = folder if has_journal else hooks_conf_path(folder)
+    above = folder if has_state_dir else hooks_conf_path(folder)
     return {
         **interpreter.environment(python),
         "CONDUCTOR_HOOKS_CONFIG": str(hooks_conf_path(folder)),

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from tests.benchmarks.machine import LISTENER_CORE, on_core
 from tests.benchmarks.tables import at_least, at_most, judged, median, quantile, ratio, show

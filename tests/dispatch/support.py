@@ -19,7 +19,8 @@ import pytest
 from listener.actions import Action, Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from listener.hooks.watch import HooksFile
 from listener.model.delivery import Delivery, decode
 from listener.model.entry import Entry, Run

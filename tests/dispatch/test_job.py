@@ -55,7 +55,7 @@ def test_a_new_delivery_has_a_pending_run_for_each_hook_that_matches_in_the_file
         ("any", "any.f", "pending"),
     ]
     assert [found.name for found in job.hooks if found] == [run.hook for run in job.entry.runs]
-    assert [bool(run.mark) for run in job.entry.runs] == [False, True, False]
+    assert [bool(run.fingerprint) for run in job.entry.runs] == [False, True, False]
     assert (job.entry.state, job.entry.received_at) == ("pending", 1000.0)
     assert job.entry.key == delivery(serial=7).key
     assert job.hook_context == delivery().notification.hook_context()

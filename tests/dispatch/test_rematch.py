@@ -19,15 +19,15 @@ def named(name: str, implementation: str = "h.f") -> Hook:
     return Hook(name, ("workflow_failed",), implementation, {}, 1, {})
 
 
-def unnamed(number: int, mark: int, implementation: str = "h.f") -> Hook:
-    """A hook without a name, which got one by its place in the file; `mark` is that of its inputs."""
-    return named(f"workflow_failed-{number}", implementation)._replace(mark=mark)
+def unnamed(number: int, fingerprint: int, implementation: str = "h.f") -> Hook:
+    """A hook without a name, which is called after its place in the file."""
+    return named(f"workflow_failed-{number}", implementation)._replace(fingerprint=fingerprint)
 
 
 def planned(*hooks: Hook, states: Sequence[RunState] = ("pending",) * 9) -> list[Run]:
     """The runs that were planned for these hooks."""
     return [
-        Run(hook.name, hook.implementation, state, mark=hook.mark)
+        Run(hook.name, hook.implementation, state, fingerprint=hook.fingerprint)
         for hook, state in zip(hooks, states, strict=False)
     ]
 
@@ -89,11 +89,11 @@ def test_a_hook_is_recognised_by(
 @st.composite
 def files(draw: st.DrawFn) -> list[Hook]:
     """The hooks of a file, of which some have a name, and some of the others equal inputs."""
-    marks = draw(st.lists(st.integers(0, 2), max_size=6))
+    fingerprints = draw(st.lists(st.integers(0, 2), max_size=6))
     functions = st.sampled_from(["h.f", "g.f"])
     return [
-        unnamed(number, mark, draw(functions)) if mark else named(f"n{number}", draw(functions))
-        for number, mark in enumerate(marks)
+        unnamed(number, each, draw(functions)) if each else named(f"n{number}", draw(functions))
+        for number, each in enumerate(fingerprints)
     ]
 
 
@@ -118,5 +118,5 @@ def test_no_hook_is_found_twice_in_any_other_file(
 def test_an_updated_run_is_called_as_its_hook_is_now_and_keeps_all_else() -> None:
     [run] = planned(unnamed(1, 7), states=["failed"])
     assert updated(run, unnamed(2, 8, "other.f")) == Run(
-        "workflow_failed-2", "other.f", "failed", mark=8
+        "workflow_failed-2", "other.f", "failed", fingerprint=8
     )

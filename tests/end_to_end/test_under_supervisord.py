@@ -147,7 +147,7 @@ def test_hooks_are_read_again_when_the_file_was_edited() -> None:
         wait_for_notes(supervisord, 3)
         assert supervisord.notes() == ["before", "after", "with the last good file"]
         wait_for("the log", lambda: "the hook config file is invalid yaml" in supervisord.log())
-        assert "hooks.conf, line 2: no valid YAML" in supervisord.log()
+        assert "hooks.conf, line 2: invalid YAML" in supervisord.log()
         assert (
             "received `workflow_started` event but didn't find a compatible hook" in supervisord.log()
         )

@@ -15,7 +15,8 @@ import pytest
 from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
-from listener.hooks.table import Hook, ListenerSettings, RestService
+from listener.hooks.settings import ListenerSettings, RestService
+from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.interpreters.plugins.by_hand import dispatched, make_plugin

@@ -74,7 +74,8 @@ DRIVER = """
 import sys
 from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
-from listener.hooks.table import Hook, ListenerSettings
+from listener.hooks.table import Hook
+from listener.hooks.settings import ListenerSettings
 from listener.model.notification import Notification
 
 folder, function, told, ending = sys.argv[1:]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox.reader import InboxReader
 from listener.inbox.runs import run_of
 from listener.state.journal import Journal

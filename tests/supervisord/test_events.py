@@ -12,7 +12,7 @@ from listener import log
 from listener.actions.registry import Actions
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import ActionFailed, Unanswered
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.model.entry import Run
 from listener.model.outcome import Tally
 from listener.state import database

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.hooks.table import ListenerSettings
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim

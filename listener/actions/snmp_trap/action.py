@@ -1,7 +1,7 @@
 """The built-in `cloudify.snmp.snmp_trap.send_snmp_trap`: a notification goes to SNMP receivers.
 
 Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count.
-trap_inputs.py reads the hook's inputs; the messages and the sockets belong to the rooms in snmp/.
+inputs.py reads the hook's inputs; the messages and the sockets belong to the rooms in snmp/.
 """
 
 from __future__ import annotations

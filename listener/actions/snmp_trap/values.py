@@ -1,97 +1,39 @@
 """What each input of a trap hook may be.
 
-Owns the inputs' names, their types and what a reason shows of a wrong value. trap_inputs.py knows which
-of them belong together.
+Owns the names of the inputs and their kinds. It does not know which of them belong together:
+inputs.py does, and reads them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from listener.hooks.yaml_lines import nearest
+from listener.hooks.values import INVALID, PORT, TEXT, Kind, choice, number, text, whole_number
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS
-
-MAX_RETRIES = 100
-MIN_KEY = 8
-"""Characters of a pass phrase (RFC 3414, 11.2)."""
-MAX_KEY = 1024
-MAX_ADDRESS = 1024
-MAX_NAME = 32
-"""Bytes of a user's or a context's name, as its MIB has it."""
-
-INVALID: Any = object()
-_NUMBERS = {"3": 3}
-
-
-def hint(name: str) -> str:
-    """What may be meant: `address` is destination_address, though no word like it."""
-    ending = [known for known in READERS if known.endswith(f"_{name}")]
-    return f"did you mean {ending[0]!r}?" if ending else nearest(name, (*READERS, "destinations"))
-
-
-def described(value: Any) -> str:
-    """A value in a reason. What has values of its own may hold a secret."""
-    if isinstance(value, (dict, list)):
-        kind = "mapping" if isinstance(value, dict) else "list"
-        return f"a {kind}" if value else f"an empty {kind}"
-    try:
-        return f"{value!r:.60}"
-    except ValueError:  # Python does not print such a number
-        return "a number of thousands of digits"
-
 
 _WITH_MORE = re.compile(r"\[.*|[^:]*:\d+|.* .*")
 
 
 def _address(value: Any) -> Any:
-    """A name or an address; with anything more it would be asked for as a name, in vain."""
-    is_one = isinstance(value, str) and value.isprintable() and not _WITH_MORE.fullmatch(value)
-    return _text(1, MAX_ADDRESS)(value) if is_one else INVALID
-
-
-def _text(least: int, most: int) -> Callable[[Any], Any]:
-    """A text of so many bytes. C would take it to end at a null byte."""
-
-    def read(value: Any) -> Any:
-        try:
-            size = len(value.encode()) if isinstance(value, str) else -1
-        except UnicodeEncodeError:
-            size = -1
-        return value if least <= size <= most and "\0" not in value else INVALID
-
-    return read
-
-
-def _choice(*choices: str) -> Callable[[Any], Any]:
-    """One of some words; 3 may be a number."""
-    return lambda value: next(
-        (each for each in choices if value in (each, _NUMBERS.get(each, each))), INVALID
-    )
-
-
-def _port(value: Any) -> Any:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
-        value = int(value)
-    return value if type(value) is int and 1 <= value <= 65535 else INVALID
+    """With anything more than a name or an address, the resolver would be asked for it in vain."""
+    is_one = TEXT.read(value) is value and value.isprintable() and not _WITH_MORE.fullmatch(value)
+    return value if is_one else INVALID
 
 
 def _community(value: Any) -> Any:
-    # The environment hands on bytes that are not UTF-8 as lone surrogates.
+    """Its bytes. The environment hands on bytes that are not UTF-8 as lone surrogates."""
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else INVALID
 
 
-def _seconds(value: Any) -> Any:
-    return float(value) if type(value) in (int, float) and 0.01 <= value <= 3600 else INVALID
-
-
-def _retries(value: Any) -> Any:
-    return value if type(value) is int and 0 <= value <= MAX_RETRIES else INVALID
+def _version(value: Any) -> Any:
+    return _VERSIONS.read("3" if type(value) is int and value == 3 else value)
 
 
 def _engine_id(value: Any) -> Any:
+    """Its bytes (RFC 3411, SnmpEngineID): 5 to 32, not all of them 0 or all of them 255."""
     digits = value.removeprefix("0x") if isinstance(value, str) else ""
     try:
         engine_id = bytes.fromhex(digits)
@@ -102,21 +44,28 @@ def _engine_id(value: Any) -> Any:
 
 
 _QUOTED = "write it in quotes, or take it from a !file, which always gives text"
-READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "destination_address": (_address, "a name or an address, without a port, brackets or spaces"),
-    "destination_port": (_port, "from 1 to 65535"),
-    "community_string": (_community, f"a text; {_QUOTED}"),
-    "version": (_choice("2c", "3"), "2c or 3"),
-    "notify": (_choice("trap", "inform"), "trap or inform"),
-    "layout": (_choice(*LAYOUTS), " or ".join(LAYOUTS)),
-    "timeout": (_seconds, "seconds, from 0.01 to 3600"),
-    "retries": (_retries, f"from 0 to {MAX_RETRIES}"),
-    "user": (_text(1, MAX_NAME), f"a text of 1 to {MAX_NAME} bytes"),
-    "auth_protocol": (_choice(*AUTH_PROTOCOLS), f"one of {', '.join(AUTH_PROTOCOLS)}"),
-    "auth_key": (_text(MIN_KEY, MAX_KEY), f"a text of {MIN_KEY} characters or more; {_QUOTED}"),
-    "priv_protocol": (_choice(*PRIV_PROTOCOLS), f"one of {', '.join(PRIV_PROTOCOLS)}"),
-    "priv_key": (_text(MIN_KEY, MAX_KEY), f"a text of {MIN_KEY} characters or more; {_QUOTED}"),
-    "context_name": (_text(1, MAX_NAME), f"a text of 1 to {MAX_NAME} bytes"),
-    "engine_id": (_engine_id, "5 to 32 bytes in hexadecimal, in quotes"),
+_PASS_PHRASE = text(f"a text of 8 characters or more; {_QUOTED}", least=8, is_secret=True)
+"""As RFC 3414 has it (11.2)."""
+
+_NAME = text("a text of 1 to 32 bytes", most=32)
+"""As the MIBs of users and of contexts have it."""
+
+_VERSIONS = choice("2c", "3")
+
+INPUTS: Mapping[str, Kind] = {
+    "destination_address": Kind(_address, "a name or an address, without a port, brackets or spaces"),
+    "destination_port": PORT,
+    "community_string": Kind(_community, f"a text; {_QUOTED}", is_secret=True),
+    "version": Kind(_version, _VERSIONS.wanted),
+    "notify": choice("trap", "inform"),
+    "layout": choice(*LAYOUTS),
+    "timeout": number("seconds", 3600),
+    "retries": whole_number(0, 100),
+    "user": _NAME,
+    "auth_protocol": choice(*AUTH_PROTOCOLS),
+    "auth_key": _PASS_PHRASE,
+    "priv_protocol": choice(*PRIV_PROTOCOLS),
+    "priv_key": _PASS_PHRASE,
+    "context_name": _NAME,
+    "engine_id": Kind(_engine_id, "5 to 32 bytes in hexadecimal, in quotes"),
 }
-SECRET = ("community_string", "auth_key", "priv_key")

@@ -1,0 +1,121 @@
+"""The settings of the listener: the section `listener:` of hooks.conf.
+
+Owns their keys, their kinds and their defaults. It does not import YAML, which most verbs can do
+without: conf.py hands it the node of the section.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from listener.hooks.values import INVALID, PATH, PORT, TEXT, choice, number, whole_number
+
+if TYPE_CHECKING:
+    import yaml
+
+    from listener.hooks.yaml_lines import Reader, Source
+
+
+class RestService(NamedTuple):
+    """Where the manager's REST service is, and the file of its certificate.
+
+    `host` may name several, with commas between them.
+    """
+
+    host: str
+    port: int = 53333
+    protocol: str = "https"
+    cert: str = "/etc/cloudify/ssl/cloudify_internal_ca_cert.pem"
+
+
+class ListenerSettings(NamedTuple):
+    """The `listener:` section. None means the default, which the part that needs the setting knows."""
+
+    state_dir: str | None = None
+    python: str | None = None
+    python_path: tuple[str, ...] = ()
+    durability: str = "process"
+    keep_days: float = 30.0
+    keep_entries: int = 1_000_000
+    wait_for_retries: float = 900.0
+    plugins: str | None = None
+    manager: RestService | None = None
+    child_memory: int | None = None
+
+
+def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
+    """The settings that the section names, and the defaults of all others."""
+    return ListenerSettings(**source.mapping(node, "listener", _KEYS))
+
+
+def _path(source: Source, node: yaml.Node, label: str) -> Any:
+    """A path; a relative one starts at the folder of hooks.conf."""
+    value = source.read(node, PATH, label)
+    return value if value is INVALID else source.path(value)
+
+
+def _folder(source: Source, node: yaml.Node, label: str) -> Any:
+    """A path; one where nothing is gets a warning."""
+    value = _path(source, node, label)
+    if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
+        source.warn(node, f"{label}: there is no {value!r}")
+    return value
+
+
+def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
+    return source.several(node, label, _folder)
+
+
+def _program(source: Source, node: yaml.Node, label: str) -> Any:
+    """An executable file: a path, or a name that is looked up on the PATH."""
+    import shutil  # slow, and only this key needs it
+
+    value = source.read(node, PATH, label)
+    if value is INVALID:
+        return INVALID
+    if "/" in value:
+        value = source.path(value)
+    found = shutil.which(value, path=source.env.get("PATH"))
+    if found is None:
+        source.warn(node, f"{label}: {value!r} is not there or not executable")
+    return found or value
+
+
+def _manager(source: Source, node: yaml.Node, label: str) -> Any:
+    keys = source.mapping(node, label, _MANAGER_KEYS, required=("rest_host",))
+    if "rest_host" not in keys:
+        return INVALID
+    service = RestService(**{key.removeprefix("rest_"): value for key, value in keys.items()})
+    if not os.path.isfile(service.cert):
+        source.warn(
+            node,
+            f"{label}: there is no certificate {service.cert!r}; cloudify needs one, also over http:"
+            " name it with 'rest_cert'",
+        )
+    return service
+
+
+_MANAGER_KEYS: Mapping[str, Reader] = {
+    "rest_host": TEXT,
+    "rest_port": PORT,
+    "rest_protocol": choice("https", "http"),
+    "rest_cert": _path,
+}
+
+_MIN_MEMORY_MIB = 64
+"""A child that has imported cloudify has taken a third of it."""
+
+_KEYS: Mapping[str, Reader] = {
+    "state_dir": _path,
+    "python": _program,
+    "python_path": _folders,
+    "plugins": _folder,
+    "manager": _manager,
+    "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
+    "durability": choice("process", "power"),
+    "keep_days": number("days", 36_500),
+    "keep_entries": whole_number(1, 100_000_000),
+    "wait_for_retries": number("seconds", 86_400),
+}
