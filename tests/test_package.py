@@ -45,10 +45,10 @@ def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(tmp_path
         "from importlib.resources import files; from listener.cli.shipped import shipped;"
         f"print(*(shipped(name) for name in {SHIPPED}), files('listener.snmp') / 'CLOUDIFY-MIB.txt')"
     )
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    result = subprocess.run(
-        [str(python), "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-    )
+    [installed] = (tmp_path / "venv").glob("lib/*/site-packages")  # what it needs, this Python has
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     found = list(map(Path, result.stdout.split()))
     assert [path.is_file() for path in found] == [True, True, True]
     assert all(path.is_relative_to(tmp_path / "venv") for path in found)

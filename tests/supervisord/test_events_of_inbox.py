@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
 from listener.state.database import Database
-from listener.state.journal import Journal
 from listener.supervisord.frames import Frame
-from tests.dispatch.support import Killed, Mortal, MortalJournal, hook, lines
+from tests.dispatch.support import lines
 from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
 
 
@@ -200,38 +198,15 @@ def test_a_defect_with_recorded_events_in_hand_costs_none_of_them(
     assert house.actions.served == ["x1", "x2"]
 
 
-def test_wherever_a_process_is_killed_what_was_recorded_and_delivered_runs_once(
-    tmp_path: Path,
+def test_what_is_damaged_is_logged_and_set_aside(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    died_at = [""]
-    while died_at[-1] or len(died_at) == 1:
-        folder = tmp_path / str(len(died_at))
-        folder.mkdir()
-        house, life = Supervised(folder), Mortal(len(died_at) - 1)
-        house.hooks(hook("h", repeatable=True))
-        recorded = recorded_in(house)
-        with suppress(Killed):
-            live(house, recorded, house.opened(MortalJournal(str(house.folder), life)))
-        died_at.append(life.died_at)
-        live(house, recorded, house.opened(Journal(str(house.folder))))
-        house.close()
-        served = house.actions.served
-        assert sorted(set(served)) == ["x1", "x2", "x3", "x4"], life.died_at
-        assert len(served) == 4 + (life.died_at == "before save" and len(served) > 4), life.died_at
-        assert house.states == ["done"] * 4, life.died_at
-    assert len(died_at) > 20
-
-
-def live(house: Supervised, recorded: Path, journal: Journal) -> None:
-    """A listener's life, from its start until all is done: of four events, two come with the third."""
-    if not recorded.exists():
-        write(recorded, 1, 2)
-    house.restart(journal)
-    for serial in (1, 2):
-        house.handle(serial)
-    if "x4" not in recorded.read_text():
-        write(recorded, 3, 4)
+    write(recorded, 1)
+    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
     for serial in (3, 4):
-        house.handle(serial)
-    house.tick(5)
+        house.tick(serial)
     house.work_on()
+    assert house.actions.served == ["x1"]
+    [error] = lines(caplog, "ERROR")
+    assert "no complete record stands there" in error
+    assert [file.name for file in recorded.parent.iterdir()] == [f"{recorded.name}.damaged"]
