@@ -168,7 +168,8 @@ class _Engine:
     ) -> bytes:
         """The next message with this PDU; `take` gets the answer's status and PDU, for an inform."""
         now = clock()
-        self._time.syntax = self._time.syntax.clone(self._identity.engine_time(now))
+        # Not a clone of what is there: that type counts from the value, on the wall's clock.
+        self._time.syntax = v2c.Integer32(self._identity.engine_time(now))
         self._wire.handle_timer_tick(now)  # what was never answered is forgotten
         try:
             self._engine.message_dispatcher.send_pdu(

@@ -681,6 +681,19 @@ def test_without_the_cryptography_package_nothing_can_be_encrypted(
         talk.messages.trap(talk.target, talk.peer, 7, [])
 
 
+@pytest.mark.parametrize("age_s", [0, 17, 151, 3_000_000])
+def test_a_trap_says_how_long_ago_its_engine_started(
+    age_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver silently drops what is 150 s behind the time that it has heard of (RFC 3414, 3.2)."""
+    monkeypatch.setattr("listener.snmp.v3.clock", lambda: age_s + 0.5)
+    talk = Conversing()
+    datagram = talk.messages.trap(talk.target, talk.peer, 7, [])
+    message, _ = decoder.decode(datagram, asn1Spec=SNMPv3Message())
+    security, _ = decoder.decode(message["msgSecurityParameters"], asn1Spec=UsmSecurityParameters())
+    assert (bytes(security[0]), *map(int, security[1:3])) == (ENGINE_ID, 1, age_s)
+
+
 def test_an_engine_is_made_once_for_each_user_and_engine_id() -> None:
     talk = Conversing()
     for target in (
