@@ -12,14 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pysnmp.carrier.base import AbstractTransportDispatcher
-from pysnmp.entity import config
-from pysnmp.entity.engine import SnmpEngine
 from pysnmp.proto import errind, error
 from pysnmp.proto.api import v2c
 
 from listener.errors import ActionFailed
 from listener.snmp.ber import Oid
+from listener.snmp.engine import UDP, Engine
 from listener.snmp.identity import EngineIdentity, clock
 from listener.snmp.mib import SYS_UP_TIME_0
 from listener.snmp.sender import Peer
@@ -30,23 +28,6 @@ _log = logging.getLogger(__name__)
 Bindings = Sequence[tuple[Oid, Any]]
 """As mib.Content gives them."""
 
-_AUTH = {
-    "": config.USM_AUTH_NONE,
-    "MD5": config.USM_AUTH_HMAC96_MD5,
-    "SHA": config.USM_AUTH_HMAC96_SHA,
-    "SHA-224": config.USM_AUTH_HMAC128_SHA224,
-    "SHA-256": config.USM_AUTH_HMAC192_SHA256,
-    "SHA-384": config.USM_AUTH_HMAC256_SHA384,
-    "SHA-512": config.USM_AUTH_HMAC384_SHA512,
-}
-_PRIV = {
-    "": config.USM_PRIV_NONE,
-    "DES": config.USM_PRIV_CBC56_DES,
-    "AES": config.USM_PRIV_CFB128_AES,
-    "AES-192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
-    "AES-256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
-}
-_UDP = (1, 3, 6, 1, 6, 1, 1)
 _VERSION_3 = 3
 _USM = 3
 _ASKED_AGAIN = (errind.UnknownEngineID, errind.NotInTimeWindow)
@@ -59,7 +40,7 @@ class V3Messages:
 
     def __init__(self, identity: Callable[[], EngineIdentity]) -> None:
         self._identity = identity
-        self._engines: dict[tuple[bytes, User], _Engine] = {}
+        self._engines: dict[tuple[bytes, User], _OwnEngine] = {}
 
     def prepare(self, target: Target) -> None:
         """Do for a target what takes long, once. Raises StateError."""
@@ -75,12 +56,12 @@ class V3Messages:
         pdu = _filled(v2c.InformRequestPDU(), request_id, bindings)
         return V3Inform(self._engine(target), target, peer, pdu)
 
-    def _engine(self, target: Target) -> _Engine:
+    def _engine(self, target: Target) -> _OwnEngine:
         identity = self._identity()
         engine_id = target.engine_id or identity.engine_id
         engine = self._engines.get((engine_id, target.user))
         if engine is None:
-            engine = _Engine(engine_id, identity, target.user)
+            engine = _OwnEngine(engine_id, identity, target.user)
             _log.info("SNMPv3 user %s: engine ID 0x%s, boots %d",
                       target.user.name, engine_id.hex(), identity.boots)  # fmt: skip
             self._engines[engine_id, target.user] = engine
@@ -90,7 +71,7 @@ class V3Messages:
 class V3Inform:
     """A Conversation; the first message to a receiver only asks for its engine ID and its time."""
 
-    def __init__(self, engine: _Engine, target: Target, peer: Peer, pdu: Any) -> None:
+    def __init__(self, engine: _OwnEngine, target: Target, peer: Peer, pdu: Any) -> None:
         self.peer = peer
         self.timeout_s = target.timeout_s
         self.retries = target.retries
@@ -136,30 +117,21 @@ class V3Inform:
             self._answers.append((problem, pdu))
 
 
-class _Engine:
-    """A pysnmp engine with one user, and no transport."""
+class _OwnEngine(Engine):
+    """This host's engine, with one user."""
 
     def __init__(self, engine_id: bytes, identity: EngineIdentity, user: User) -> None:
+        super().__init__()
         self._identity = identity
-        self._wire = _Wire()
         self._forgotten: dict[Peer, int] = {}
-        self._engine = SnmpEngine()
-        self._engine.register_transport_dispatcher(self._wire)
-        own_id, boots, self._time = self._engine.get_mib_builder().import_symbols(
+        own_id, boots, self._time = self.pysnmp.get_mib_builder().import_symbols(
             "__SNMP-FRAMEWORK-MIB", "snmpEngineID", "snmpEngineBoots", "snmpEngineTime"
         )
         # Given to its constructor, pysnmp would keep boots of its own in a temporary directory.
         own_id.syntax = own_id.syntax.clone(engine_id)
         boots.syntax = boots.syntax.clone(identity.boots)
-        self._engine.snmpEngineID = own_id.syntax
-        config.add_v3_user(
-            self._engine,
-            user.name,
-            _AUTH[user.auth_protocol],
-            user.auth_key.encode() or None,
-            _PRIV[user.priv_protocol],
-            user.priv_key.encode() or None,
-        )
+        self.pysnmp.snmpEngineID = own_id.syntax
+        self.add_user(user)
         self._security_name = v2c.OctetString(user.name.encode())
         self._level = 1 + bool(user.auth_protocol) + bool(user.priv_protocol)
 
@@ -170,25 +142,21 @@ class _Engine:
         now = clock()
         # Not a clone of what is there: that type counts from the value, on the wall's clock.
         self._time.syntax = v2c.Integer32(self._identity.engine_time(now))
-        self._wire.handle_timer_tick(now)  # what was never answered is forgotten
+        self.wire.handle_timer_tick(now)  # what was never answered is forgotten
         try:
-            self._engine.message_dispatcher.send_pdu(
-                self._engine, _UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
+            self.pysnmp.message_dispatcher.send_pdu(
+                self.pysnmp, UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
                 self._level, None, target.context_name.encode(), 1, pdu, take is not None,
-                target.timeout_s / self._wire.get_timer_resolution(), _answered, take,
+                target.timeout_s / self.wire.get_timer_resolution(), _answered, take,
             )  # fmt: skip
         except error.StatusInformation as status:
             problem = status["errorIndication"]
             raise ActionFailed(f"no message for {peer.name} could be made: {problem}") from status
-        return self._wire.taken()
+        return self.wire.take_message()
 
     def hear(self, peer: Peer, datagram: bytes) -> None:
         """Take in what a receiver has answered; whoever waits for it is told."""
-        address = self._address(peer)
-        try:
-            self._engine.message_dispatcher.receive_message(self._engine, _UDP, address, datagram)
-        except Exception as error:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
-            _log.debug("%s answered %d bytes that are broken: %r", peer.name, len(datagram), error)
+        self.receive(self._address(peer), datagram)
 
     def forget(self, peer: Peer) -> None:
         """Ask this receiver for its engine ID again: another one has been started there."""
@@ -226,21 +194,6 @@ def _answered(*values: Any) -> None:
     """pysnmp's callback, with twelve arguments of which four are of use."""
     *_, pdu, status, _, take = values
     take(status, pdu)
-
-
-class _Wire(AbstractTransportDispatcher):  # type: ignore[misc]  # pysnmp has no types
-    """Keeps what pysnmp wants to send, for sender.py to send it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._message = b""
-
-    def send_message(self, outgoingMessage: Any, transportDomain: Any, transportAddress: Any) -> None:
-        self._message = bytes(outgoingMessage)
-
-    def taken(self) -> bytes:
-        message, self._message = self._message, b""
-        return message
 
 
 def _meant(problem: object, user: User) -> str:
