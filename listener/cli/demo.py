@@ -28,7 +28,8 @@ from listener import emitter
 from listener.errors import HooksError
 from listener.shipped import shipped
 from listener.snmp import mib
-from listener.snmp.receiver import Trap, TrapReceiver
+from listener.snmp.receiver import TrapReceiver
+from listener.snmp.trap import Trap
 
 TIME_LIMIT_S = 25.0
 _STOP_LIMIT_S = 5.0

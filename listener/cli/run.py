@@ -24,8 +24,8 @@ from listener.errors import HooksError
 from listener.hooks_file import config_path, read_file
 
 if TYPE_CHECKING:
-    from listener.snmp.receiver import Trap
     from listener.snmp.target import User
+    from listener.snmp.trap import Trap
 
 _INTERRUPT_S = 0.25
 
@@ -61,7 +61,8 @@ def traps(
     Informs are acknowledged. What cannot be read is named on stderr, with the reason. The users of
     version 3 are those of the hooks in hooks.conf.
     """
-    from listener.snmp.receiver import Trap, TrapReceiver  # pysnmp is slow to import
+    from listener.snmp.receiver import TrapReceiver  # pysnmp is slow to import
+    from listener.snmp.trap import Trap
 
     users = _users(config_path(config, os.environ), is_named=config is not None)
     try:
