@@ -28,6 +28,7 @@ from listener.state_dir import (
     claim,
     holds,
     is_locked,
+    is_owner,
     lock,
     make,
     path_of,
@@ -235,6 +236,15 @@ def test_a_holder_that_has_not_said_who_it_is_is_unknown(tmp_path: Path) -> None
     with pytest.raises(InUse, match=r"^process unknown works in"):
         lock(str(tmp_path))
     os.close(fd)
+
+
+def test_an_owner_knows_that_it_is_one(tmp_path: Path) -> None:
+    assert not is_owner(str(tmp_path))
+    with child(HOLDER, str(tmp_path)) as holder:
+        assert said(holder) == "True"
+        assert not is_owner(str(tmp_path))
+    os.close(lock(str(tmp_path)))
+    assert is_owner(str(tmp_path))
 
 
 def test_a_lock_ends_with_its_process_even_if_that_is_killed(tmp_path: Path) -> None:

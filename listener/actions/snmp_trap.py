@@ -18,7 +18,7 @@ from listener.errors import ActionFailed, StateError
 from listener.hooks import ANY_EVENT, Hook
 from listener.outcome import Tally
 from listener.snmp import ber, mib
-from listener.snmp.identity import EngineFile
+from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
 from listener.snmp.names import Names, literal
 from listener.snmp.sender import Conversation, Peer, TrapSender
@@ -60,7 +60,7 @@ class SnmpTrapAction:
         self._request_id = request_id
         self._names = Names()
         self._sender = TrapSender()
-        self._engine_file = EngineFile(state_dir) if state_dir else None
+        self._state_dir = state_dir
         self._v3: V3Messages | None = None
         self._inputs_read: dict[int, _Known] = {}  # by the hook's line
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -122,10 +122,8 @@ class SnmpTrapAction:
         return tallies
 
     def close(self) -> None:
-        """Close the sockets, and let go of the engine's identity. Safe to call twice."""
+        """Close the sockets. Safe to call twice."""
         self._sender.close()
-        if self._engine_file is not None:
-            self._engine_file.close()
 
     def _read(self, hook: Hook) -> _Known:
         """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
@@ -217,8 +215,8 @@ class SnmpTrapAction:
         return V2cInform(target, peer, request_id, pdu)
 
     def _version_3(self) -> V3Messages:
-        """Raises ActionFailed where there is no state directory."""
-        if self._engine_file is None:
+        """Raises ActionFailed where there is no state directory, StateError where it cannot be used."""
+        if self._state_dir is None:
             raise ActionFailed(
                 "version 3 needs a state directory, for the engine ID and its boots: name one with"
                 " 'listener: state_dir'"
@@ -226,7 +224,7 @@ class SnmpTrapAction:
         if self._v3 is None:
             from listener.snmp.v3 import V3Messages  # pysnmp is slow to import
 
-            self._v3 = V3Messages(self._engine_file.open)
+            self._v3 = V3Messages(engine_identity(self._state_dir))
         return self._v3
 
 

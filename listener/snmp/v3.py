@@ -18,7 +18,7 @@ from pysnmp.proto.api import v2c
 from listener.errors import ActionFailed
 from listener.snmp.ber import Oid
 from listener.snmp.engine import UDP, Engine
-from listener.snmp.identity import EngineIdentity, clock
+from listener.snmp.identity import EngineIdentity, engine_time
 from listener.snmp.mib import SYS_UP_TIME_0
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
@@ -36,34 +36,33 @@ _MAX_REPORTS = 4
 
 
 class V3Messages:
-    """Messages of this host's engine. `identity` raises StateError when it cannot be had."""
+    """Messages of this host's engine."""
 
-    def __init__(self, identity: Callable[[], EngineIdentity]) -> None:
+    def __init__(self, identity: EngineIdentity) -> None:
         self._identity = identity
         self._engines: dict[tuple[bytes, User], _OwnEngine] = {}
 
     def prepare(self, target: Target) -> None:
-        """Do for a target what takes long, once. Raises StateError."""
+        """Do for a target what takes long, once."""
         self._engine(target)
 
     def trap(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> bytes:
-        """The whole message of a trap. Raises ActionFailed, StateError."""
+        """The whole message of a trap. Raises ActionFailed."""
         pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, bindings)
         return self._engine(target).message(target, peer, pdu, None)
 
     def inform(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> V3Inform:
-        """The conversation of an inform. Raises StateError."""
+        """The conversation of an inform."""
         pdu = _filled(v2c.InformRequestPDU(), request_id, bindings)
         return V3Inform(self._engine(target), target, peer, pdu)
 
     def _engine(self, target: Target) -> _OwnEngine:
-        identity = self._identity()
-        engine_id = target.engine_id or identity.engine_id
+        engine_id = target.engine_id or self._identity.engine_id
         engine = self._engines.get((engine_id, target.user))
         if engine is None:
-            engine = _OwnEngine(engine_id, identity, target.user)
+            engine = _OwnEngine(engine_id, self._identity.boots, target.user)
             _log.info("SNMPv3 user %s: engine ID 0x%s, boots %d",
-                      target.user.name, engine_id.hex(), identity.boots)  # fmt: skip
+                      target.user.name, engine_id.hex(), self._identity.boots)  # fmt: skip
             self._engines[engine_id, target.user] = engine
         return engine
 
@@ -120,16 +119,15 @@ class V3Inform:
 class _OwnEngine(Engine):
     """This host's engine, with one user."""
 
-    def __init__(self, engine_id: bytes, identity: EngineIdentity, user: User) -> None:
+    def __init__(self, engine_id: bytes, boots: int, user: User) -> None:
         super().__init__()
-        self._identity = identity
         self._forgotten: dict[Peer, int] = {}
-        own_id, boots, self._time = self.pysnmp.get_mib_builder().import_symbols(
+        own_id, own_boots, self._time = self.pysnmp.get_mib_builder().import_symbols(
             "__SNMP-FRAMEWORK-MIB", "snmpEngineID", "snmpEngineBoots", "snmpEngineTime"
         )
         # Given to its constructor, pysnmp would keep boots of its own in a temporary directory.
         own_id.syntax = own_id.syntax.clone(engine_id)
-        boots.syntax = boots.syntax.clone(identity.boots)
+        own_boots.syntax = own_boots.syntax.clone(boots)
         self.pysnmp.snmpEngineID = own_id.syntax
         self.add_user(user)
         self._security_name = v2c.OctetString(user.name.encode())
@@ -139,9 +137,9 @@ class _OwnEngine(Engine):
         self, target: Target, peer: Peer, pdu: Any, take: Callable[[Any, Any], None] | None
     ) -> bytes:
         """The next message with this PDU; `take` gets the answer's status and PDU, for an inform."""
-        now = clock()
+        now = engine_time()
         # Not a clone of what is there: that type counts from the value, on the wall's clock.
-        self._time.syntax = v2c.Integer32(self._identity.engine_time(now))
+        self._time.syntax = v2c.Integer32(now)
         self.wire.handle_timer_tick(now)  # what was never answered is forgotten
         try:
             self.pysnmp.message_dispatcher.send_pdu(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from listener.snmp.names import Address
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
 from listener.snmp.v3 import V3Inform, V3Messages
+from listener.state_dir import lock
 from tests.snmp.receivers import (
     Snmptrapd,
     closed_port,
@@ -89,8 +91,8 @@ def settings(engine_id: bytes = ENGINE_ID) -> list[str]:
 def state_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir()
-    started = {"engine_id": ENGINE_ID.hex(), "boots": 1, "started_at": 0}
-    (folder / "snmp-engine.json").write_text(json.dumps(started))
+    kept = {"engine_id": ENGINE_ID.hex(), "boots": 1, "machine_boot": "before"}
+    (folder / "snmp-engine.json").write_text(json.dumps(kept))
     return folder
 
 
@@ -197,25 +199,36 @@ def test_traps_of_version_3_are_taken_after_any_number_of_starts(
     environment: dict[str, str],
     tmp_path: Path,
     state_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the listener, by another process beside it, by the listener again; and the clock set back."""
-    file = state_dir / "snmp-engine.json"
+    """By the listener and others, with the wall's clock set back, and after a boot of the machine."""
     with snmptrapd(environment, tmp_path, *settings()) as receiver:
 
-        def is_taken_from(action: SnmpTrapAction) -> None:
-            action.run(call(at(receiver, **STRONG)))
-            assert printed_by(receiver)["cloudifyWorkflowName"] == "install"
+        def are_taken_from(*senders: SnmpTrapAction) -> None:
+            for sender in senders:
+                sender.run(call(at(receiver, **STRONG)))
+                assert printed_by(receiver)["cloudifyWorkflowName"] == "install"
 
-        for _ in range(10):
+        def boots() -> int:
+            found: int = json.loads((state_dir / "snmp-engine.json").read_text())["boots"]
+            return found
+
+        are_taken_from(actions())  # fire, before there is a listener
+        for start in range(10):
             listener, fire = actions(), actions()
-            for each in (listener, fire, listener):
-                is_taken_from(each)
-            fire.close()
-            listener.close()
-        stored = json.loads(file.read_text())
-        assert stored["boots"] == 11
-        file.write_text(json.dumps(stored | {"started_at": stored["started_at"] + 1e6}))
-        is_taken_from(actions())
+            os.close(lock(str(state_dir)))
+            are_taken_from(listener)
+            (state_dir / "lock").write_text("1\n")  # as the others see it
+            are_taken_from(fire, listener, actions())
+            assert boots() == 3 + start
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() - 1e6)
+        are_taken_from(listener, actions())
+        monkeypatch.setattr("listener.snmp.identity._MACHINE_BOOT", str(state_dir / "boot_id"))
+        (state_dir / "boot_id").write_text("another boot")
+        monkeypatch.setattr("listener.snmp.v3.engine_time", lambda: 3)
+        are_taken_from(actions(), actions())
+        assert boots() == 13
 
 
 def test_a_damaged_identity_fails_what_needs_it_and_nothing_else(
@@ -507,8 +520,7 @@ class Conversing:
     """An inform to a receiver of which every datagram is the test's."""
 
     def __init__(self, **user: str) -> None:
-        identity = EngineIdentity(ENGINE_ID, 1, 0.0)
-        self.messages = V3Messages(lambda: identity)
+        self.messages = V3Messages(EngineIdentity(ENGINE_ID, 1))
         self.target = Target(
             name="receiver:162", host="receiver", port=162, version="3", is_inform=True,
             user=User("plain", **user),
@@ -657,12 +669,12 @@ def test_an_answer_that_comes_twice_is_taken_once() -> None:
 def test_what_was_not_answered_in_time_is_forgotten_without_a_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr("listener.snmp.v3.clock", lambda: now)
+    now = 1000
+    monkeypatch.setattr("listener.snmp.v3.engine_time", lambda: now)
     talk = known()
     first = talk.inform.message()
     for _ in range(20):
-        now += 1.0
+        now += 1
         talk.inform.message()
     assert talk.inform.is_answered(talk.answer(response(), first)) is None
     assert talk.inform.is_answered(talk.report("engine")) is None
@@ -686,7 +698,7 @@ def test_a_trap_says_how_long_ago_its_engine_started(
     age_s: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receiver silently drops what is 150 s behind the time that it has heard of (RFC 3414, 3.2)."""
-    monkeypatch.setattr("listener.snmp.v3.clock", lambda: age_s + 0.5)
+    monkeypatch.setattr("listener.snmp.v3.engine_time", lambda: age_s)
     talk = Conversing()
     datagram = talk.messages.trap(talk.target, talk.peer, 7, [])
     message, _ = decoder.decode(datagram, asn1Spec=SNMPv3Message())
