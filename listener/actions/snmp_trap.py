@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Call, Fault
@@ -20,7 +20,7 @@ from listener.outcome import Tally
 from listener.snmp import ber, mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
-from listener.snmp.names import Names, literal
+from listener.snmp.names import Names
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cInform
@@ -33,17 +33,12 @@ NAME = "cloudify.snmp.snmp_trap.send_snmp_trap"
 _log = logging.getLogger(__name__)
 
 
-class _Known(NamedTuple):
-    """What the inputs of a hook say. `peers` are those targets, by name, whose host is an address.
-
-    `told` is what is said of it when all targets were reached.
-    """
+class _Inputs(NamedTuple):
+    """What the inputs of a hook say."""
 
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
-    peers: Mapping[str, Peer]
-    told: str
 
 
 class SnmpTrapAction:
@@ -62,7 +57,7 @@ class SnmpTrapAction:
         self._sender = TrapSender()
         self._state_dir = state_dir
         self._v3: V3Messages | None = None
-        self._inputs_read: dict[int, _Known] = {}  # by the hook's line
+        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def run(self, call: Call) -> str:
@@ -71,26 +66,22 @@ class SnmpTrapAction:
             raise ActionFailed(
                 f"the MIB has no trap for {event_type!r:.60}; it has: {', '.join(mib.NOTIFICATIONS)}"
             )
-        known = self._read(call.hook)
-        if known.faults:
-            raise ActionFailed("; ".join(fault.reason for fault in known.faults))
-        left = known.targets
-        if call.reached:
-            left = tuple(target for target in left if target.name not in call.reached)
-        problems = self._send(call, left, known, time.monotonic())
-        self._count(left, problems)
-        if left is known.targets and not problems:
-            return known.told
-        reached = [target for target in left if target.name not in problems]
-        told = _told(reached)
+        inputs = self._read(call.hook)
+        if inputs.faults:
+            raise ActionFailed("; ".join(fault.reason for fault in inputs.faults))
+        targets = [target for target in inputs.targets if target.name not in call.reached]
+        problems = self._send(call, targets, time.monotonic())
+        self._count(targets, problems)
+        reached = [target for target in targets if target.name not in problems]
+        result = _result(reached)
         if not problems:
-            return told or "every destination has got it before"
-        is_plain = len(known.targets) == 1
+            return result or "every destination has got it before"
+        is_plain = len(inputs.targets) == 1
         reasons = [
             why if is_plain or name in why else f"{name}: {why}" for name, why in problems.items()
         ]
         raise ActionFailed(
-            "; ".join((*reasons, told) if told else reasons),
+            "; ".join(filter(None, (*reasons, result))),
             reached=tuple(target.name for target in reached),
         )
 
@@ -125,19 +116,11 @@ class SnmpTrapAction:
         """Close the sockets. Safe to call twice."""
         self._sender.close()
 
-    def _read(self, hook: Hook) -> _Known:
+    def _read(self, hook: Hook) -> _Inputs:
         """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
-        known = self._inputs_read.get(hook.line)
+        known = self._inputs.get(hook.line)
         if known is None or known.hook is not hook:
-            targets, faults = read_targets(hook.inputs, hook.timeout_s)
-            addresses = ((target, literal(target.host)) for target in targets)
-            peers = {
-                target.name: Peer(address, target.port, target.name)
-                for target, address in addresses
-                if address is not None
-            }
-            known = _Known(hook, targets, faults, peers, _told(targets))
-            self._inputs_read[hook.line] = known
+            known = self._inputs[hook.line] = _Inputs(hook, *read_targets(hook.inputs, hook.timeout_s))
         return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
@@ -149,9 +132,12 @@ class SnmpTrapAction:
                 tally[_SENT] += 1
                 tally[_ACKNOWLEDGED] += target.is_inform
 
-    def _send(self, call: Call, targets: Sequence[Target], known: _Known, now: float) -> dict[str, str]:
-        """Send to all of these; why it failed, by destination, for those that could not be reached."""
-        hook, notification, peers = call.hook, call.notification, known.peers
+    def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
+        """Send to all of these; why it failed, by destination, for those that could not be reached.
+
+        Names have half of the hook's time, so that acknowledgements have the other half at least.
+        """
+        hook, notification = call.hook, call.notification
         content = Content.of(
             notification.event_type,
             call.hook_context,
@@ -160,43 +146,25 @@ class SnmpTrapAction:
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        deadline = now + hook.timeout_s
-        if len(peers) == len(known.targets):
-            return self._send_all(content, targets, peers, deadline, deadline)
-        half_way = now + hook.timeout_s / 2
-        unknown = self._names.look_up([each.host for each in targets if each.name not in peers])
-        first = [target for target in targets if target.host not in unknown]
-        last = [target for target in targets if target.host in unknown]
-        problems = self._send_all(content, first, peers, half_way, half_way if last else deadline)
-        problems |= self._send_all(content, last, peers, half_way, deadline)
-        for target in targets:
-            if target.name in problems:
-                self._names.doubt(target.host)
-        return problems
-
-    def _send_all(
-        self,
-        content: Content,
-        targets: Iterable[Target],
-        peers: Mapping[str, Peer],
-        resolved_by: float,
-        deadline: float,
-    ) -> dict[str, str]:
-        """Send to each of these; `deadline` is the end of waiting for acknowledgements."""
+        self._names.look_up([target.host for target in targets])
         problems: dict[str, str] = {}
         informs: dict[str, Conversation] = {}
         for target in targets:
             try:
-                peer = peers.get(target.name) or Peer(
-                    self._names.address(target.host, resolved_by), target.port, target.name
-                )
+                address = self._names.address(target.host, now + hook.timeout_s / 2)
+                peer = Peer(address, target.port, target.name)
                 if target.is_inform:
                     informs[target.name] = self._inform(target, peer, content)
                 else:
                     self._sender.send(self._trap(target, peer, content), peer)
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
-        return problems | self._sender.converse(informs, deadline) if informs else problems
+        if informs:
+            problems |= self._sender.converse(informs, now + hook.timeout_s)
+        for target in targets:
+            if target.name in problems:
+                self._names.doubt(target.host)
+        return problems
 
     def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
         request_id = self._request_id()
@@ -231,9 +199,9 @@ class SnmpTrapAction:
 _SENT, _ACKNOWLEDGED, _FAILED = range(3)
 
 
-def _told(targets: Iterable[Target]) -> str:
+def _result(targets: Iterable[Target]) -> str:
     """What was done, by destination."""
     sent = ", ".join([target.name for target in targets if not target.is_inform])
     acknowledged = ", ".join([target.name for target in targets if target.is_inform])
-    told = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")
-    return "; ".join(filter(None, told))
+    results = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")
+    return "; ".join(filter(None, results))
