@@ -17,13 +17,13 @@ from listener.actions.trap_inputs import read_targets
 from listener.errors import ActionFailed, StateError
 from listener.hooks import ANY_EVENT, Hook
 from listener.outcome import Tally
-from listener.snmp import ber, mib
+from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
 from listener.snmp.names import Names
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
-from listener.snmp.v2c import V2cInform
+from listener.snmp.v2c import V2cMessages
 
 if TYPE_CHECKING:
     from listener.snmp.v3 import V3Messages
@@ -56,6 +56,7 @@ class SnmpTrapAction:
         self._names = Names()
         self._sender = TrapSender()
         self._state_dir = state_dir
+        self._version_2c = V2cMessages()
         self._v3: V3Messages | None = None
         self._inputs: dict[int, _Inputs] = {}  # by the hook's line
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -153,10 +154,12 @@ class SnmpTrapAction:
             try:
                 address = self._names.address(target.host, now + hook.timeout_s / 2)
                 peer = Peer(address, target.port, target.name)
+                messages = self._version_3() if target.version == "3" else self._version_2c
+                message = target, peer, self._request_id(), content
                 if target.is_inform:
-                    informs[target.name] = self._inform(target, peer, content)
+                    informs[target.name] = messages.inform(*message)
                 else:
-                    self._sender.send(self._trap(target, peer, content), peer)
+                    self._sender.send(messages.trap(*message), peer)
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
         if informs:
@@ -165,22 +168,6 @@ class SnmpTrapAction:
             if target.name in problems:
                 self._names.doubt(target.host)
         return problems
-
-    def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
-        request_id = self._request_id()
-        if target.version == "3":
-            bindings = content.bindings(target.layout)
-            return self._version_3().trap(target, peer, request_id, bindings)
-        pdu = ber.pdu(ber.TRAP, request_id, content.varbinds(target.layout))
-        return ber.message_v2c(target.community, pdu)
-
-    def _inform(self, target: Target, peer: Peer, content: Content) -> Conversation:
-        request_id = self._request_id()
-        if target.version == "3":
-            bindings = content.bindings(target.layout)
-            return self._version_3().inform(target, peer, request_id, bindings)
-        pdu = ber.pdu(ber.INFORM, request_id, content.varbinds(target.layout))
-        return V2cInform(target, peer, request_id, pdu)
 
     def _version_3(self) -> V3Messages:
         """Raises ActionFailed where there is no state directory, StateError where it cannot be used."""

@@ -19,14 +19,11 @@ from listener.errors import ActionFailed
 from listener.snmp.ber import Oid
 from listener.snmp.engine import UDP, Engine
 from listener.snmp.identity import EngineIdentity, engine_time
-from listener.snmp.mib import SYS_UP_TIME_0
+from listener.snmp.mib import SYS_UP_TIME_0, Content
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
 
 _log = logging.getLogger(__name__)
-
-Bindings = Sequence[tuple[Oid, Any]]
-"""As mib.Content gives them."""
 
 _VERSION_3 = 3
 _USM = 3
@@ -46,14 +43,14 @@ class V3Messages:
         """Do for a target what takes long, once."""
         self._engine(target)
 
-    def trap(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> bytes:
+    def trap(self, target: Target, peer: Peer, request_id: int, content: Content) -> bytes:
         """The whole message of a trap. Raises ActionFailed."""
-        pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, bindings)
+        pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, content.bindings(target.layout))
         return self._engine(target).message(target, peer, pdu, None)
 
-    def inform(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> V3Inform:
+    def inform(self, target: Target, peer: Peer, request_id: int, content: Content) -> V3Inform:
         """The conversation of an inform."""
-        pdu = _filled(v2c.InformRequestPDU(), request_id, bindings)
+        pdu = _filled(v2c.InformRequestPDU(), request_id, content.bindings(target.layout))
         return V3Inform(self._engine(target), target, peer, pdu)
 
     def _engine(self, target: Target) -> _OwnEngine:
@@ -165,7 +162,7 @@ class _OwnEngine(Engine):
         return peer.name, self._forgotten.get(peer, 0)
 
 
-def _filled(pdu: Any, request_id: int, bindings: Bindings) -> Any:
+def _filled(pdu: Any, request_id: int, bindings: Sequence[tuple[Oid, Any]]) -> Any:
     v2c.apiPDU.set_defaults(pdu)
     v2c.apiPDU.set_request_id(pdu, request_id)
     varbinds = [(_object_identifier(oid), _typed(oid, value)) for oid, value in bindings]

@@ -22,11 +22,11 @@ from pysnmp.proto.api import v2c
 
 from listener import log
 from listener.errors import ActionFailed
-from listener.snmp import ber
+from listener.snmp.mib import Content
 from listener.snmp.names import Address
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target, shown
-from listener.snmp.v2c import V2cInform
+from listener.snmp.v2c import V2cInform, V2cMessages
 from tests.snmp.receivers import LIMIT_S, closed_port, decoded, udp_socket
 
 BOTH_FAMILIES = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -680,7 +680,8 @@ def inform(peer: Peer, timeout_s: float = LIMIT_S, retries: int = 0) -> V2cInfor
         timeout_s=timeout_s,
         retries=retries,
     )
-    return V2cInform(target, peer, REQUEST_ID, ber.pdu(ber.INFORM, REQUEST_ID, b""))
+    content = Content("workflow_queued", 0, 0, {})
+    return V2cMessages().inform(target, peer, REQUEST_ID, content)
 
 
 def answer_of(datagram: bytes, *, request_id: int | None = None, error_status: int = 0) -> bytes:

@@ -512,6 +512,7 @@ def test_a_receiver_with_another_engine_at_the_same_address_is_asked_anew(
 
 
 RECEIVER = bytes.fromhex("80001f8801aabbccdd")
+CONTENT = mib.Content("workflow_queued", 0, 0, {})
 COUNTERS = {"level": 1, "time": 2, "user": 3, "engine": 4, "digest": 5, "decryption": 6}
 """usmStats, each with what a report of it says is wrong (RFC 3414, section 5)."""
 
@@ -529,7 +530,7 @@ class Conversing:
         self.inform = self.begun()
 
     def begun(self) -> V3Inform:
-        return self.messages.inform(self.target, self.peer, 7, [])
+        return self.messages.inform(self.target, self.peer, 7, CONTENT)
 
     def answer(self, pdu: Any, datagram: bytes | None = None, engine_id: bytes = RECEIVER) -> bytes:
         """What that receiver answers, without a digest, to that message, or to the next."""
@@ -687,10 +688,10 @@ def test_without_the_cryptography_package_nothing_can_be_encrypted(
     talk = Conversing(
         auth_protocol="SHA", auth_key="correct horse", priv_protocol="AES", priv_key="battery staple"
     )
-    assert talk.messages.trap(talk.target, talk.peer, 7, [])
+    assert talk.messages.trap(talk.target, talk.peer, 7, CONTENT)
     monkeypatch.setattr(aes, "PysnmpCryptoError", True)
     with pytest.raises(ActionFailed, match=r"^no message for receiver:162 could be made: "):
-        talk.messages.trap(talk.target, talk.peer, 7, [])
+        talk.messages.trap(talk.target, talk.peer, 7, CONTENT)
 
 
 @pytest.mark.parametrize("age_s", [0, 17, 151, 3_000_000])
@@ -700,7 +701,7 @@ def test_a_trap_says_how_long_ago_its_engine_started(
     """A receiver silently drops what is 150 s behind the time that it has heard of (RFC 3414, 3.2)."""
     monkeypatch.setattr("listener.snmp.v3.engine_time", lambda: age_s)
     talk = Conversing()
-    datagram = talk.messages.trap(talk.target, talk.peer, 7, [])
+    datagram = talk.messages.trap(talk.target, talk.peer, 7, CONTENT)
     message, _ = decoder.decode(datagram, asn1Spec=SNMPv3Message())
     security, _ = decoder.decode(message["msgSecurityParameters"], asn1Spec=UsmSecurityParameters())
     assert (bytes(security[0]), *map(int, security[1:3])) == (ENGINE_ID, 1, age_s)
@@ -714,7 +715,7 @@ def test_an_engine_is_made_once_for_each_user_and_engine_id() -> None:
         talk.target._replace(user=User("other")),
         talk.target._replace(engine_id=RECEIVER),
     ):
-        assert talk.messages.trap(target, talk.peer, 7, [])
+        assert talk.messages.trap(target, talk.peer, 7, CONTENT)
     assert len(talk.messages._engines) == 3
 
 
