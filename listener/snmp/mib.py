@@ -236,7 +236,7 @@ def _parameters(parameters: Any) -> bytes:
     try:
         return _printed(msgspec.json.encode(parameters))
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a number of 100 digits
-        return _fitting(_json(parameters))
+        return _fitting(json.dumps(parameters))
 
 
 @functools.lru_cache(maxsize=64)
@@ -254,10 +254,6 @@ def _fitting(text: str) -> bytes:
 def _left_out(size: int) -> bytes:
     text = f"the parameters are left out: {size} bytes, at most {MAX_TEXT} fit"
     return json.dumps({"message": text}).encode()
-
-
-_json = json.JSONEncoder(check_circular=False).encode
-"""json.dumps without its arguments and without its look for circles, which JSON cannot have."""
 
 
 def _error_details(arguments: Any, text: Any) -> str:

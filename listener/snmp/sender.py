@@ -12,9 +12,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, Protocol
 
 from listener import pause
 from listener.errors import ActionFailed
@@ -23,7 +23,6 @@ from listener.snmp.names import Address
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM = 65535
-_T = TypeVar("_T")
 
 
 class Peer(NamedTuple):
@@ -71,18 +70,16 @@ class TrapSender:
         listens there, as a local one does. A refusal that comes later is a WARNING at the next trap.
         """
         address, kept = self._sockets.get(peer.name, (None, None))
-        if kept is None or (address is not peer.address and address != peer.address):
-            kept = self._connected_anew(peer)
+        if kept is None or address != peer.address:
+            kept = self._connect_anew(peer)
         try:
             kept.send(datagram)
-        except OSError as error:
-            try:
+        except OSError as error:  # it may be the old socket's: of a route that has changed, say
+            kept = self._connect_anew(peer)
+            with _failing(peer, len(datagram)):
                 kept.send(datagram)
-            except OSError:  # it may be the old socket's: of a route that has changed, say
-                kept = self._connected_anew(peer)
-                _raising(partial(kept.send, datagram), peer, len(datagram))
-            else:  # a socket tells of the datagram before at the next one, and does not send that
-                _log.warning("what was sent to %s before did not arrive: %s", peer.name, error.strerror)
+            _log.warning("what was sent to %s before may not have arrived: %s",
+                         peer.name, error.strerror)  # fmt: skip
         if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise ActionFailed(_reason(refused, len(datagram), peer))
 
@@ -93,35 +90,34 @@ class TrapSender:
         """
         problems: dict[str, str] = {}
         poll = select.poll()
-        open_ones: dict[int, _Open] = {}
-        try:
+        waiting: dict[int, _Waiting] = {}
+        with ExitStack() as sockets:
             for key, conversation in conversations.items():
                 try:
-                    one = _Open(key, conversation, self._now())
+                    one = _Waiting(key, conversation, self._now())
+                    sockets.callback(one.close)
+                    one.send()
                 except ActionFailed as error:
                     problems[key] = str(error)
                 else:
-                    open_ones[one.fileno()] = one
+                    waiting[one.fileno()] = one
                     poll.register(one, select.POLLIN)
-            while open_ones:
-                next_at = min(deadline, *(one.next_at for one in open_ones.values()))
+            while waiting:
+                next_at = min(deadline, *(one.next_at for one in waiting.values()))
                 wait_s = max(0.0, next_at - self._now())
                 ready = dict(pause.waited(lambda seconds: poll.poll(seconds * 1000), wait_s))
                 now = self._now()
-                for fd, one in list(open_ones.items()):
+                for fd, one in list(waiting.items()):
                     try:
-                        is_over = fd in ready and one.hear()
+                        is_over = fd in ready and one.receive()
                         if not is_over:
-                            one.go_on(now, is_late=now >= deadline)
+                            one.retry_if_due(now, is_late=now >= deadline)
                     except ActionFailed as error:
                         problems[one.key] = str(error)
                         is_over = True
                     if is_over:
                         poll.unregister(fd)
-                        open_ones.pop(fd).close()
-        finally:
-            for one in open_ones.values():
-                one.close()
+                        del waiting[fd]
         return problems
 
     def close(self) -> None:
@@ -129,15 +125,16 @@ class TrapSender:
         while self._sockets:
             self._sockets.popitem()[1][1].close()
 
-    def _connected_anew(self, peer: Peer) -> socket.socket:
+    def _connect_anew(self, peer: Peer) -> socket.socket:
         if peer.name in self._sockets:
             self._sockets.pop(peer.name)[1].close()
-        new = _raising(lambda: _connect(peer), peer, 0)
+        with _failing(peer):
+            new = _connect(peer)
         self._sockets[peer.name] = peer.address, new
         return new
 
 
-class _Open:
+class _Waiting:
     """A conversation that waits for its answer, at a socket of its own: no other answer comes there."""
 
     def __init__(self, key: str, conversation: Conversation, now: float) -> None:
@@ -146,12 +143,8 @@ class _Open:
         self._conversation = conversation
         self._tries = 1
         self._began_at = now
-        self._socket = _raising(lambda: _connect(conversation.peer), conversation.peer, 0)
-        try:
-            self._send()
-        except BaseException:
-            self.close()
-            raise
+        with _failing(conversation.peer):
+            self._socket = _connect(conversation.peer)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -159,17 +152,17 @@ class _Open:
     def close(self) -> None:
         self._socket.close()
 
-    def hear(self) -> bool:
+    def receive(self) -> bool:
         """Whether what has come is the acknowledgement. Raises ActionFailed."""
-        peer = self._conversation.peer
-        datagram = _raising(lambda: self._socket.recv(_MAX_DATAGRAM), peer, 0)
+        with _failing(self._conversation.peer):
+            datagram = self._socket.recv(_MAX_DATAGRAM)
         answered = self._conversation.is_answered(datagram)
         if answered is None:
-            self._send()
+            self.send()
         return bool(answered)
 
-    def go_on(self, now: float, *, is_late: bool) -> None:
-        """Try again if it is time to. Raises ActionFailed when that was the last try."""
+    def retry_if_due(self, now: float, *, is_late: bool) -> None:
+        """Raises ActionFailed when the last try has waited long enough."""
         if now < self.next_at and not is_late:
             return
         if is_late or self._tries > self._conversation.retries:
@@ -180,11 +173,13 @@ class _Open:
             )
         self._tries += 1
         self.next_at = now + self._conversation.timeout_s
-        self._send()
+        self.send()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send the conversation's next message. Raises ActionFailed."""
         datagram = self._conversation.message()
-        _raising(lambda: self._socket.send(datagram), self._conversation.peer, len(datagram))
+        with _failing(self._conversation.peer, len(datagram)):
+            self._socket.send(datagram)
 
 
 def _connect(peer: Peer) -> socket.socket:
@@ -198,10 +193,11 @@ def _connect(peer: Peer) -> socket.socket:
     return new
 
 
-def _raising(work: Callable[[], _T], peer: Peer, size: int) -> _T:
-    """What `work` returns; an OSError is raised as ActionFailed."""
+@contextmanager
+def _failing(peer: Peer, size: int = 0) -> Iterator[None]:
+    """An OSError inside is raised as ActionFailed."""
     try:
-        return work()
+        yield
     except OSError as error:
         raise ActionFailed(_reason(error.errno, size, peer)) from error
 
