@@ -66,11 +66,8 @@ def _destinations(
         if isinstance(item, str):
             items.append((place, {"destination_address": item}))
         elif isinstance(item, dict):
-            for name in item:
-                if not isinstance(name, str):
-                    reason = f"the name of an input must be a text, found {described(name)}"
-                    faults.append(Fault(place, f"destination {position + 1}: {reason}"))
-                elif name not in READERS:
+            for name in map(str, item):
+                if name not in READERS:
                     reason = f"unknown input {name!r:.60}; {hint(name)}"
                     faults.append(Fault(f"{place}.{name}", f"destination {position + 1}: {reason}"))
             items.append((place, item))
@@ -111,7 +108,7 @@ class _Destination:
         timeout_s, retries = 1.0, 5
         if is_inform:
             timeout_s, retries = self._value("timeout", timeout_s), self._value("retries", retries)
-            self._look_at_duration(timeout_s, retries)
+            self._check_duration(timeout_s, retries)
         else:
             self._refuse(("timeout", "retries"), "an inform is waited for; add 'notify: inform'")
         community, user, context_name, engine_id = b"", User(""), "", b""
@@ -146,7 +143,7 @@ class _Destination:
         name = self._required("user")
         return User(name, protocols["auth"], keys["auth"], protocols["priv"], keys["priv"])
 
-    def _look_at_duration(self, timeout_s: Any, retries: Any) -> None:
+    def _check_duration(self, timeout_s: Any, retries: Any) -> None:
         if INVALID in (timeout_s, retries):
             return
         if timeout_s * (retries + 1) > self._timeout_s + 1e-6:
