@@ -131,10 +131,7 @@ class Content(msgspec.Struct, frozen=True):
         return cls(event_type, int(uptime_s * 100), time_stamp, octets)
 
     def bindings(self, layout: str) -> list[tuple[Oid, Any]]:
-        """The variable bindings in one of the LAYOUTS; an OID, too, is the value of snmpTrapOID.0.
-
-        Raises KeyError for an event type that the MIB has no notification for.
-        """
+        """The variable bindings in one of the LAYOUTS; the value of snmpTrapOID.0 is an OID, too."""
         oids, octets = _OIDS[layout], self.octets
         return [
             (SYS_UP_TIME_0, self.up_time),
@@ -146,7 +143,7 @@ class Content(msgspec.Struct, frozen=True):
         ]
 
     def varbinds(self, layout: str) -> bytes:
-        """The same, encoded. Raises KeyError, too."""
+        """The same, encoded."""
         octets = self.octets
         up_time = ber.time_ticks(self.up_time)
         return b"".join(

@@ -13,59 +13,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener import state_dir
 from listener.errors import StateError
 from listener.snmp import identity
 from listener.snmp.identity import MAX_BOOTS, EngineIdentity, engine_identity, engine_time
+from listener.state_dir import lock
 from tests.support import uncounted_env
 
 ENGINE_ID = "8000cc58050123456789abcdef"
-
-LISTENER = """
-import json, sys
-from listener.snmp.identity import engine_identity
-from listener.state_dir import lock
-fd = lock(sys.argv[1])
-print(engine_identity(sys.argv[1]).boots, flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def child(folder: Path, program: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python that runs this program; it is killed at the end if it has not ended."""
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=uncounted_env(),
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    """The next line of a child; '' when it has ended."""
-    assert process.stdout is not None
-    return process.stdout.readline().rstrip("\n")
-
-
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """This process as the listener that owns the state directory."""
-    with closing(os.fdopen(state_dir.lock(str(folder)))):
-        yield
-    (folder / "lock").write_text("1\n")  # as another process has it afterwards
 
 
 def boots_of(folder: Path) -> int:
@@ -136,19 +96,13 @@ def test_engine_time_is_what_the_machine_has_run_and_not_the_walls(
 
 def test_each_start_of_a_listener_raises_the_boots_and_others_join(tmp_path: Path) -> None:
     for start in range(1, 11):
-        with owned(tmp_path):
-            assert boots_of(tmp_path) == start
+        fd = lock(str(tmp_path))
+        assert boots_of(tmp_path) == start
+        (tmp_path / "lock").write_text("1\n")  # as other processes see it
+        assert boots_of(tmp_path) == start, "fire, while the listener lives"
+        os.close(fd)
         for _ in range(2):
             assert boots_of(tmp_path) == start, "fire, and fire again, with no listener"
-
-
-def test_who_comes_to_a_live_listener_has_the_same_identity(tmp_path: Path) -> None:
-    with child(tmp_path, LISTENER) as listener:
-        assert said(listener) == "1"
-        assert boots_of(tmp_path) == 1
-    with child(tmp_path, LISTENER) as listener:
-        assert said(listener) == "2"
-        assert boots_of(tmp_path) == 2
 
 
 def test_who_comes_first_after_a_boot_of_the_machine_raises_the_boots_once(tmp_path: Path) -> None:
@@ -281,7 +235,8 @@ os.{call} = call
 identity.engine_identity(sys.argv[1])
 """
     before = store(tmp_path, boots=7)
-    with child(tmp_path, program) as process:
-        assert process.wait() == -signal.SIGKILL
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    killed = subprocess.run(command, env=uncounted_env(), timeout=30, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert (engine_json(tmp_path).read_bytes() == before) is not is_written
     assert boots_of(tmp_path) == 8

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import os
-import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -35,6 +35,7 @@ from tests.snmp.receivers import (
     with_our_mib,
     write_base_mibs,
 )
+from tests.support import require_program
 
 ENGINE_ID = bytes.fromhex("8000cc58051122334455667788")
 TENANT = "配置"
@@ -187,42 +188,17 @@ def test_snmptrapd_prints_all_five_notifications_in_both_layouts(
             }
 
 
-def pcap(datagrams: list[bytes]) -> bytes:
-    """A capture file of these datagrams on their way to UDP port 162, with whole checksums."""
-    ethernet = bytes(12) + b"\x08\x00"
-    loopback = bytes((127, 0, 0, 1))
-    written = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
-    for datagram in datagrams:
-        size = 8 + len(datagram)
-        udp = struct.pack("!HHHH", 40000, 162, size, 0)
-        pseudo = loopback * 2 + struct.pack("!HH", 17, size)
-        udp = udp[:6] + checksum(pseudo + udp + datagram)
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0, 64, 17, 0)
-        ip = head[:10] + checksum(head + loopback * 2) + loopback * 2
-        frame = ethernet + ip + udp + datagram
-        written += struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame
-    return written
-
-
-def checksum(data: bytes) -> bytes:
-    """The Internet checksum (RFC 1071)."""
-    data += bytes(len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return (~total & 0xFFFF).to_bytes(2, "big")
-
-
 def complaints(datagrams: list[bytes], folder: Path) -> list[int]:
     """The datagrams, by position, that tshark does not take for flawless SNMP."""
-    capture = folder / "traps.pcap"
-    capture.write_bytes(pcap(datagrams))
-    read = ["-n", "-r", str(capture), "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+    dump, capture = folder / "traps.txt", folder / "traps.pcap"
+    dump.write_text("\n".join(f"000000 {datagram.hex(' ')}\n" for datagram in datagrams))
+    environment = {"LC_ALL": "C.UTF-8", "HOME": str(folder)}
+    convert = [require_program("text2pcap"), "-q", "-u", "40000,162", str(dump), str(capture)]
+    subprocess.run(convert, env=environment, check=True, capture_output=True)
     doubtful = ["-Y", "not snmp or _ws.malformed or _ws.expert"]
     printed = answer(
-        {"LC_ALL": "C.UTF-8", "HOME": str(folder)},
-        "tshark", *read, *doubtful, "-T", "fields", "-e", "frame.number",
-    )  # fmt: skip
+        environment, "tshark", "-n", "-r", str(capture), *doubtful, "-T", "fields", "-e", "frame.number"
+    )
     return [int(number) - 1 for number in printed.split()]
 
 
