@@ -1,7 +1,7 @@
 """The built-in `cloudify.snmp.snmp_trap.send_snmp_trap`: a notification goes to SNMP receivers.
 
-Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count.
-trap_inputs.py reads the hook's inputs; the messages and the sockets belong to the rooms in snmp/.
+Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count. It
+encodes nothing and opens no socket: the modules in snmp/ do. The registry makes it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class _Inputs(NamedTuple):
 
 
 class SnmpTrapAction:
-    """Sends traps and informs. `started_at` is the monotonic moment that sysUpTime counts from.
+    """Sends traps and informs. sysUpTime counts from `started_at`, a monotonic time.
 
-    `request_id` gives a new number from 0 to 2**31 - 1 for each message. `state_dir` is where the
-    SNMPv3 engine has its identity; without one nothing is sent in version 3.
+    `request_id` gives a new number from 0 to 2**31 - 1 for each message. The SNMPv3 engine keeps its
+    identity in `state_dir`; without one, version 3 fails.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class SnmpTrapAction:
         return faults
 
     def prepare(self, hook: Hook) -> None:
-        """Do what would hold up the hook's first message of version 3, for a tenth of a second or more.
+        """Do the slow part of the hook's first message of version 3: a tenth of a second or more.
 
-        What makes that fail is a WARNING here, and the reason why messages fail later.
+        A failure is a WARNING here, and the reason of each message that fails later.
         """
         try:
             for target in self._read(hook).targets:
@@ -108,7 +108,7 @@ class SnmpTrapAction:
             _log.warning("hook %s: %s", hook.name, error)
 
     def take_tallies(self) -> dict[str, Tally]:
-        """What was counted for each destination since this was last asked."""
+        """The counts of each destination since the last call."""
         tallies = {name: Tally(*tally) for name, tally in self._tallies.items()}
         self._tallies.clear()
         return tallies
@@ -118,7 +118,7 @@ class SnmpTrapAction:
         self._sender.close()
 
     def _read(self, hook: Hook) -> _Inputs:
-        """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
+        """A hook's inputs; they are read once for each hooks.conf."""
         known = self._inputs.get(hook.line)
         if known is None or known.hook is not hook:
             known = self._inputs[hook.line] = _Inputs(hook, *read_targets(hook.inputs, hook.timeout_s))
@@ -134,9 +134,9 @@ class SnmpTrapAction:
                 tally[_ACKNOWLEDGED] += target.is_inform
 
     def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
-        """Send to all of these; why it failed, by destination, for those that could not be reached.
+        """Send to all of these; the reasons, by destination, of those that could not be reached.
 
-        Names have half of the hook's time, so that acknowledgements have the other half at least.
+        Names get half of the hook's time at most, so that acknowledgements get the other half.
         """
         hook, notification = call.hook, call.notification
         content = Content.of(
@@ -187,7 +187,7 @@ _SENT, _ACKNOWLEDGED, _FAILED = range(3)
 
 
 def _result(targets: Iterable[Target]) -> str:
-    """What was done, by destination."""
+    """The destinations that were reached, in words."""
     sent = ", ".join([target.name for target in targets if not target.is_inform])
     acknowledged = ", ".join([target.name for target in targets if target.is_inform])
     results = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")

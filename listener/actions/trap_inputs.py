@@ -1,7 +1,7 @@
 """The inputs of a trap hook: which belong together, and the destinations they name.
 
-Owns what is said of inputs that are missing, of no meaning, or do not fit each other; trap_values.py
-knows what each may be. snmp_trap.py sends to the Targets.
+Owns the reasons for inputs that are missing, unknown, meaningless, or do not fit each other. It never
+judges one value: trap_values.py does. snmp_trap.py sends to the Targets that come out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from listener.actions import Fault
-from listener.actions.trap_values import INVALID, READERS, SECRET, described, hint
+from listener.actions.trap_values import INVALID, READERS, SECRET, hint, shortened
 from listener.snmp.mib import LAYOUTS
-from listener.snmp.target import Target, User, shown
+from listener.snmp.target import Target, User, address_name
 
 _VERSION_3 = (
     "user", "auth_protocol", "auth_key", "priv_protocol", "priv_key", "context_name", "engine_id"
@@ -53,7 +53,7 @@ def _destinations(
     found = inputs["destinations"]
     if not isinstance(found, list) or not found:
         shape = "a list of addresses, or of mappings with a 'destination_address' each"
-        reason = f"'destinations' must be {shape}, found {described(found)}"
+        reason = f"'destinations' must be {shape}, found {shortened(found)}"
         faults.append(Fault("destinations", reason))
         return []
     if "destination_address" in inputs:
@@ -126,8 +126,8 @@ class _Destination:
         if len(self._faults) > known:
             return None
         return Target(
-            shown(host, port), host, port, version, is_inform, layout, community, timeout_s, retries,
-            user, context_name, engine_id,
+            address_name(host, port), host, port, version, is_inform, layout, community,
+            timeout_s, retries, user, context_name, engine_id,
         )  # fmt: skip
 
     def _user(self) -> User:
@@ -179,8 +179,8 @@ class _Destination:
         inputs = self._given(name) or {}
         value = READERS[name][0](inputs[name])
         if value is INVALID:
-            shown = "" if name in SECRET else f", found {described(inputs[name])}"
-            self._wrong(name, f"must be {READERS[name][1]}{shown}")
+            found = "" if name in SECRET else f", found {shortened(inputs[name])}"
+            self._wrong(name, f"must be {READERS[name][1]}{found}")
         return value
 
     def _refuse(self, names: tuple[str, ...], why: str) -> None:

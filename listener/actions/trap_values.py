@@ -1,7 +1,7 @@
 """What each input of a trap hook may be.
 
-Owns the inputs' names, their types and what a reason shows of a wrong value. trap_inputs.py knows which
-of them belong together.
+Owns the inputs' names and types, and what a reason shows of a wrong value. It does not know which
+inputs belong together; trap_inputs.py does, and calls it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ INVALID: Any = object()
 
 
 def hint(name: str) -> str:
-    """What may be meant: `address` is destination_address, though no word like it."""
+    """The input that may be meant: for `address`, destination_address."""
     ending = [known for known in READERS if known.endswith(f"_{name}")]
     return f"did you mean {ending[0]!r}?" if ending else nearest(name, (*READERS, "destinations"))
 
 
-def described(value: Any) -> str:
-    """A value in a reason. What has values of its own may hold a secret."""
+def shortened(value: Any) -> str:
+    """A value for a reason. A list or a mapping may hold a secret, so it is not shown."""
     if isinstance(value, (dict, list)):
         kind = "mapping" if isinstance(value, dict) else "list"
         return f"a {kind}" if value else f"an empty {kind}"
@@ -43,7 +43,7 @@ _WITH_MORE = re.compile(r"\[.*|[^:]*:\d+|.* .*")
 
 
 def _address(value: Any) -> Any:
-    """A name or an address; with anything more it would be asked for as a name, in vain."""
+    """A name or an address. With anything more, the resolver would look it up in vain."""
     is_one = isinstance(value, str) and value.isprintable() and not _WITH_MORE.fullmatch(value)
     return _text(1, MAX_ADDRESS)(value) if is_one else INVALID
 

@@ -1,8 +1,7 @@
 """pysnmp's SNMP engine without its sockets: datagrams go in and come out as bytes.
 
-Owns which of our protocols is which of pysnmp's. It does no I/O and knows no notification. v3.py makes
-messages with it, and receiver.py reads them; both import it only when it is needed, as pysnmp takes a
-tenth of a second to import.
+Owns the names of protocols: ours, and pysnmp's. It does no I/O and knows no notification. v3.py makes
+messages with it, and receiver.py reads them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _PRIV = {
     "": config.USM_PRIV_NONE,
     "DES": config.USM_PRIV_CBC56_DES,
     "AES": config.USM_PRIV_CFB128_AES,
-    # like net-snmp, after Blumenthal's draft; other receivers follow Reeder's
+    # as net-snmp has them, after Blumenthal's draft; some receivers follow Reeder's
     "AES-192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
     "AES-256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
 }
@@ -41,7 +40,7 @@ UDP = (1, 3, 6, 1, 6, 1, 1)
 
 
 class Engine:
-    """A pysnmp engine; `pysnmp` is the engine itself, `wire` what stands for its sockets."""
+    """`pysnmp` is the engine itself, `wire` stands for its sockets."""
 
     def __init__(self) -> None:
         self.pysnmp = SnmpEngine()
@@ -49,7 +48,7 @@ class Engine:
         self.pysnmp.register_transport_dispatcher(self.wire)
 
     def add_user(self, user: User, engine_id: bytes | None = None) -> None:
-        """Know a user's keys for messages of the engine with that ID; None is this one."""
+        """Know a user's keys for messages of the engine with that ID; None means this engine."""
         config.add_v3_user(
             self.pysnmp,
             user.name,
@@ -61,15 +60,15 @@ class Engine:
         )
 
     def receive(self, address: Hashable, datagram: bytes) -> None:
-        """Read a datagram that came from there. What pysnmp makes of it, its callbacks learn."""
+        """Read a datagram from that address; pysnmp calls back with what it holds."""
         try:
             self.pysnmp.message_dispatcher.receive_message(self.pysnmp, UDP, address, datagram)
-        except Exception as error:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
+        except Exception as error:  # pyasn1 raises anything on broken bytes
             _log.debug("%d broken bytes from %s: %r", len(datagram), address, error)
 
 
 class Wire(AbstractTransportDispatcher):  # type: ignore[misc]  # pysnmp has no types
-    """Keeps the message that pysnmp wants to send, until it is taken."""
+    """Keeps the message that pysnmp sends, for its user to take."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,6 +78,6 @@ class Wire(AbstractTransportDispatcher):  # type: ignore[misc]  # pysnmp has no 
         self._message = bytes(outgoingMessage)
 
     def take_message(self) -> bytes:
-        """The last message that was not taken yet; empty when there is none."""
+        """The last message; empty when there is none, or it was taken before."""
         message, self._message = self._message, b""
         return message

@@ -22,7 +22,7 @@ from listener.state_dir import is_owner, open_file
 _log = logging.getLogger(__name__)
 
 MAX_BOOTS = 2**31 - 1
-"""With this number, receivers drop everything of an engine (RFC 3414, 2.2.2)."""
+"""Receivers drop everything from an engine with this number (RFC 3414, 2.2.2)."""
 
 _ID_PREFIX = (1 << 31 | 52312).to_bytes(4, "big") + b"\x05"  # RFC 3411: our enterprise, then octets
 _MACHINE_BOOT = "/proc/sys/kernel/random/boot_id"
@@ -30,14 +30,14 @@ _UNSENT = "so no SNMPv3 trap is sent"
 
 
 class EngineIdentity(NamedTuple):
-    """What every message of the engine says of its sender."""
+    """The engine as every message of it names it."""
 
     engine_id: bytes
     boots: int
 
 
 class _Stored(msgspec.Struct):
-    """The file. `machine_boot` is the boot ID of the machine when the boots were raised last."""
+    """The file. `machine_boot` is the machine's boot ID when the boots were last raised."""
 
     engine_id: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){5,32}$")]
     boots: Annotated[int, msgspec.Meta(ge=0, le=MAX_BOOTS)]
@@ -45,15 +45,15 @@ class _Stored(msgspec.Struct):
 
 
 def engine_time() -> int:
-    """snmpEngineTime: seconds since the machine's boot. Nobody can set them back."""
+    """snmpEngineTime: seconds since the machine's boot, which no clock setting changes."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def engine_identity(folder: str) -> EngineIdentity:
-    """The identity that is kept in this state directory; a new one where there is none.
+    """The identity in this state directory; a new one where there is none. Raises StateError.
 
-    The owner of the directory raises the boots with each call, others only when the machine was booted
-    since: then it does not matter who is first, or whether two do so at once. Raises StateError.
+    The owner of the directory raises the boots with each call; another process does so only after a
+    boot of the machine. Two that do so at once write the same number.
     """
     path = os.path.join(folder, "snmp-engine.json")
     try:
@@ -89,7 +89,7 @@ def _check_boots(stored: _Stored, path: str) -> None:
 
 
 def _read(path: str) -> _Stored | None:
-    """What the file says; None when there is none. Raises StateError, OSError."""
+    """The file's content; None when there is no file. Raises StateError, OSError."""
     try:
         fd = open_file(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def _read(path: str) -> _Stored | None:
 
 
 def _replace(path: str, text: bytes) -> None:
-    """Write the file as a whole, and have it on the disk."""
+    """Replace the file, durably: readers see the old one or the new one."""
     written = f"{path}.{os.getpid()}"
     with suppress(FileNotFoundError):
         os.unlink(written)  # of a process that was killed

@@ -1,7 +1,7 @@
-"""Names of trap receivers become addresses, off the listener's path and within a bound.
+"""Resolves the names of trap receivers in threads, and waits a bounded time for each.
 
-Owns the threads that ask the resolver, which may never answer, and the last good address of each name.
-It sends nothing; snmp_trap.py asks it for the addresses that sender.py then sends to.
+Owns the threads, as a resolver may never answer, and the last good address of each name. It sends
+nothing; snmp_trap.py calls it for the addresses that sender.py sends to.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from listener.errors import ActionFailed
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
-"""So long a name without any address is waited for; its resolver may still answer later."""
+"""The wait for a name that has no address yet. A later answer is kept for the next use."""
 FRESH_S = 60.0
-"""After so long, the resolver is asked again; the last good address stays in use until it answers."""
+"""The resolver is asked again when an address is older; until it answers, that address stays in use."""
 
 _BRIEFLY_S = 0.05
-"""What a resolver needs as a rule; so long its answer is waited for although an address is known."""
+"""The wait for a newer address of a name that has one. It is enough for most resolvers."""
 
 
 class Address(NamedTuple):
@@ -36,13 +36,13 @@ class Address(NamedTuple):
 
 
 def resolve(host: str, flags: int = 0) -> Address:
-    """Ask the resolver of the system, for as long as that takes. Raises OSError, UnicodeError."""
+    """The address that the system's resolver has. It may block. Raises OSError, UnicodeError."""
     family, _, _, _, sockaddr = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=flags)[0]
     return Address(family, sockaddr)
 
 
 class Names:
-    """Addresses by name. `ask` is the blocking question, `now` the clock of `deadline`s."""
+    """Addresses by name. `ask` resolves one and may block; `now` is the clock of the deadlines."""
 
     def __init__(
         self,
@@ -54,23 +54,23 @@ class Names:
         self._names: dict[str, _Name] = {}
 
     def look_up(self, hosts: Iterable[str]) -> None:
-        """Begin to ask for names whose address is not known, or not fresh."""
+        """Start to resolve the names that have no fresh address."""
         for host in hosts:
             if host not in self._names:
                 self._names[host] = _Name(host, self._ask, self._now)
             self._names[host].look_up()
 
     def address(self, host: str, deadline: float) -> Address:
-        """The address of a name that was looked up. Raises ActionFailed when there is none by then."""
+        """The address of a name that was looked up. Raises ActionFailed if it has none by then."""
         return self._names[host].wait(deadline)
 
     def doubt(self, host: str) -> None:
-        """Ask for this name again before it is used again: it may mean another address by now."""
+        """Resolve this name again at its next use: its receiver may have moved."""
         self._names[host].doubt()
 
 
 class _Name:
-    """What is known of one name. Each question has a thread of its own, which nobody can end."""
+    """One name and its address. Each lookup has a thread of its own, which cannot be stopped."""
 
     def __init__(self, host: str, ask: Callable[[str], Address], now: Callable[[], float]) -> None:
         self._host = host
@@ -87,10 +87,10 @@ class _Name:
         if self._is_answered.is_set() and self._now() >= self._fresh_until:
             self._problem = ""
             is_answered = threading.Event()
-            question = threading.Thread(
+            lookup = threading.Thread(
                 target=self._run, args=(is_answered,), name="resolver", daemon=True
             )
-            question.start()
+            lookup.start()
             self._is_answered, self._asked_at = is_answered, self._now()
 
     def _run(self, is_answered: threading.Event) -> None:
@@ -105,7 +105,7 @@ class _Name:
         is_answered.set()
 
     def wait(self, deadline: float) -> Address:
-        """The address, else the last good one. Raises ActionFailed when there is none by then."""
+        """The new address, or the last good one. Raises ActionFailed when there is none by then."""
         until = min(deadline, self._asked_at + (_BRIEFLY_S if self._address else ANSWER_S))
         is_answered = pause.waited(self._is_answered.wait, until - self._now())
         problem, self._problem = self._problem, ""
@@ -126,7 +126,7 @@ class _Name:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that the text itself is; nobody is asked."""
+    """The address that the text itself is, without the resolver."""
     try:
         return resolve(host, socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):

@@ -1,8 +1,7 @@
 """Receives SNMP traps and informs of all versions.
 
-Owns the UDP socket, and the pysnmp engine that knows the users of SNMPv3. It acknowledges informs and
-sends what that engine reports to their senders, nothing else. The verbs `traps` and `demo` print what
-it gives.
+Owns the UDP socket, and the pysnmp engine that knows the users of SNMPv3. It sends nothing but
+acknowledgements of informs and that engine's reports. The verbs `traps` and `demo` call it.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
 from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
 
 from listener.snmp.engine import Engine
-from listener.snmp.target import User, shown
-from listener.snmp.trap import Trap, Undecodable, decode, filled, version_of
+from listener.snmp.target import User, address_name
+from listener.snmp.trap import Trap, Undecodable, decode, version_of, with_varbinds
 
 _MAX_DATAGRAM = 65535
 _V3 = 3
 _REPORTABLE = 4
 _LEVELS = {0: "noAuthNoPriv", 1: "authNoPriv", 3: "authPriv"}
 _ASKED_AGAIN = (errind.UnknownEngineID, errind.NotInTimeWindow)
-"""How every sender of informs begins: it learns our engine ID and time from our answer."""
+"""Every sender of informs begins so: it learns our engine ID and time from our answer."""
 
 _Notification = tuple[Any, Any]
 """A context engine ID, and varbinds."""
 
 
 class TrapReceiver:
-    """A UDP socket that traps come to. Port 0 takes a free one; `address` tells which.
+    """A UDP socket that receives traps. Port 0 means any free port; `address` has it.
 
-    Messages of SNMPv3 are taken from `users` alone. Raises OSError when the address cannot be had.
+    Only `users` can send it SNMPv3. Raises OSError when it cannot have the address.
     """
 
     def __init__(self, host: str, port: int, users: Sequence[User] = ()) -> None:
@@ -57,9 +56,9 @@ class TrapReceiver:
         return host, port
 
     def receive(self, timeout_s: float | None = None) -> Trap | Undecodable | None:
-        """The next trap or inform that comes, an inform being acknowledged; None after `timeout_s`.
+        """The next trap or inform; None when none has come after `timeout_s`. Acknowledges an inform.
 
-        A question of SNMPv3, which comes before a sender's first inform, is answered on the way.
+        Answers the questions of SNMPv3 that come before a sender's first inform, and waits on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -69,9 +68,9 @@ class TrapReceiver:
                 return None
             datagram, address = self._socket.recvfrom(_MAX_DATAGRAM)
             read = self._engine.read if version_of(datagram) == _V3 else decode
-            result, answer = read(datagram, shown(*address[:2]))
+            result, answer = read(datagram, address_name(*address[:2]))
             if answer:
-                with contextlib.suppress(OSError):  # what came counts; its sender will ask again
+                with contextlib.suppress(OSError):  # it was received; its sender will ask again
                     self._socket.sendto(answer, address)
             if result is not None:
                 return result
@@ -82,7 +81,7 @@ class TrapReceiver:
 
 
 class _ReceivingEngine(Engine):
-    """An SNMPv3 engine that knows `users`; several may have one name, and keys of their own."""
+    """An SNMPv3 engine that knows `users`. Several may have the same name and different keys."""
 
     def __init__(self, users: Sequence[User]) -> None:
         super().__init__()
@@ -91,25 +90,25 @@ class _ReceivingEngine(Engine):
         self._notification: _Notification | None = None
         self._problem: object = None
         for user in users:
-            self.add_user(user)  # else pysnmp does not report that it does not know another one
-        NotificationReceiver(self.pysnmp, self._take_notification)
+            self.add_user(user)  # without any user, pysnmp reports no unknown one
+        NotificationReceiver(self.pysnmp, self._on_notification)
         self.pysnmp.observer.register_observer(
-            self._take_problem, "rfc3412.prepareDataElements:sm-failure"
+            self._on_problem, "rfc3412.prepareDataElements:sm-failure"
         )
 
     def read(self, datagram: bytes, sender: str) -> tuple[Trap | Undecodable | None, bytes]:
-        """What a message holds, and the answer to its sender, else empty.
+        """What a message holds, and the answer to its sender, maybe empty.
 
-        None with an answer: the sender has asked for our engine ID or time.
+        None and an answer when the sender has asked for our engine ID or time.
         """
         try:
             flags, engine_id, name = _header(datagram)
-        except Exception:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
+        except Exception:  # pyasn1 raises anything on broken bytes
             return Undecodable(sender, f"a broken SNMPv3 message of {len(datagram)} bytes"), b""
         named = [user for user in self._users if user.name == name]
-        # An inform has to name our engine; its sender asks for the ID when it is told another.
-        is_misled = bool(flags & _REPORTABLE) and engine_id != self._own_id
-        is_known = bool(named) and 5 <= len(engine_id) <= 32 and not is_misled
+        # An inform must name our engine. Our report of an unknown user makes its sender ask for the ID.
+        is_for_another = bool(flags & _REPORTABLE) and engine_id != self._own_id
+        is_known = bool(named) and 5 <= len(engine_id) <= 32 and not is_for_another
         answer = b""
         for user in named if is_known else [None]:
             if user is not None:
@@ -119,24 +118,24 @@ class _ReceivingEngine(Engine):
                 context_engine_id, varbinds = notification
                 ids = f"0x{engine_id.hex()}", f"0x{bytes(context_engine_id).hex()}"
                 blank = Trap(sender, "", 0.0, {}, "3", bool(answer), name, _LEVELS[flags & 3], *ids)
-                trap = filled(blank, varbinds)
+                trap = with_varbinds(blank, varbinds)
                 return trap, answer if isinstance(trap, Trap) else b""
-        if answer and (is_misled or isinstance(self._problem, _ASKED_AGAIN)):
+        if answer and (is_for_another or isinstance(self._problem, _ASKED_AGAIN)):
             return None, answer
         return Undecodable(sender, self._reason(name, named)), answer
 
     def _read(self, datagram: bytes, sender: str) -> tuple[_Notification | None, bytes]:
-        """The trap or inform in a message, and what pysnmp answers: it acknowledges informs itself."""
+        """The trap or inform in a message, and pysnmp's answer: it acknowledges informs itself."""
         self._notification = self._problem = None
         self.receive(sender, datagram)
         return self._notification, self.wire.take_message()
 
-    def _take_notification(self, *values: Any) -> None:
+    def _on_notification(self, *values: Any) -> None:
         """pysnmp's callback for a trap or inform, with six arguments."""
         _, _, context_engine_id, _, varbinds, _ = values
         self._notification = context_engine_id, varbinds
 
-    def _take_problem(self, *values: Any) -> None:
+    def _on_problem(self, *values: Any) -> None:
         """pysnmp's callback for a message that its security model refuses, with four arguments."""
         _, _, variables, _ = values
         self._problem = variables["statusInformation"]["errorIndication"]
@@ -160,7 +159,7 @@ class _ReceivingEngine(Engine):
 
 
 def _header(datagram: bytes) -> tuple[int, bytes, str]:
-    """What stands in the clear: the flags, the authoritative engine's ID, the user. Raises anything."""
+    """The flags, the authoritative engine's ID and the user of a message. Raises anything."""
     message, _ = decoder.decode(datagram, asn1Spec=SNMPv3Message())
     [flags] = bytes(message["msgGlobalData"]["msgFlags"])
     parameters = message["msgSecurityParameters"]

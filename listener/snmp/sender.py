@@ -1,7 +1,7 @@
-"""UDP sockets to trap receivers, and the waiting for what they answer.
+"""UDP sockets to trap receivers: sends traps, and informs until they are answered.
 
-Owns the sockets, one kept for the traps to each receiver, and what the network says of what was sent.
-It knows no SNMP: traps are whole datagrams, and a Conversation knows what an answer means.
+Owns the sockets, one for the traps to each receiver, and the reasons for network errors. It knows no
+SNMP: traps are whole datagrams, and a Conversation judges the answers. snmp_trap.py calls it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_DATAGRAM = 65535
 
 
 class Peer(NamedTuple):
-    """A receiver: its address and port, and what it is called to people."""
+    """A receiver: its address and port, and its name in messages to people."""
 
     address: Address
     port: int
@@ -34,7 +34,7 @@ class Peer(NamedTuple):
 
 
 class Conversation(Protocol):
-    """An inform on its way: what is sent, and what its receiver's answers mean."""
+    """An inform on its way: its messages, and what the receiver's answers mean."""
 
     peer: Peer
     timeout_s: float
@@ -45,36 +45,36 @@ class Conversation(Protocol):
         ...
 
     def is_answered(self, datagram: bytes) -> bool | None:
-        """Whether it is acknowledged by this; None when `message` is to be sent again, at once.
+        """Whether this acknowledges it; None when the next `message` must be sent at once.
 
         Raises ActionFailed when the receiver has refused it.
         """
         ...
 
     def unanswered(self) -> str:
-        """What may be wrong when no answer comes."""
+        """A hint for people when no answer comes."""
         ...
 
 
 class TrapSender:
-    """Sends datagrams. A socket stays connected to its peer, so that a refusal is heard of."""
+    """Sends datagrams. Its sockets stay connected, so that the system reports refusals."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._sockets: dict[str, tuple[Address, socket.socket]] = {}
         self._now = now
 
     def send(self, datagram: bytes, peer: Peer) -> None:
-        """Send a trap. Nothing tells that it has arrived.
+        """Send a trap. Whether it arrives stays unknown.
 
-        Raises ActionFailed when it cannot be sent, and when the peer's host said at once that nothing
-        listens there, as a local one does. A refusal that comes later is a WARNING at the next trap.
+        Raises ActionFailed when it cannot be sent, and when the peer's host refuses it at once, as this
+        host does. A refusal that comes later is a WARNING at the next trap.
         """
         address, kept = self._sockets.get(peer.name, (None, None))
         if kept is None or address != peer.address:
             kept = self._connect_anew(peer)
         try:
             kept.send(datagram)
-        except OSError as error:  # it may be the old socket's: of a route that has changed, say
+        except OSError as error:  # of the trap before, or of the socket: after a route change, say
             kept = self._connect_anew(peer)
             with _failing(peer, len(datagram)):
                 kept.send(datagram)
@@ -84,9 +84,9 @@ class TrapSender:
             raise ActionFailed(_reason(refused, len(datagram), peer))
 
     def converse(self, conversations: Mapping[str, Conversation], deadline: float) -> dict[str, str]:
-        """Send informs, all at once, until each is acknowledged or given up.
+        """Send informs, side by side, until each is acknowledged or given up.
 
-        Returns why it failed for each that did, by the same keys. `deadline` bounds all of them.
+        Returns the reasons of those that failed, by the same keys. All have ended by `deadline`.
         """
         problems: dict[str, str] = {}
         poll = select.poll()
@@ -135,7 +135,7 @@ class TrapSender:
 
 
 class _Waiting:
-    """A conversation that waits for its answer, at a socket of its own: no other answer comes there."""
+    """A conversation that waits for its answer. It has a socket of its own, so no other comes there."""
 
     def __init__(self, key: str, conversation: Conversation, now: float) -> None:
         self.key = key
@@ -153,7 +153,7 @@ class _Waiting:
         self._socket.close()
 
     def receive(self) -> bool:
-        """Whether what has come is the acknowledgement. Raises ActionFailed."""
+        """Read a datagram; whether it is the acknowledgement. Raises ActionFailed."""
         with _failing(self._conversation.peer):
             datagram = self._socket.recv(_MAX_DATAGRAM)
         answered = self._conversation.is_answered(datagram)
@@ -162,7 +162,7 @@ class _Waiting:
         return bool(answered)
 
     def retry_if_due(self, now: float, *, is_late: bool) -> None:
-        """Raises ActionFailed when the last try has waited long enough."""
+        """Send again when a try has waited long enough. Raises ActionFailed after the last try."""
         if now < self.next_at and not is_late:
             return
         if is_late or self._tries > self._conversation.retries:
@@ -195,7 +195,7 @@ def _connect(peer: Peer) -> socket.socket:
 
 @contextmanager
 def _failing(peer: Peer, size: int = 0) -> Iterator[None]:
-    """An OSError inside is raised as ActionFailed."""
+    """Turns an OSError inside into ActionFailed."""
     try:
         yield
     except OSError as error:

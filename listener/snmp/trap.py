@@ -1,7 +1,7 @@
 """What a received datagram says: a Trap with readable names and values, or the reason why it has none.
 
-Owns the decoding of SNMPv1 and v2c with pysnmp's own messages, never with ber.py, so that it sees what
-another receiver would see. It opens no socket and knows no user; receiver.py hands it what comes.
+Owns the decoding of SNMPv1 and v2c. It never uses ber.py, but pysnmp, so that it sees what another
+receiver would see. It opens no socket and knows no user; receiver.py calls it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _ADDRESSES = (api.v1.IpAddress, api.v2c.IpAddress)
 _SNMP_TRAP_COMMUNITY_0 = (1, 3, 6, 1, 6, 3, 18, 1, 4, 0)
 _NAMES = {
     **{oid: name for name, oid in (*mib.OBJECTS.items(), *mib.NOTIFICATIONS.values())},
-    # what a trap of version 1 says besides its varbinds (RFC 3584, 3.1)
+    # for what a trap of version 1 holds besides varbinds (RFC 3584, 3.1)
     (1, 3, 6, 1, 6, 3, 18, 1, 3): "snmpTrapAddress",
     (1, 3, 6, 1, 6, 3, 1, 1, 4, 3): "snmpTrapEnterprise",
 }
 
 
 class Trap(NamedTuple):
-    """One received trap or inform. `values` are by the MIB's name where it has one, else by OID.
+    """One received trap or inform. `values` are by the MIB's name, or by OID where it has none.
 
-    A value is a text, or a number where its type is one; a community is never among them. `version`
-    is "1", "2c" or "3". Only version 3 has a `user`, a `security_level` (noAuthNoPriv, authNoPriv,
-    authPriv) and engine IDs, which begin with 0x. `engine_id` is the engine whose keys and clock
-    count: the sender's in a trap, as snmptrapd's `createUser -e` wants it; the receiver's in an inform.
+    A value is a text or a number; a community is never among them. `version` is "1", "2c" or "3".
+    Only version 3 has a `user`, a `security_level` (noAuthNoPriv, authNoPriv, authPriv) and engine
+    IDs, which begin with 0x. `engine_id` is the authoritative engine's: the sender's in a trap, as
+    snmptrapd's `createUser -e` wants it; the receiver's in an inform.
     """
 
     sender: str
@@ -50,7 +50,7 @@ class Trap(NamedTuple):
 
 
 class Undecodable(NamedTuple):
-    """A datagram that is no trap that can be read here, and why."""
+    """A datagram that is no readable trap, and why."""
 
     sender: str
     reason: str
@@ -63,12 +63,12 @@ def version_of(datagram: bytes) -> int | None:
     """
     try:
         return int(api.decodeMessageVersion(datagram))
-    except Exception:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
+    except Exception:  # pyasn1 raises anything on broken bytes
         return None
 
 
 def decode(datagram: bytes, sender: str) -> tuple[Trap | Undecodable, bytes]:
-    """What a datagram of version 1 or 2c holds, and the acknowledgement of an inform, else empty."""
+    """What a datagram of version 1 or 2c holds; and the acknowledgement of an inform, or nothing."""
     version = version_of(datagram)
     if version is None:
         start = datagram[:20].hex(" ") or "nothing"
@@ -87,23 +87,23 @@ def decode(datagram: bytes, sender: str) -> tuple[Trap | Undecodable, bytes]:
         return Undecodable(sender, f"a broken SNMP message of {len(datagram)} bytes"), b""
     if varbinds is None:
         return Undecodable(sender, f"an SNMP message, but no trap: {type(pdu).__name__}"), b""
-    trap = filled(Trap(sender, "", 0.0, {}, _VERSIONS[version], is_inform), varbinds)
+    trap = with_varbinds(Trap(sender, "", 0.0, {}, _VERSIONS[version], is_inform), varbinds)
     return trap, answer if isinstance(trap, Trap) else b""
 
 
-def filled(blank: Trap, varbinds: Sequence[tuple[Any, Any]]) -> Trap | Undecodable:
-    """The trap with what its varbinds say."""
+def with_varbinds(trap: Trap, varbinds: Sequence[tuple[Any, Any]]) -> Trap | Undecodable:
+    """The trap with the content of these varbinds."""
     values = {tuple(oid): value for oid, value in varbinds}
     values.pop(_SNMP_TRAP_COMMUNITY_0, None)  # a secret, which proxies pass on
     uptime = values.pop(mib.SYS_UP_TIME_0, univ.Integer(0))
     notification = values.pop(mib.SNMP_TRAP_OID_0, None)
     if not isinstance(uptime, univ.Integer) or not isinstance(notification, univ.ObjectIdentifier):
         reason = "a trap whose snmpTrapOID.0 is no OID, or whose sysUpTime.0 is no number"
-        return Undecodable(blank.sender, reason)
-    return blank._replace(
+        return Undecodable(trap.sender, reason)
+    return trap._replace(
         notification=_name(tuple(notification)),
         uptime_s=int(uptime) / 100,
-        values={_name(oid): _readable(value) for oid, value in values.items()},
+        values={_name(oid): _readable_value(value) for oid, value in values.items()},
     )
 
 
@@ -131,7 +131,7 @@ def _acknowledgement(inform: Any) -> bytes:
 
 
 def _name(oid: tuple[int, ...]) -> str:
-    """The MIB's name, with `.0` behind it where an instance is; else the numbers."""
+    """The MIB's name, with `.0` for an instance; the numbers where the MIB has no name."""
     if oid in _NAMES:
         return _NAMES[oid]
     if oid[-1:] == (0,) and oid[:-1] in _NAMES:
@@ -139,7 +139,7 @@ def _name(oid: tuple[int, ...]) -> str:
     return ".".join(map(str, oid))
 
 
-def _readable(value: Any) -> str | int:
+def _readable_value(value: Any) -> str | int:
     if isinstance(value, univ.Integer):
         return int(value)
     if isinstance(value, univ.OctetString) and not isinstance(value, _ADDRESSES):

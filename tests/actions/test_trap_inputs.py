@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from listener.actions.trap_inputs import read_targets
 from listener.actions.trap_values import MAX_ADDRESS, MAX_KEY
-from listener.snmp.target import Target, User, shown
+from listener.snmp.target import Target, User, address_name
 
 HOST = {"destination_address": "10.0.0.1", "destination_port": 162}
 V2C = HOST | {"community_string": "public"}
@@ -45,7 +45,7 @@ def faults_of(inputs: dict[str, Any], timeout_s: float = 60.0) -> list[tuple[str
 
 def at(host: str, port: int = 162, **more: Any) -> Target:
     """A destination with these settings, and the defaults for all others."""
-    return Target(name=shown(host, port), host=host, port=port, **more)
+    return Target(name=address_name(host, port), host=host, port=port, **more)
 
 
 def without(inputs: dict[str, Any], *names: str) -> dict[str, Any]:

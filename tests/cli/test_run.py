@@ -170,14 +170,14 @@ def test_traps_needs_the_hooks_conf_that_was_named(tmp_path: Path, start: Start)
 
 def test_a_trap_is_described_with_where_it_comes_from_and_without_control_characters() -> None:
     trap = Trap("192.0.2.1:9", "cloudifyWorkflowFailed", 1.5, {"1.3.6.1": "a\x1b[31m\nb"})
-    assert run._described(trap) == (
+    assert run._as_text(trap) == (
         "cloudifyWorkflowFailed from 192.0.2.1:9, up 1.50 s, v2c trap\n  1.3.6.1 = a\\x1b[31m\\nb"
     )
     v3 = trap._replace(
         version="3", is_inform=True, user="me\n", security_level="authPriv", engine_id="0x80",
         context_engine_id="0x81", values={},
     )  # fmt: skip
-    assert run._described(v3) == (
+    assert run._as_text(v3) == (
         "cloudifyWorkflowFailed from 192.0.2.1:9, up 1.50 s, v3 inform\n"
         "  user me\\n, authPriv\n  engine 0x80, context engine 0x81"
     )

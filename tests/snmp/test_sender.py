@@ -21,7 +21,7 @@ from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address
 from listener.snmp.sender import Peer, TrapSender
-from listener.snmp.target import shown
+from listener.snmp.target import address_name
 from tests.snmp.receivers import LIMIT_S, closed_port, udp_socket
 
 BOTH_FAMILIES = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -47,7 +47,7 @@ def at(host: str, port: int, name: str = "") -> Peer:
     address = Address(
         socket.AF_INET6 if is_ipv6 else socket.AF_INET, (host, 0, 0, 0) if is_ipv6 else (host, 0)
     )
-    return Peer(address, port, name or shown(host, port))
+    return Peer(address, port, name or address_name(host, port))
 
 
 def to(receiver: socket.socket, name: str = "") -> Peer:
