@@ -192,20 +192,6 @@ def sequence(content: bytes) -> bytes:
     return bytes((0x30, len(content))) + content
 
 
-def test_an_answer_that_ends_within_any_of_its_parts_is_none() -> None:
-    """The lengths around it are put right, so that only the part itself is cut off."""
-    community = ber.octet_string(b"public")
-    numbers = ber.integer(4711) + ber.integer(0) + ber.integer(0)
-    fields = numbers + bytes.fromhex("3000")
-    for end in range(len(numbers) - 3):
-        pdu = bytes((0xA2, end)) + fields[:end]
-        assert ber.read_response(sequence(ber.integer(1) + community + pdu)) is None
-    parts = ber.integer(1) + community + bytes((0xA2, len(fields))) + fields
-    for end in range(len(parts)):
-        assert ber.read_response(sequence(parts[:end])) is None
-    assert ber.read_response(sequence(parts)) == ber.Response(4711, 0)
-
-
 def test_an_answer_with_any_one_byte_changed_never_raises() -> None:
     built = response(b"c" * 130, 4711, 5)
     for place in range(len(built)):

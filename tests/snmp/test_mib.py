@@ -223,12 +223,7 @@ LONG = TRACEBACK + FRAME * 20
 @pytest.mark.parametrize(
     ("error", "sent"),
     [
-        pytest.param(
-            TRACEBACK + FRAME + "ValueError: no", TRACEBACK + FRAME + "ValueError: no", id="short"
-        ),
-        pytest.param(LONG + "ValueError: no disk", "ValueError: no disk", id="long"),
-        pytest.param(LONG + "KeyError: 'a'\n\n  \n", "KeyError: 'a'", id="blank_lines_behind"),
-        pytest.param("Task failed:\n" + LONG + "ValueError: no", "ValueError: no", id="text_before"),
+        pytest.param("Failed:\n" + LONG + "ValueError: no\n\n", "ValueError: no", id="long"),
         pytest.param(
             LONG + "KeyError: 'a'\n\nDuring handling of the above exception:\n\n" + LONG + "OSError: b",
             "OSError: b",
@@ -243,7 +238,6 @@ LONG = TRACEBACK + FRAME * 20
             id="message_of_several_lines",
         ),
         pytest.param("x" * 600 + "\nlast", "x" * 512, id="no_traceback"),
-        pytest.param("  " + "x" * 600 + "\nlast", "  " + "x" * 510, id="no_traceback_but_indented"),
         pytest.param(LONG, LONG[:512], id="without_its_end"),
     ],
 )
@@ -369,22 +363,6 @@ def test_any_json_gives_a_datagram_that_others_can_read(
     json.loads(bytes(values["cloudifyWorkflowParameters"]))
     assert varbinds_of(sent)[1][1] == mib.NOTIFICATIONS[event_type][1]
     assert len(sent) < 3000
-
-
-FINITE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300) | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None)
-@given(st.dictionaries(TEXTS, FINITE, min_size=1, max_size=4))
-def test_parameters_are_what_json_dumps_prints_of_them_the_second_time_too(parameters: Any) -> None:
-    expected = json.dumps(parameters)
-    for _ in range(2):
-        sent = mib._parameters(parameters).decode()
-        assert sent == expected if len(expected) <= 512 else "left out" in sent
 
 
 @pytest.mark.parametrize("others", [1, True, 1.0, "1"])

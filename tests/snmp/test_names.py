@@ -114,13 +114,17 @@ def test_anything_else_is_asked_for(resolver: Resolver, host: str) -> None:
     assert resolver.asked == [host]
 
 
-def test_a_name_is_asked_for_once_while_its_address_is_fresh(resolver: Resolver) -> None:
+def test_a_name_is_asked_for_once_until_its_address_is_old_or_in_doubt(resolver: Resolver) -> None:
     for turn in (1, 2, 3):
         for _ in range(3):
             assert resolver.address() == resolver.answer
         assert resolver.asked == [NAME] * turn
-        resolver.now += FRESH_S
-        resolver.answer = SECOND if turn == 1 else FIRST
+        if turn == 1:
+            resolver.now += FRESH_S
+            resolver.answer = SECOND
+        else:
+            resolver.names.doubt(NAME)
+            resolver.answer = FIRST
 
 
 @pytest.mark.parametrize("why", ["old", "in doubt"])
@@ -230,16 +234,6 @@ def test_a_text_that_can_be_no_name_is_one_that_cannot_be_resolved(
 def test_the_resolver_of_the_system_is_asked_when_no_other_is_given(resolver: Resolver) -> None:
     resolver.names = Names()
     assert resolver.address("localhost").sockaddr[:2] in (("127.0.0.1", 0), ("::1", 0))
-
-
-def test_a_name_in_doubt_is_asked_for_again_when_it_is_used_again(resolver: Resolver) -> None:
-    resolver.address()
-    resolver.answer = SECOND
-    resolver.names.doubt(NAME)
-    assert resolver.asked == [NAME]
-    for _ in range(2):
-        assert resolver.address() == SECOND
-    assert resolver.asked == [NAME] * 2
 
 
 def test_names_are_asked_for_at_the_same_time_and_one_that_hangs_holds_up_no_other() -> None:

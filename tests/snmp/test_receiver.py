@@ -189,13 +189,6 @@ def test_what_is_refused_has_a_reason_here_and_at_a_sender_that_waits(
     assert printed in said if printed else said == ""
 
 
-def test_without_users_nobody_is_known(net_snmp: NetSnmp) -> None:
-    with receiving(()) as receiver, net_snmp.sending("snmptrap", receiver.address[1], *options(PLAIN)):
-        refused = receiver.receive(LIMIT_S)
-    assert isinstance(refused, Undecodable)
-    assert refused.reason == "user 'plain' is not known here; known are: nobody"
-
-
 def test_a_sender_that_takes_us_for_another_engine_is_told_without_a_word_here(
     net_snmp: NetSnmp,
 ) -> None:

@@ -398,20 +398,6 @@ def test_the_deadline_bounds_all_conversations_and_leaves_one_try(
         assert problems[key].endswith(" (1 try): is anybody there?")
 
 
-def test_an_answer_that_is_there_when_the_deadline_has_come_counts(sender: TrapSender) -> None:
-    """The second conversation makes its message when the first is sent already, and has it answered."""
-    with udp_socket("127.0.0.1") as first, udp_socket("127.0.0.1") as second:
-
-        class Meanwhile(Talk):
-            def message(self) -> bytes:
-                _, sent_from = first.recvfrom(65535)
-                first.sendto(b"ack", sent_from)
-                return super().message()
-
-        problems = sender.converse({"a": Talk(to(first)), "b": Meanwhile(to(second))}, 0.0)
-    assert list(problems) == ["b"]
-
-
 def test_a_defect_of_a_conversation_leaves_no_socket_open(
     sender: TrapSender, receiver: socket.socket
 ) -> None:

@@ -108,15 +108,13 @@ def known() -> Conversing:
 # Traps
 
 
-@pytest.mark.parametrize("age_s", [0, 17, 151, 3_000_000])
-def test_a_trap_carries_the_boots_and_the_time_of_its_engine(
-    age_s: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trap_carries_the_boots_and_the_time_of_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receiver silently drops what is 150 s behind the time that it has heard of (RFC 3414, 3.2)."""
-    monkeypatch.setattr("listener.snmp.v3.engine_time", lambda: age_s)
     talk = Conversing()
-    assert security_of(talk.trap()) == (ENGINE_ID, 1, age_s)
-    assert security_of(talk.trap(engine_id=RECEIVER)) == (RECEIVER, 1, age_s)
+    for age_s in (0, 17, 151, 3_000_000):
+        monkeypatch.setattr("listener.snmp.v3.engine_time", lambda age_s=age_s: age_s)
+        assert security_of(talk.trap()) == (ENGINE_ID, 1, age_s)
+        assert security_of(talk.trap(engine_id=RECEIVER)) == (RECEIVER, 1, age_s)
 
 
 def test_an_engine_is_made_once_for_each_user_and_engine_id() -> None:
@@ -227,16 +225,21 @@ def test_what_was_not_answered_in_time_is_forgotten_without_a_word(
     assert talk.inform.is_answered(talk.answer(response())) is True
 
 
-@settings(deadline=None, max_examples=40)  # each makes an engine
-@given(st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4))
-@example([(0, 0xC8)])
-def test_an_answer_with_broken_bytes_is_never_another_exception(flips: list[tuple[int, int]]) -> None:
+def test_an_answer_with_broken_bytes_is_never_another_exception() -> None:
     talk = Conversing()
-    answer = bytearray(talk.report("engine"))
-    for position, bits in flips:
-        answer[position % len(answer)] ^= bits
-    with suppress(ActionFailed):
-        assert talk.inform.is_answered(bytes(answer)) in (None, False, True)
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4))
+    @example([(0, 0xC8)])
+    def check(flips: list[tuple[int, int]]) -> None:
+        talk.inform = talk.begun()
+        answer = bytearray(talk.report("engine"))
+        for position, bits in flips:
+            answer[position % len(answer)] ^= bits
+        with suppress(ActionFailed):
+            assert talk.inform.is_answered(bytes(answer)) in (None, False, True)
+
+    check()
 
 
 @pytest.mark.parametrize("datagram", [b"", b"\x30\x80", b"\xff" * 9, b"\xf8\x05\x02\x01\x03\x30\x00"])
