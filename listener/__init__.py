@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from listener.emitter import emit
+    from listener.supervisord.emit import emit
 
 __all__ = ["emit"]
 
@@ -16,7 +16,7 @@ __all__ = ["emit"]
 def __getattr__(name: str) -> Any:
     """Import `emit` when it is asked for: the listener itself starts without it."""
     if name == "emit":
-        from listener.emitter import emit
+        from listener.supervisord.emit import emit
 
         return emit
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

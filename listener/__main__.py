@@ -15,7 +15,7 @@ def main() -> None:
         import os
 
         from listener.app import listen
-        from listener.hooks_file import config_path
+        from listener.hooks.file import config_path
 
         sys.exit(listen(config_path(None, os.environ)))
     from listener.cli import command

@@ -1,18 +1,23 @@
-"""The start of the listener, up to READY.
+"""The listener process: opens what it needs, wires it, serves every event, closes.
 
-Owns the order of the start. It stays bare: whatever READY does not need is imported after it, by
-serving.py, while supervisord looks for the first event.
+Owns the order of the start and of the end, and the exit status. The start stays bare: what READY does
+not need is imported after it, while supervisord looks for the first event. The verb `listen` calls it.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from listener.errors import HooksError, SettingsError
-from listener.hooks_file import Version, load
-from listener.processes import run_of
-from listener.sources.supervisor import ProtocolDescriptors, SupervisorSource, is_supervised
-from listener.state_dir import Claim, claim, path_of
+from listener.errors import HooksError, ListenerMustEnd, SettingsError
+from listener.hooks.file import Version, load
+from listener.hooks.table import ListenerSettings
+from listener.inbox.runs import run_of
+from listener.state.directory import Claim, claim, path_of
+from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
+
+if TYPE_CHECKING:
+    from listener.inbox.reader import InboxReader
 
 
 def listen(config: str, state_dir: str | None = None) -> int:
@@ -28,25 +33,101 @@ def listen(config: str, state_dir: str | None = None) -> int:
         parent = os.getppid()
         run = run_of(parent) if is_supervised(os.environ, parent) else None
         state = claim(path_of(state_dir, os.environ, lambda: setting))
-        _refuse_without_journal(config, first, state)
     except HooksError as error:
-        from listener.serving import refuse
-
-        return refuse(config, error)
+        return _refuse(config, error)
     source = SupervisorSource(descriptors, is_supervised=run is not None)
     source.say_ready()
-    from listener.serving import serve
+    try:
+        _serve(source, config, first, state, run)
+    except ListenerMustEnd as error:
+        return _refuse(config, error) if error.exit_status == 2 else _leave(error, error.exit_status)
+    except (HooksError, OSError) as error:
+        return _leave(error, 1)
+    finally:
+        from listener import log
 
-    return serve(source, config, first, state, run)
+        log.flush()
+    return 0
 
 
-def _refuse_without_journal(config: str, first: Version, state: Claim) -> None:
-    """Without a journal nothing comes back later, and a hook that counts on that is not taken."""
-    hooks = first.table.hooks if first.table and state.problem else ()
-    wrong = [
-        f"{config}, line {hook.line}: hook {hook.name!r} needs a journal, for {hook.needs_journal_for}"
-        for hook in hooks
-        if hook.needs_journal_for
-    ]
-    if wrong:
-        raise SettingsError("\n".join((*wrong, state.problem)))
+def _serve(
+    source: SupervisorSource, config: str, first: Version, state: Claim, run: str | None
+) -> None:
+    """Serve until `source` ends. Raises what ends the listener in another way.
+
+    `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
+    """
+    from contextlib import closing
+
+    from listener import log
+    from listener.actions.registry import Actions
+    from listener.dispatch.dispatcher import Dispatcher
+    from listener.hooks.watch import HooksFile
+    from listener.state.hold import Hold
+    from listener.state.journal import Journal
+    from listener.supervisord.events import Events
+    from listener.supervisord.start import HookChecks, log_start
+
+    log.start()
+    hooks_file = HooksFile(config, os.environ, first)
+    settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
+    state_dir = None if state.problem else state.folder
+    hold = Hold(source.pause)
+    journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
+    with Actions(settings, state_dir, os.path.dirname(config)) as actions, closing(journal):
+        log_start(hooks_file, actions, state, is_supervised=source.is_supervised)
+        checks = HookChecks(hooks_file, actions)
+        checks.log_faults()
+        hold(state.keep)
+        dispatcher = Dispatcher(
+            hooks_file, actions, journal, settings.wait_for_retries,
+            is_stopping=lambda: source.is_stopping,
+        )  # fmt: skip
+        events = Events(
+            dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),
+            keep_lock=lambda: hold(state.keep), check_hooks=checks.log_faults,
+        )  # fmt: skip
+        events.begin()
+        if hooks_file.table and not source.has_event():
+            actions.prepare(hooks_file.table.hooks)
+        source.serve(events.handle, events.finish, events.between)
+        events.end()
+
+
+def _inbox(state: Claim, run: str | None) -> InboxReader | None:
+    """The inbox of the state directory, if there is one.
+
+    Behind a script that is not supervisord, what is recorded would not be recognised when delivered.
+    """
+    from listener.inbox.reader import InboxReader
+
+    if state.problem:
+        return None
+    is_behind_script = run is None and "SUPERVISOR_ENABLED" in os.environ
+    return InboxReader(state.folder, with_events=not is_behind_script)
+
+
+def _refuse(config: str, error: HooksError) -> int:
+    """Log why the listener cannot start or go on before a person does something: exit status 2."""
+    import logging
+
+    from listener import log
+
+    log.start()
+    is_in_file = isinstance(error, SettingsError)
+    hint = f", correct hooks.conf first (conductor-hooks check {config}):\n" if is_in_file else ": "
+    logging.getLogger(__name__).error("cannot start%s%s", hint, error)
+    log.flush()
+    return 2
+
+
+def _leave(error: Exception, status: int) -> int:
+    """Log why the listener ends, for supervisord to start it again."""
+    import logging
+
+    log = logging.getLogger(__name__)
+    if status:
+        log.error("leaving, for supervisord to start the listener again: %s", error)
+    else:
+        log.warning("%s", error)
+    return status

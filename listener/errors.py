@@ -1,19 +1,15 @@
 """The errors of conductor-hooks, one small tree.
 
-Every message says what was being done, what was found, and what to do next. Whoever catches a
-HooksError may show its text to a person as it stands; any other exception is a defect of ours or
-of somebody's function.
+Every message says what was being done, what was found, and what to do next. The text of a HooksError
+may be shown to a person as it stands; any other exception is a defect of ours or of somebody's
+function.
 """
 
 from __future__ import annotations
 
 
 class HooksError(Exception):
-    """Something that a person can mend; the text says how."""
-
-
-class FramingError(HooksError):
-    """The bytes on stdin are not the event listener protocol; nothing after them can be trusted."""
+    """Something that a person can correct; the text says how."""
 
 
 class UnreadableNotification(HooksError):
@@ -25,18 +21,29 @@ class SettingsError(HooksError):
 
 
 class StateError(HooksError):
-    """The state directory or its journal cannot be read or written now; the text says what to do."""
+    """The state directory or a file in it cannot be read or written now."""
 
 
-class Unanswered(HooksError):
-    """The listener has to leave before the event in hand could be put on record."""
+class NoStateDirectory(HooksError):
+    """There is no state directory, and none can be made."""
+
+
+class ProgramFailed(HooksError):
+    """A program could not be started, took too long or failed; the text says which, and no more.
+
+    `output` is what it had printed.
+    """
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
 
 
 class ActionFailed(HooksError):
     """An action could not do its work.
 
     `details` is what a person wants below the one-line reason: a traceback, usually. `reached` are
-    the destinations that another attempt is to leave out. `retry_after_s` is as in an Outcome.
+    the destinations that another attempt leaves out. `retry_after_s` is as in an Outcome.
     """
 
     def __init__(
@@ -55,3 +62,38 @@ class ActionFailed(HooksError):
 
 class ActionTimedOut(HooksError):
     """An action took longer than its hook's `timeout` and was ended."""
+
+
+class ListenerMustEnd(HooksError):
+    """The listener cannot go on; every funnel lets it pass.
+
+    `exit_status` 1 makes supervisord start the listener again, with 2 a person has to do something.
+    """
+
+    exit_status = 1
+
+
+class FramingError(ListenerMustEnd):
+    """The bytes on stdin are not the event listener protocol; nothing after them can be trusted."""
+
+
+class Unheard(ListenerMustEnd):
+    """supervisord no longer takes this process for a listener; only a restart helps."""
+
+
+class Unanswered(ListenerMustEnd):
+    """The listener is asked to stop before the event in hand could be put on record."""
+
+    exit_status = 0
+
+
+class InUse(ListenerMustEnd):
+    """Another process works in the state directory."""
+
+    exit_status = 2
+
+
+class OtherSchema(ListenerMustEnd):
+    """Another version of conductor-hooks has written this journal."""
+
+    exit_status = 2

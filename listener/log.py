@@ -1,8 +1,8 @@
 """The log: one line per happening, on stderr, in UTC, for supervisord to keep.
 
-Owns the form of a line. Each write costs supervisord's only thread a third of what an event does, so
-lines wait in memory while events follow each other, and a write has many of them. A warning, a pause or
-a slow action writes them all. Nobody but `start` touches handlers.
+Owns the form of a line, and when lines are written. Each write costs supervisord's only thread a third
+of what an event does, so lines wait in memory while events follow each other, and one write has many of
+them. Nobody but `start` touches handlers.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ import functools
 import logging
 import os
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-import msgspec
-
-from listener.notification import masked
+from listener.model.secrets import mask_tokens
 
 PAUSE_S = 0.05
-"""So long a line waits, or as long as an event takes; whoever waits for others uses pause.py.
+"""A line waits at most so long, or as long as an event takes; a warning never waits."""
 
-Only what SQLite waits for, up to its own limit, and a slow import hold lines back for longer.
-"""
+_MOST_LINES = 100
+"""About half of what a pipe holds, so that a write does not wait for supervisord."""
 
-_MOST_BYTES = 32768
-"""Half of what a pipe holds, so that a write does not wait for supervisord."""
+_T = TypeVar("_T")
 
 
 def start(level: int = logging.INFO) -> None:
@@ -40,81 +38,54 @@ def start(level: int = logging.INFO) -> None:
 
 
 def flush() -> None:
-    """Write every line that waits. Safe to call at any time."""
+    """Write every line that waits. Call it before waiting; safe at any time."""
     _handler.flush()
 
 
-def settle() -> None:
-    """Make ready to be written what waits, and write it if it has waited long enough."""
-    _handler.settle()
+def flush_if_due() -> None:
+    """Write every line that waits if the oldest has waited long enough."""
+    _handler.flush_if_due()
+
+
+def flush_during(wait: Callable[[float], _T], seconds: float) -> _T:
+    """What `wait` returns, which waits for at most `seconds`; when that takes long, lines are written.
+
+    It has to return something false when what it waited for has not come.
+    """
+    if seconds > PAUSE_S:
+        if result := wait(PAUSE_S):
+            return result
+        flush()
+        seconds -= PAUSE_S
+    return wait(seconds)
 
 
 def loggable(value: object) -> str:
-    """A field of a notification as one short line, whatever somebody has put there."""
+    """A field of a notification as one short line, whatever stands there."""
     text = str(value)[:80]
     return text if text.isprintable() else repr(text)[1:-1]
-
-
-def logger(name: str) -> logging.Logger:
-    """A logger whose lines below WARNING cost least: for whoever logs at every event."""
-    known = logging.getLoggerClass()
-    logging.setLoggerClass(_Logger)
-    try:
-        return logging.getLogger(name)
-    finally:
-        logging.setLoggerClass(known)
-
-
-class _Logger(logging.Logger):
-    """Makes no LogRecord of what is told with `info`, as long as our handler alone could want one."""
-
-    def info(self, msg: object, *args: Any, **options: Any) -> None:
-        if logging.root.handlers == [_handler] and self.isEnabledFor(logging.INFO) and not options:
-            _handler.waiting.append(_Line(time.time(), str(msg), args))
-        else:
-            super().info(msg, *args, stacklevel=2, **options)
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """What a line needs of a LogRecord, for a fifth of its time."""
-
-    created: float
-    text: str
-    args: Any
-    levelname: str = "INFO"
-    exc_info: Any = None
-
-    def getMessage(self) -> str:
-        return str(self.text % self.args)
 
 
 class _StderrHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: list[logging.LogRecord | _Line] = []
-        self._prepared = b""
+        self._waiting: list[logging.LogRecord] = []
         self._written_at = 0.0  # monotonic
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.waiting.append(record)
-        if record.levelno >= logging.WARNING:
+        self._waiting.append(record)
+        if record.levelno >= logging.WARNING or len(self._waiting) >= _MOST_LINES:
             self.flush()
 
-    def settle(self) -> None:
-        self._prepare()
-        if len(self._prepared) > _MOST_BYTES or time.monotonic() - self._written_at > PAUSE_S:
+    def flush_if_due(self) -> None:
+        if self._waiting and time.monotonic() - self._written_at > PAUSE_S:
             self.flush()
-
-    def _prepare(self) -> None:
-        """All of them at once, which also takes a third of the time of one after another."""
-        waiting, self.waiting = self.waiting, []
-        lines = masked("".join(map(_line, waiting)))
-        self._prepared += lines.encode("utf-8", "backslashreplace")
 
     def flush(self) -> None:
-        self._prepare()
         self._written_at = time.monotonic()
-        text, self._prepared = self._prepared, b""
+        waiting, self._waiting = self._waiting, []
+        # All of them at once, which takes a third of the time of one after another.
+        text = mask_tokens("".join(map(_line, waiting))).encode("utf-8", "backslashreplace")
         try:
             while text:
                 text = text[os.write(2, text) :]
@@ -125,7 +96,7 @@ class _StderrHandler(logging.Handler):
 _handler = _StderrHandler()
 
 
-def _line(record: logging.LogRecord | _Line) -> str:
+def _line(record: logging.LogRecord) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
     second, millisecond = divmod(int(record.created * 1000), 1000)
     text = record.getMessage()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 _COVERAGE = (sys.executable, "-m", "coverage")
-_FIRST_HALF = ("tests/actions", "tests/cli", "tests/plugins", "tests/snmp")
+_FIRST_HALF = ("tests/actions", "tests/cli", "tests/interpreters/plugins", "tests/snmp")
 
 
 def main() -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.by_hand import cloudify_packages, fabric_packages
-from tests.plugins.uploads import made, state
+from tests.interpreters.plugins.by_hand import cloudify_packages, fabric_packages
+from tests.interpreters.plugins.uploads import made, state
 
 __all__ = ["cloudify_packages", "fabric_packages", "made", "state"]
 

@@ -7,20 +7,19 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
 import pytest
 
-from listener.delivery import Delivery
-from listener.dispatch import Dispatcher
-from listener.entry import Entry
-from listener.notification import Notification
-from listener.without_journal import WithoutJournal
+from listener.dispatch.dispatcher import Dispatcher
+from listener.model.delivery import Delivery
+from listener.model.notification import Notification
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -59,6 +58,17 @@ def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 15.0) -> _
     return value
 
 
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """What a full disk does to a write, without one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def event(
     payload: str,
     *,
@@ -82,22 +92,13 @@ def delivery_of(notification: Notification) -> Delivery:
     return Delivery(notification, text, "supervisord", "serial 7")
 
 
-class Settling(Dispatcher):
+class Finishing(Dispatcher):
     """A dispatcher that is used as the listener uses it, with a pause after each event."""
 
-    def act(self, delivery: Delivery) -> Entry | None:
-        """Deliver and settle; the entry as it is stored then, None for one that only waits."""
+    def act(self, delivery: Delivery) -> None:
+        """Deliver and finish."""
         self.deliver(delivery)
-        return self.settle()
-
-
-class SettlingWithout(WithoutJournal):
-    """The same where there is no journal."""
-
-    def act(self, delivery: Delivery) -> Entry | None:
-        """Deliver and settle; what a journal would have."""
-        self.deliver(delivery)
-        return self.settle()
+        self.finish()
 
 
 def shown_at_terminal(

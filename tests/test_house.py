@@ -15,40 +15,19 @@ TOP = Path(__file__).parents[1]
 ROOMS = sorted((TOP / "listener").rglob("*.py"))
 
 LEVELS = {
-    0: ["entry", "errors", "losses", "notification", "outcome", "processes"],
-    1: [
-        "journal_trouble",
-        "located",
-        "log",
-        "pause",
-        "payload",
-        "programs",
-        "readers",
-        "recording",
-        "shipped",
-        "worker",
-    ],
-    2: [
-        "agenda",
-        "delivery",
-        "frames",
-        "hooks",
-        "hooks_conf",
-        "hooks_file",
-        "journal",
-        "journal_file",
-        "journal_owned",
-        "journal_redo",
-        "plugins",
-        "snmp",
-        "state_dir",
-    ],
-    3: ["actions", "attempt", "emitter", "hold", "hooks_watch", "runner", "supervisord", "telling"],
-    4: ["check", "dispatch", "sources", "without_journal"],
-    5: ["app", "events", "serving"],
-    6: ["cli", "__main__"],
+    9: ["cli", "__main__"],
+    8: ["app"],
+    7: ["supervisord"],
+    6: ["dispatch"],
+    5: ["actions"],
+    4: ["interpreters", "snmp"],
+    3: ["hooks", "inbox", "state"],
+    2: ["log"],
+    1: ["model"],
+    0: ["errors"],
 }
-"""A room may import rooms of its own level and below; the package itself offers `emit` alone."""
+"""Every room, from the door down. A room may import rooms of its own level and below; the package
+itself offers `emit` alone."""
 
 
 def level(module: str) -> int:
@@ -70,6 +49,18 @@ def imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "listener":
             names = [f"{node.module}.{name.name}" for name in node.names]
             yield from names if node.module == "listener" else [str(node.module)]
+
+
+def test_the_rooms_are_those_of_the_design() -> None:
+    rooms = {room for rooms in LEVELS.values() for room in rooms}
+    there = {path.stem for path in (TOP / "listener").iterdir()} - {"__pycache__", "__init__"}
+    assert there == rooms
+
+
+@pytest.mark.parametrize("file", ROOMS, ids=module_name)
+def test_a_module_does_not_repeat_the_name_of_its_package(file: Path) -> None:
+    package = file.parent.name.removesuffix("s")
+    assert file.stem == "__init__" or package == "" or package not in file.stem.split("_")
 
 
 @pytest.mark.parametrize("file", ROOMS, ids=module_name)
@@ -115,7 +106,7 @@ def test_the_tools_find_nothing(command: list[str]) -> None:
 def test_the_listeners_own_path_stays_bare() -> None:
     """What `listen` has imported when it says READY; each of these costs milliseconds there."""
     program = (
-        "import sys; from listener.sources.supervisor import SupervisorSource\n"
+        "import sys; from listener.supervisord.pipe import SupervisorSource\n"
         "def stop(self):\n"
         "    print(*sys.modules, file=sys.stderr); sys.exit(0)\n"
         "SupervisorSource.say_ready = stop\n"

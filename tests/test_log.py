@@ -13,73 +13,101 @@ import pytest
 from listener import log
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)\n")
+_log = logging.getLogger("listener.test")
 
 
 @pytest.fixture
-def ours_alone() -> Iterator[None]:
-    """The log as the listener starts it: no handler of pytest's beside it."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The log as the listener starts it, with no handler of pytest's beside it; its seconds."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     log.start()
+    now_s = [17.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     log.flush()
-    yield
+    yield now_s
     log.flush()
     root.handlers = handlers
     root.setLevel(level)
 
 
-@pytest.mark.usefixtures("ours_alone")
-@pytest.mark.parametrize("make", [logging.getLogger, log.logger])
-def test_a_line_waits_for_a_pause_and_a_warning_does_not(
-    make: type[logging.Logger], capfd: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("clock")
+def test_a_line_waits_until_it_is_flushed_and_a_warning_does_not(
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    logger = make(f"listener.test.{make.__module__}.{make.__qualname__}")
-    logger.info("a hook, %s: %d", "done", 3)
-    log.settle()
+    _log.info("a hook, %s: %d", "done", 3)
     assert capfd.readouterr().err == ""
-    logger.warning("two\nlines with %s", "ctok-secret-1")
+    _log.warning("two\nlines with %s", "ctok-secret-1")
     first, second, third = capfd.readouterr().err.splitlines(keepends=True)
     assert [LINE.fullmatch(line).groups() for line in (first, second)] == [  # type: ignore[union-attr]
         ("INFO", "a hook, done: 3"),
         ("WARNING", "two"),
     ]
     assert third == "    lines with ctok-…\n"
+    try:
+        raise LookupError("why")
+    except LookupError:
+        _log.exception("a defect")
+    assert capfd.readouterr().err.endswith("\n    LookupError: why\n")
 
 
-@pytest.mark.usefixtures("ours_alone")
-def test_a_full_memory_of_lines_does_not_wait(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
-    log.flush()
-    for _ in range(3):
-        log.logger("listener.test.many").info("%s", "x" * 10_000)
-        log.settle()
-        assert capfd.readouterr().err == ""
-    log.logger("listener.test.many").info("%s", "x" * 10_000)
-    log.settle()
-    assert capfd.readouterr().err.count("\n") == 4
+@pytest.mark.usefixtures("clock")
+def test_a_hundred_lines_are_written_together(capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(99):
+        _log.info("an event")
+    assert capfd.readouterr().err == ""
+    _log.info("an event")
+    assert capfd.readouterr().err.count("\n") == 100
 
 
-@pytest.mark.usefixtures("ours_alone")
 def test_while_events_follow_each_other_a_line_waits_for_50_ms(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    clock: list[float], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    now_s = [17.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
-    log.flush()
-    for now_s[0], written in ((17.02, 0), (17.049, 0), (17.051, 3), (17.06, 0)):
-        log.logger("listener.test.events").info("an event")
-        log.settle()
+    for clock[0], written in ((17.02, 0), (17.049, 0), (17.051, 3), (17.06, 0)):
+        _log.info("an event")
+        log.flush_if_due()
         assert capfd.readouterr().err.count("\n") == written
 
 
-def test_a_handler_of_somebody_else_gets_every_record(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "listener"):
-        log.logger("listener.test.else").info("%s", os.name)
-    assert caplog.messages == [os.name]
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("seconds", "found", "waits", "written"),
+    [(0.01, "", [0.01], 0), (2.0, "at once", [0.05], 0), (2.0, "", [0.05, 1.95], 1)],
+)
+def test_a_long_wait_writes_the_lines_first(
+    capfd: pytest.CaptureFixture[str], seconds: float, found: str, waits: list[float], written: int
+) -> None:
+    asked: list[float] = []
+
+    def wait(wait_s: float) -> str:
+        asked.append(wait_s)
+        return found
+
+    _log.info("an inform was sent")
+    assert log.flush_during(wait, seconds) == found
+    assert asked == waits
+    assert capfd.readouterr().err.count("\n") == written
 
 
-def test_loggers_of_others_stay_what_they_were() -> None:
-    log.logger("listener.test.own")
-    assert type(logging.getLogger("somebody")) is logging.Logger
+@pytest.mark.usefixtures("clock")
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_fd: int, _data: bytes) -> int:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", refuse)
+        _log.warning("lost")
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_others_log_is_not_shown_below_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("somebody").info("not shown")
+    logging.getLogger("somebody").warning("shown")
+    assert capfd.readouterr().err.count("shown") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("x" * 100, "x" * 80), ("a\nb\x1b", "a\\nb\\x1b"), (None, "None"), (7, "7")]
+)
+def test_a_field_is_one_short_line_in_the_log(value: object, shown: str) -> None:
+    assert log.loggable(value) == shown

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.entry import Run
 from listener.errors import SettingsError
-from listener.hooks import ListenerSettings
-from listener.hooks_watch import HooksFile
-from listener.journal import Journal
-from listener.notification import Notification
-from tests.plugins.by_hand import make_plugin
+from listener.hooks.table import ListenerSettings
+from listener.hooks.watch import HooksFile
+from listener.model.entry import Run
+from listener.model.notification import Notification
+from listener.state.journal import Journal
+from tests.interpreters.plugins.by_hand import make_plugin
 from tests.support import Settling, delivery_of
 
 TASKS = """
@@ -61,7 +61,7 @@ def dispatch(
             settings = ListenerSettings(python_path=(str(tmp_path),))
             actions = stack.enter_context(Actions(settings, str(tmp_path)))
             journal = Journal(str(tmp_path))
-            stack.enter_context(closing(journal.file))
+            stack.enter_context(closing(journal))
             dispatcher = Settling(HooksFile(path, {}), actions, journal)
             notification = Notification(event_type, CONTEXT, "2024-08-12T13:16Z")
             entry = dispatcher.act(delivery_of(notification))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import listener
+from listener.cli.shipped import shipped
 from listener.errors import HooksError
-from listener.shipped import shipped
 
 TOP = Path(__file__).parents[1]
 SHIPPED = ["hooks.conf", "supervisor.d/conductor-hooks.conf"]
@@ -42,7 +42,7 @@ def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(tmp_path
     pip = [sys.executable, "-m", "pip", "-q", "--python", str(python), "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--no-deps", str(sources)], check=True)
     program = (
-        "from importlib.resources import files; from listener.shipped import shipped;"
+        "from importlib.resources import files; from listener.cli.shipped import shipped;"
         f"print(*(shipped(name) for name in {SHIPPED}), files('listener.snmp') / 'CLOUDIFY-MIB.txt')"
     )
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -58,7 +58,7 @@ def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(tmp_path
 def test_an_installation_without_its_files_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("listener.shipped._CHECKOUT", tmp_path)
+    monkeypatch.setattr("listener.cli.shipped._CHECKOUT", tmp_path)
     monkeypatch.setattr("importlib.metadata.files", lambda _name: [])
     with pytest.raises(HooksError, match=r"lacks share/conductor-hooks/hooks\.conf"):
         shipped("hooks.conf")

@@ -1,25 +1,28 @@
-"""What a hook can do: the Action contract, and one room for each built-in action.
+"""What a hook can do: the Action contract, and one file or folder for each action.
 
 An action does one hook's work for one notification, in the listener's process, before the event is
-answered. It never looks at the journal or at other hooks; the dispatcher runs it and judges.
+answered. It never looks at the journal or at other hooks. registry.py has all of them; the runner calls
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from listener.hooks import Hook
-from listener.notification import Notification
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.plugins import Plugin
+from listener.model.notification import Notification
+from listener.model.outcome import Tally
 
 
 class Call(msgspec.Struct, frozen=True):
     """One attempt at a hook: what to work with. `received_at` is Unix time in seconds.
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
-    `entry_id` is 0 where there is no journal.
+    `entry_id` is 0 where the notification has no entry.
     """
 
     hook: Hook
@@ -41,17 +44,62 @@ class Fault(NamedTuple):
     is_certain: bool = True
 
 
-class Action(Protocol):
+class Surroundings(NamedTuple):
+    """What every action is made with. `state_dir` is None where there is no state directory.
+
+    `config_folder` is that of hooks.conf, where a task finds what it names by a relative path.
+    """
+
+    settings: ListenerSettings
+    state_dir: str | None = None
+    config_folder: str = ""
+
+
+class Action:
+    """One kind of work; an instance lives as long as its process. All but `run` have defaults.
+
+    To add one: a file here, a line in registry.py, a row in the README.
+    """
+
+    name = ""
+    """What stands as `implementation` in hooks.conf."""
+
+    repeatable = False
+    """Whether doing it twice is harmless: then it is run again when the listener died while it ran.
+
+    A hook's own `repeatable` overrides it.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        """Be quick: what only some hooks need is opened when it is first used."""
+
     def run(self, call: Call) -> str:
         """Do the work within the hook's `timeout_s`; return what to log about it, or ''.
 
-        Raises ActionFailed or ActionTimedOut. Any other exception counts as failed too.
+        Raises ActionFailed or ActionTimedOut. Any other exception counts as failed, too.
         """
-        ...
+        raise NotImplementedError
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """What would make the hook fail, as far as it can be seen without doing the work.
 
         `may_import` allows running the code of modules that the hook names.
         """
-        ...
+        return []
+
+    def plugins(self, hook: Hook) -> Sequence[Plugin]:
+        """The managed plugins that have the hook's task, one for each tenant that has its own."""
+        return ()
+
+    def prepare(self, hook: Hook) -> None:
+        """Do now, while nothing waits, what the hook's first attempt would have to do first."""
+
+    def drain(self) -> None:
+        """Log what programs left behind have printed since; called every five seconds."""
+
+    def take_tallies(self) -> dict[str, Tally]:
+        """What was counted for each destination since this was last called."""
+        return {}
+
+    def close(self) -> None:
+        """Free what it holds. Safe to call twice."""

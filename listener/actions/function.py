@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from listener.actions import Call, Fault
-from listener.actions.interpreters import Interpreters
+from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.outcome import NEVER
-from listener.plugins import Plugin
+from listener.hooks.table import Hook
+from listener.interpreters.choice import Interpreters
+from listener.interpreters.plugins import Plugin
+from listener.model.outcome import NEVER
 
 CHECK_TIMEOUT_S = 10.0
 
 
-class FunctionAction:
-    """Calls functions and tasks in warm children. `config_folder` is where relative resources are."""
+class FunctionAction(Action):
+    """Calls functions and tasks in warm children."""
 
-    def __init__(
-        self, settings: ListenerSettings, state_dir: str | None = None, config_folder: str = ""
-    ) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
+        settings, state_dir, config_folder = surroundings
         self._interpreters = Interpreters(settings, state_dir)
         self._folder = None if settings.manager else config_folder
         self._silent: set[Plugin | None] = set()  # whose interpreters are not asked twice
@@ -108,21 +107,16 @@ class FunctionAction:
         )
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
-        """The plugins that have the hook's task, one for each tenant that has its own.
-
-        () when that cannot be told, of which `check` tells the reason.
-        """
+        """As Action says; () when that cannot be found out, for which `check` gives the reason."""
         try:
             return self._interpreters.plugins(hook.implementation)
         except ActionFailed:
             return ()
 
     def drain(self) -> None:
-        """Log what programs left behind have printed since, and end children that were long idle."""
         self._interpreters.rest()
 
     def close(self) -> None:
-        """End the warm children. Safe to call twice."""
         self._interpreters.close()
 
 

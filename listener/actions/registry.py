@@ -1,66 +1,70 @@
-"""Every action there is, opened and closed together.
+"""Every action there is, made and closed together.
 
 Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, else
-a managed plugin's task or an importable function. serving.py and the verbs open one; the dispatcher and
-check.py ask it.
+the one for managed plugins' tasks and importable functions. It knows no action by what it does. app.py
+and the verbs make one; the runner and check.py ask it.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from listener.actions import Action, snmp_trap
+from listener.actions import Action, Surroundings
 from listener.actions.function import FunctionAction
-from listener.actions.snmp_trap import SnmpTrapAction
-from listener.hooks import Hook, ListenerSettings
-from listener.outcome import Tally
-from listener.plugins import Plugin
+from listener.actions.snmp_trap.action import SnmpTrapAction
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.plugins import Plugin
+from listener.model.outcome import Tally
+
+BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction,)
 
 
 class Actions:
-    """A context manager; leaving it ends the child interpreters and closes the sockets.
-
-    `state_dir` keeps what actions have to know for longer, and the plugins; None where there is none.
-    `config_folder` is that of hooks.conf, where a task finds what it names by a relative path.
-    """
+    """A context manager; leaving it closes every action. The arguments are those of Surroundings."""
 
     def __init__(
-        self, settings: ListenerSettings, state_dir: str | None = None, config_folder: str = ""
+        self,
+        settings: ListenerSettings,
+        state_dir: str | None = None,
+        config_folder: str = "",
+        *,
+        built_in: Sequence[type[Action]] = BUILT_IN,
     ) -> None:
-        request_ids = itertools.count(int.from_bytes(os.urandom(4), "big"))
-        self._function = FunctionAction(settings, state_dir, config_folder)
-        self._snmp_trap = SnmpTrapAction(time.monotonic(), lambda: next(request_ids) % 2**31, state_dir)
-        self._builtins: Mapping[str, Action] = {snmp_trap.NAME: self._snmp_trap}
+        surroundings = Surroundings(settings, state_dir, config_folder)
+        self._by_name = {kind.name: kind(surroundings) for kind in built_in}
+        self._function = FunctionAction(surroundings)
+        self._all: Sequence[Action] = (*self._by_name.values(), self._function)
 
     def of(self, hook: Hook) -> Action:
         """The action that does this hook's work."""
-        return self._builtins.get(hook.implementation, self._function)
+        return self._by_name.get(hook.implementation, self._function)
 
     def is_repeatable(self, hook: Hook) -> bool:
-        """Whether running the hook twice does no harm: as it says itself, else only traps are."""
-        return hook.implementation in self._builtins if hook.repeatable is None else hook.repeatable
+        """Whether running the hook twice is harmless: as it says itself, else as its action says."""
+        return self.of(hook).repeatable if hook.repeatable is None else hook.repeatable
 
     def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""
-        return () if hook.implementation in self._builtins else self._function.plugins(hook)
+        return self.of(hook).plugins(hook)
 
     def prepare(self, hooks: Iterable[Hook]) -> None:
-        """Do what the first attempt would have to do first: for when nothing waits for it."""
+        """Do what the first attempt at each hook would have to do first: for when nothing waits."""
         for hook in hooks:
-            if hook.enabled and self.of(hook) is self._snmp_trap:
-                self._snmp_trap.prepare(hook)
+            if hook.enabled:
+                self.of(hook).prepare(hook)
 
     def drain(self) -> None:
-        """Log what programs left behind have printed since, and end children that were long idle."""
-        self._function.drain()
+        """Log what programs left behind have printed since."""
+        for action in self._all:
+            action.drain()
 
     def take_tallies(self) -> dict[str, Tally]:
-        """What was counted for each destination since this was last asked."""
-        return self._snmp_trap.take_tallies()
+        """What was counted for each destination since this was last called."""
+        tallies: dict[str, Tally] = {}
+        for action in self._all:
+            tallies |= action.take_tallies()
+        return tallies
 
     def __enter__(self) -> Actions:
         return self
@@ -71,5 +75,5 @@ class Actions:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._function.close()
-        self._snmp_trap.close()
+        for action in self._all:
+            action.close()

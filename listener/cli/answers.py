@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from listener.entry import Run
 from listener.errors import HooksError
+from listener.model.entry import Run
 
 _CELL = 400  # characters of a value in a table
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
@@ -66,7 +66,7 @@ def ask(question: str) -> None:
         raise click.Abort
 
 
-def described_run(run: Run) -> dict[str, Any]:
+def run_as_json(run: Run) -> dict[str, Any]:
     """A run as every verb prints it: how often it was tried, and how the last attempt ended."""
     last = run.attempts[-1] if run.attempts else None
     is_done = run.state == "done"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,23 +18,25 @@ from typing import Any
 import click
 import msgspec
 
-from listener import emitter, log, payload
+from listener import log
+from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.check import described, look_over, plugins_used
-from listener.cli.answers import common_options, described_run, output_option, print_json, print_table
-from listener.delivery import read
-from listener.entry import Entry
+from listener.cli.answers import common_options, output_option, print_json, print_table, run_as_json
+from listener.dispatch.attempt import attempt, log_end
+from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
-from listener.hooks import Hook, HookTable
-from listener.hooks_file import config_path, read_bytes, read_file
-from listener.hooks_watch import HooksFile
-from listener.journal import Journal
-from listener.located import Mistake, nearest
-from listener.notification import EVENT_TYPES
-from listener.outcome import Tally
-from listener.plugins import Plugin
-from listener.state_dir import path_of
-from listener.without_journal import WithoutJournal
+from listener.hooks.file import config_path, load, read_bytes, read_file
+from listener.hooks.table import Hook, HookTable
+from listener.hooks.yaml_lines import Mistake, nearest
+from listener.interpreters.plugins import Plugin
+from listener.model import payload
+from listener.model.delivery import decode
+from listener.model.entry import Entry
+from listener.model.notification import EVENT_TYPES
+from listener.model.outcome import Tally
+from listener.state.directory import path_of
+from listener.state.journal import Journal
+from listener.supervisord import emit as emitter
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
@@ -63,7 +66,7 @@ def check(
     if table is not None:
         with Actions(table.listener, _folder(state_dir, table)) as actions:
             used = plugins_used(table, actions)
-            mistakes = sorted(mistakes + look_over(table, actions, may_import=not no_import))
+            mistakes = sorted(mistakes + check_hooks(table, actions, may_import=not no_import))
         if table.is_blank:
             mistakes.append(Mistake(0, _BLANK, is_warning=True))
     wrong = sum(not mistake.is_warning for mistake in mistakes)
@@ -71,7 +74,7 @@ def check(
         print_json(_check_answer(name, table, mistakes, used))
     else:
         for hook, plugin in used:
-            click.echo(Mistake(hook.line, described(hook, plugin)).told(name))
+            click.echo(Mistake(hook.line, plugin_line(hook, plugin)).told(name))
         for mistake in mistakes:
             label = "warning: " if mistake.is_warning else ""
             click.echo(mistake._replace(text=label + mistake.text).told(name))
@@ -193,41 +196,45 @@ def fire(
     """
     log.start()
     text = json.dumps(_notification(event_type, file, values))
-    delivery = read(text, source="fire", origin="fire")
-    notification = delivery.notification
-    hooks_file = HooksFile(config_path(config, os.environ), os.environ)
-    if hooks_file.table is None:
-        raise HooksError(f"{hooks_file.path} does not exist; name a hooks.conf with --config")
-    folder = _folder(state_dir, hooks_file.table)
-    config_folder = os.path.dirname(hooks_file.path)
-    with Actions(hooks_file.table.listener, folder, config_folder) as actions:
+    path = config_path(config, os.environ)
+    table = load(path, os.environ).table
+    if table is None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    job = planned(decode(text, source="fire", origin="fire"), table, time.time())
+    folder = _folder(state_dir, table)
+    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         if dry_run:
-            hooks = hooks_file.table.match(notification.event_type, notification.hook_context())
-            runs = [_planned(hook, actions) for hook in hooks]
+            runs = [_as_planned(hook, actions) for hook in filter(None, job.hooks)]
         else:
-            firing = WithoutJournal(hooks_file, actions)
-            firing.deliver(delivery)
-            fired = firing.settle()
-            runs = [described_run(run) for run in fired.runs] if fired else []
+            fired = _fired(job, actions)
+            runs = list(map(run_as_json, fired.runs))
             _record(fired, actions.take_tallies(), folder)
     log.flush()
-    context = notification.hook_context()
+    event_type = job.notification.event_type
     if output == "json":
         fields = ("execution_id", "deployment_id", "tenant_name", "workflow_id")
-        about = {
-            "event_type": notification.event_type,
-            **{name: context.get(name) for name in fields},
-        }
+        about = {"event_type": event_type, **{name: job.hook_context.get(name) for name in fields}}
         print_json({**about, "source": "fire", "runs": runs})
     elif runs:
         rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
         print_table(("hook", "implementation", "state", "seconds", "what it said"), rows)
     else:
-        click.echo(f"no hook in {hooks_file.path} matches this {notification.event_type}")
+        click.echo(f"no hook in {path} matches this {event_type}")
     sys.exit(0 if runs and all(run["state"] in ("done", "would run") for run in runs) else 1)
 
 
-def _planned(hook: Hook, actions: Actions) -> dict[str, Any]:
+def _fired(job: Job, actions: Actions) -> Entry:
+    """Try each hook once, in the file's order; the entry that a journal would have of it."""
+    runs = []
+    for position, hook in enumerate(filter(None, job.hooks)):
+        begun = job.entry.runs[position].begun(time.time())
+        outcome = attempt(actions, job.call(position, hook), job.about)
+        log_end(hook.name, outcome, job.about)
+        runs.append(begun.ended(outcome, None))
+    return job.entry.with_runs(runs)
+
+
+def _as_planned(hook: Hook, actions: Actions) -> dict[str, Any]:
     faults = actions.of(hook).check(hook, may_import=False)
     return {
         "hook": hook.name,
@@ -244,14 +251,13 @@ def _folder(state_dir: str | None, table: HookTable) -> str:
     return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
 
 
-def _record(entry: Entry | None, tallies: Mapping[str, Tally], folder: str) -> None:
+def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
     """Let the history show what was fired, where there is a history."""
-    if entry is None or not os.path.isdir(folder):
+    if not os.path.isdir(folder):
         return
     try:
-        # The same file can be fired twice.
         journal = Journal(folder)
-        journal.accept(msgspec.structs.replace(entry, key=None))
+        journal.accept(msgspec.structs.replace(entry, key=None))  # the same file can be fired twice
         journal.count(tallies)
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
@@ -259,7 +265,7 @@ def _record(entry: Entry | None, tallies: Mapping[str, Tally], folder: str) -> N
 
 @click.command(short_help="Print a notification for supervisord.")
 @_notification_options
-@click.option("--durable", is_flag=True, help="Put it into the listener's journal first.")
+@click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
 @common_options("config", "state_dir")
 def emit(
     event_type: str | None,
@@ -271,7 +277,7 @@ def emit(
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
-    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the journal is acted
+    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
     on even if supervisord dies; this program must run as the listener's user then.
     """
     _, data = emitter.frame(_notification(event_type, file, values))
@@ -282,5 +288,5 @@ def emit(
             err=True,
         )
     if durable:
-        emitter.keep(data, state_dir, config)
-    emitter.write(data, 1, is_kept=durable)
+        emitter.add_to_inbox(data, state_dir, config)
+    emitter.write(data, 1, is_in_inbox=durable)

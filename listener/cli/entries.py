@@ -10,28 +10,24 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
 import click
 
-from listener import payload
-from listener.cli.answers import described_run, print_json, print_table
-from listener.entry import Entry
-from listener.errors import HooksError, StateError
-from listener.journal import FILE, Journal
-from listener.journal_owned import OwnedJournal
-from listener.journal_redo import FILE as REDO_LOG
-from listener.journal_redo import has_records
-from listener.state_dir import InUse, is_locked, lock, path_of
+from listener.cli.answers import print_json, print_table, run_as_json
+from listener.errors import HooksError
+from listener.model import payload
+from listener.model.entry import Entry
+from listener.state.directory import path_of
+from listener.state.journal import FILE, Journal
 
 
-def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
+def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
     """The journal that is there, and its directory. Raises HooksError when there is none."""
 
     def setting() -> str | None:
-        from listener.hooks_file import state_dir_in  # YAML is slow to import
+        from listener.hooks.file import state_dir_in  # YAML is slow to import
 
         return state_dir_in(config, os.environ)
 
@@ -48,26 +44,10 @@ def opened_journal(config: str | None, state_dir: str | None) -> tuple[Journal, 
             " the right one, which the listener's log says at its start, with --state-dir or"
             " $CONDUCTOR_HOOKS_STATE_DIR"
         ) from error
-    _take_in_what_was_left(folder)
     return Journal(folder), folder
 
 
-def _take_in_what_was_left(folder: str) -> None:
-    """What a listener had in its redo log when it was killed; the next listener would do the same.
-
-    The log may be what `durability: power` has on the disk, so it is cleared when the journal is there.
-    """
-    with suppress(OSError, StateError, InUse):
-        if not has_records(os.path.join(folder, REDO_LOG)) or is_locked(folder):
-            return
-        fd = lock(folder)
-        try:
-            OwnedJournal(folder, power_safe=True).commit()
-        finally:
-            os.close(fd)
-
-
-def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
+def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
     """An option's Unix time: `90s`, `30m`, `2h`, `7d` ago, or ISO 8601 (UTC unless it says more)."""
     if value is None:
         return 0.0
@@ -80,12 +60,12 @@ def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> f
     return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def shown_time(seconds: float) -> str:
+def iso_time(seconds: float) -> str:
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def described(entry: Entry) -> dict[str, Any]:
+def as_json(entry: Entry) -> dict[str, Any]:
     """An entry as every verb prints it."""
     context = notification_of(entry).get("context") or {}
     tenant = context.get("tenant")
@@ -97,11 +77,11 @@ def described(entry: Entry) -> dict[str, Any]:
         "deployment_id": context.get("deployment_id"),
         "tenant_name": named or context.get("tenant_name"),
         "workflow_id": context.get("workflow_id"),
-        "received_at": shown_time(entry.received_at),
+        "received_at": iso_time(entry.received_at),
         "source": entry.source,
         "state": entry.state,
         "error": entry.error or None,
-        "runs": [described_run(run) for run in entry.runs],
+        "runs": [run_as_json(run) for run in entry.runs],
     }
 
 
@@ -112,8 +92,8 @@ def notification_of(entry: Entry) -> dict[str, Any]:
     return value
 
 
-def row(entry: Entry) -> dict[str, Any]:
-    answer = described(entry)
+def as_row(entry: Entry) -> dict[str, Any]:
+    answer = as_json(entry)
     runs = ", ".join(
         f"{run['hook']}: {run['state']}" + (f" ({run['error']})" if run["error"] else "")
         for run in answer["runs"]
@@ -135,15 +115,15 @@ _WHOLE = ("id", "received", "event", "execution", "state")
 
 def print_entries(entries: Iterable[Entry], output: str) -> None:
     if output == "json":
-        print_json([described(entry) for entry in entries])
+        print_json([as_json(entry) for entry in entries])
     else:
-        rows = list(map(row, entries))
+        rows = list(map(as_row, entries))
         print_table(_COLUMNS, rows, whole=_WHOLE)
         if not rows:
             click.echo("nothing found", err=True)
 
 
-def found(journal: Journal, entry_id: int) -> Entry:
+def required_entry(journal: Journal, entry_id: int) -> Entry:
     entry = journal.get(entry_id)
     if entry is None:
         raise HooksError(f"the journal has no entry {entry_id}; conductor-hooks history lists them")

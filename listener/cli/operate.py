@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,32 +17,30 @@ import click
 
 from listener.cli.answers import common_options, one_line, output_option, print_json, print_table
 from listener.cli.entries import (
-    described,
-    found,
-    moment,
+    as_json,
+    as_row,
+    iso_time,
     notification_of,
-    opened_journal,
+    open_journal,
     print_entries,
-    row,
-    shown_time,
+    required_entry,
+    time_option,
 )
-from listener.entry import Attempt, Entry
 from listener.errors import HooksError
-from listener.journal import DROPPABLE, Filters, Journal
-from listener.outcome import Tally
+from listener.model.entry import Attempt, Entry
+from listener.model.outcome import Tally
+from listener.model.secrets import mask_values
+from listener.state.journal import DROPPABLE, Filters, Journal
 
 _STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
 _LOOK_S = 0.2
-_SECRET = re.compile(
-    r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
-)
 
 
 @click.command(short_help="What was accepted, and what was done about it.")
 @click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Repeatable.")
 @click.option("--event-type", default="", help="Only this event type.")
 @click.option("--execution", default="", metavar="ID", help="Only this execution.")
-@click.option("--since", callback=moment, help="30m, 2h, 7d, or a time (UTC).")
+@click.option("--since", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
@@ -64,7 +61,7 @@ def history(
     """The entries of the journal, newest first. With --output json and --follow, one a line."""
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations tells of all that was ever sent, and takes no filters")
-    journal, _ = opened_journal(config, state_dir)
+    journal, _ = open_journal(config, state_dir)
     if destinations:
         _print_tallies(journal.tallies(), output)
         return
@@ -80,12 +77,12 @@ def history(
         return
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         after = before[0].id if before else 0
-        coming = _coming(journal, filters, (*unsettled, *entries), after)
+        coming = _follow(journal, filters, (*unsettled, *entries), after)
         for entry in itertools.chain(reversed(entries), coming):
             if output == "json":
-                click.echo(json.dumps(described(entry), ensure_ascii=False))
+                click.echo(json.dumps(as_json(entry), ensure_ascii=False))
             else:
-                click.echo("  ".join(map(one_line, row(entry).values())))
+                click.echo("  ".join(map(one_line, as_row(entry).values())))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # if nobody reads any more, Python need not say so
 
 
@@ -99,7 +96,7 @@ def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
         click.echo("nothing was sent yet")
 
 
-def _coming(journal: Journal, filters: Filters, seen: Iterable[Entry], after: int) -> Iterator[Entry]:
+def _follow(journal: Journal, filters: Filters, seen: Iterable[Entry], after: int) -> Iterator[Entry]:
     """Every entry that passes the filters and is new, or has gone on, for as long as somebody looks.
 
     `seen` are entries as they were seen before, `after` is the highest id there was before that.
@@ -124,17 +121,17 @@ def _coming(journal: Journal, filters: Filters, seen: Iterable[Entry], after: in
 @common_options("config", "state_dir")
 def show(entry_id: int, output: str, config: str | None, state_dir: str | None) -> None:
     """The notification of one entry, with secrets hidden, and every attempt at its hooks."""
-    journal, _ = opened_journal(config, state_dir)
-    entry = found(journal, entry_id)
-    answer = described(entry)
+    journal, _ = open_journal(config, state_dir)
+    entry = required_entry(journal, entry_id)
+    answer = as_json(entry)
     for run, shown in zip(entry.runs, answer["runs"], strict=True):
         is_due = run.state == "pending" and run.due_at and not entry.is_settled
-        shown["due_at"] = shown_time(run.due_at) if is_due else None
-        shown["attempts"] = list(map(_described_attempt, run.attempts))
+        shown["due_at"] = iso_time(run.due_at) if is_due else None
+        shown["attempts"] = list(map(_attempt_as_json, run.attempts))
         if run.state == "running":
             shown["attempts"][-1]["state"] = "running"
     is_notification = entry.event_type is not None
-    answer["notification"] = _without_secrets(notification_of(entry)) if is_notification else None
+    answer["notification"] = mask_values(notification_of(entry)) if is_notification else None
     answer["payload"] = None if is_notification else entry.body
     if output == "json":
         print_json(answer)
@@ -159,25 +156,13 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         click.echo("\n".join(map(one_line, text.split("\n"))))
 
 
-def _described_attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
     return {
-        "began_at": shown_time(attempt.began_at),
+        "began_at": iso_time(attempt.began_at),
         "state": attempt.state,
         "text": attempt.text,
         "seconds": attempt.seconds,
     }
-
-
-def _without_secrets(value: Any) -> Any:
-    """The JSON value, with what a telling key stands before replaced by `…`."""
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            key: "…" if item and _SECRET.search(key) else _without_secrets(item)
-            for key, item in value.items()
-        }
-    return value
 
 
 @click.command(short_help="Give an entry up.")
@@ -186,12 +171,12 @@ def _without_secrets(value: Any) -> Any:
 @common_options("config", "state_dir")
 def drop(entry_ids: tuple[int, ...], output: str, config: str | None, state_dir: str | None) -> None:
     """Give entries up: nothing more is tried for them, and they no longer count as failed."""
-    journal, _ = opened_journal(config, state_dir)
-    for entry in [found(journal, entry_id) for entry_id in entry_ids]:
+    journal, _ = open_journal(config, state_dir)
+    for entry in [required_entry(journal, entry_id) for entry_id in entry_ids]:
         if entry.state not in DROPPABLE:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
     for entry_id in entry_ids:
         if not journal.drop(entry_id):
-            state = found(journal, entry_id).state
+            state = required_entry(journal, entry_id).state
             raise HooksError(f"entry {entry_id} is {state} by now, and not dropped")
-    print_entries([found(journal, entry_id) for entry_id in entry_ids], output)
+    print_entries([required_entry(journal, entry_id) for entry_id in entry_ids], output)

@@ -25,9 +25,9 @@ from listener.cli.rights import (
     readable_folder,
     refuse_unreadable,
 )
-from listener.hooks import HookTable
-from listener.plugins import Plugin, Plugins, Root
-from listener.state_dir import make
+from listener.hooks.table import HookTable
+from listener.interpreters.plugins import Plugin, Plugins, Root
+from listener.state.directory import make
 
 _TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as a manager demands; it names a folder here
 _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "health")
@@ -109,9 +109,9 @@ def upload(
     What a wheel, an sdist or a source folder needs is got in the same way. Another version of a plugin
     is kept beside those that are there, and the newest runs.
     """
-    from listener.plugins.plugin_yaml import PluginYaml
-    from listener.plugins.source import Given
-    from listener.plugins.upload import upload, working
+    from listener.interpreters.plugins.definition import PluginYaml
+    from listener.interpreters.plugins.source import Given
+    from listener.interpreters.plugins.upload import upload, working
 
     table, folder = place(config, state_dir)
     settings = table.listener
@@ -166,7 +166,7 @@ def remove(
     state_dir: str | None,
 ) -> None:
     """Remove one version of a plugin, or all. Exits with 1 when there is none."""
-    from listener.plugins.upload import remove, working
+    from listener.interpreters.plugins.upload import remove, working
 
     table, folder = existing_place(config, state_dir)
     _end_by_interrupt()
@@ -195,7 +195,7 @@ def remove(
 @common_options("config", "state_dir")
 def renew_common_(wheels: str | None, output: str, config: str | None, state_dir: str | None) -> None:
     """Get cloudify-common anew, and list the plugins, which all share it. A failure changes nothing."""
-    from listener.plugins.upload import renew_common, working
+    from listener.interpreters.plugins.upload import renew_common, working
 
     table, folder = existing_place(config, state_dir)
     settings = table.listener
@@ -208,8 +208,8 @@ def renew_common_(wheels: str | None, output: str, config: str | None, state_dir
 
 
 def _warn_of_hooks(table: HookTable, state_dir: str, doomed: list[Plugin]) -> None:
+    from listener.actions.check import plugins_used
     from listener.actions.registry import Actions
-    from listener.check import plugins_used
 
     with Actions(table.listener, state_dir) as actions:
         used = plugins_used(table, actions)
@@ -226,7 +226,7 @@ def _end_by_interrupt() -> None:
 
 def _unknown(name: str, version: str | None, tenant: str | None, there: list[Plugin]) -> str:
     """What is said when there is no such plugin: where it is, or which there are."""
-    from listener.located import nearest
+    from listener.hooks.yaml_lines import nearest
 
     what = f"there is no plugin {name if version is None else f'{name} {version}'}"
     same = [plugin for plugin in there if plugin.name == name]
@@ -258,7 +258,7 @@ def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
 
 def _described(plugin: Plugin, known: Plugins) -> dict[str, Any]:
     """A plugin as every verb prints it."""
-    from listener.plugins.health import look, size_bytes
+    from listener.interpreters.plugins.health import look, size_bytes
 
     health = look(plugin)
     return {

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 import msgspec
 
-from listener import log, payload
+from listener import log
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
-from listener.cli.entries import found, moment, opened_journal, print_entries
+from listener.cli.entries import open_journal, print_entries, required_entry, time_option
 from listener.cli.rights import go_on_as_owner
-from listener.dispatch import Dispatcher
-from listener.entry import Entry, Run
-from listener.errors import HooksError
-from listener.hooks import Hook, HookTable
-from listener.hooks_file import config_path
-from listener.hooks_watch import HooksFile
-from listener.journal import Filters, Journal
-from listener.state_dir import InUse, is_locked, lock
+from listener.dispatch.dispatcher import Dispatcher
+from listener.dispatch.rematch import rematch, updated
+from listener.errors import HooksError, InUse
+from listener.hooks.file import config_path
+from listener.hooks.table import Hook, HookTable
+from listener.hooks.watch import HooksFile
+from listener.model import payload
+from listener.model.entry import Entry, Run
+from listener.state.directory import is_locked, lock
+from listener.state.journal import Filters, Journal
 
 _TO_REPAIR = ("failed", "interrupted")
 _MANY = 10
@@ -35,7 +37,7 @@ _LOOK_S = 0.2
 @click.command(short_help="Do what was not done.")
 @click.argument("entry_ids", metavar="ID...", type=int, nargs=-1)
 @click.option("--failed", is_flag=True, help="All that failed or was interrupted.")
-@click.option("--since", callback=moment, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
+@click.option("--since", callback=time_option, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
 @click.option("--all-actions", is_flag=True, help="Also those that were done.")
 @click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
 @click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {_MANY}.")
@@ -60,14 +62,14 @@ def replay(
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
     log.start()
-    journal, folder = opened_journal(config, state_dir)
+    journal, folder = open_journal(config, state_dir)
     if failed:
         entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
     else:
-        entries = [found(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
+        entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
     path = config_path(config, os.environ)
     planned = _planned_again(entries, path, all_actions=all_actions)
-    click.echo(f"with {path} as it is now: {_described(planned)}", err=True)
+    click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > _MANY and not yes:
         ask("go on?")
     try:
@@ -83,14 +85,14 @@ def replay(
     elif planned and not no_wait:
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
-    ended = [found(journal, entry.id) for entry in planned]
+    ended = [required_entry(journal, entry.id) for entry in planned]
     print_entries(ended, output)
     is_left_to_listener = no_wait and held is None
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
 
 
-def _described(planned: list[Entry]) -> str:
+def _summary(planned: list[Entry]) -> str:
     if not planned:
         return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
@@ -116,7 +118,7 @@ def _wait(journal: Journal, planned: list[Entry], folder: str) -> None:
     while waiting:
         time.sleep(_LOOK_S)
         for entry_id in list(waiting):
-            entry = found(journal, entry_id)
+            entry = required_entry(journal, entry_id)
             if entry.is_settled or (
                 entry.state == "pending" and _attempts(entry.runs) > waiting[entry_id]
             ):
@@ -157,38 +159,23 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
 
 
 def _planned_runs(
-    runs: Iterable[Run], hooks: Sequence[Hook], *, all_actions: bool
+    runs: Sequence[Run], hooks: Sequence[Hook], *, all_actions: bool
 ) -> tuple[list[Run], list[Run]]:
-    """The runs of the hooks of now, in their order; and those whose hooks are not there any more.
-
-    A hook is known again by its name; one without a name, which is called after its position, by its
-    inputs, else if it is the only one with that implementation.
-    """
-    left = list(runs)
+    """The runs of the hooks of now, in their order; and those whose hooks are not there any more."""
     known: dict[str, Run] = {}
-    rules: tuple[Callable[[Run, Hook], object], ...] = (
-        lambda run, hook: run.hook == hook.name and not run.mark and not hook.mark,
-        lambda run, hook: run.mark == hook.mark != 0 and run.implementation == hook.implementation,
-        lambda run, hook: run.mark and hook.mark and run.implementation == hook.implementation,
-        lambda run, hook: run.hook == hook.name,
-    )
-    for is_same in rules:
-        for hook in hooks:
-            run = next((run for run in left if hook.name not in known and is_same(run, hook)), None)
-            if run is not None:
-                left.remove(run)
-                known[hook.name] = run
+    left: list[Run] = []
+    for run, hook in zip(runs, rematch(runs, hooks), strict=True):
+        if hook is None:
+            left.append(run)
+        else:
+            known[hook.name] = updated(run, hook)
     planned = []
     for hook in hooks:
-        run = known.get(hook.name, Run(hook.name, hook.implementation))
+        run = known.get(hook.name, Run(hook.name, hook.implementation, mark=hook.mark))
         if run.state != "done" or all_actions:
             reached = () if all_actions else run.reached
             run = msgspec.structs.replace(run, state="pending", due_at=0.0, failures=0, reached=reached)
-        planned.append(
-            msgspec.structs.replace(
-                run, hook=hook.name, implementation=hook.implementation, mark=hook.mark
-            )
-        )
+        planned.append(run)
     return planned, left
 
 
@@ -203,9 +190,9 @@ def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str
     """Go on with these entries in this process, which holds the state directory's lock."""
     hooks_file, table = _loaded(path)
     with Actions(table.listener, folder, os.path.dirname(path)) as actions:
-        dispatcher = Dispatcher(hooks_file, actions, journal)
+        dispatcher = Dispatcher(hooks_file, actions, journal, table.listener.wait_for_retries)
         for entry_id in entry_ids:
             dispatcher.resume(entry_id)
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
-        dispatcher.count(actions.take_tallies())
+        journal.count(actions.take_tallies())

@@ -11,13 +11,13 @@ import sys
 from typing import BinaryIO
 
 from listener.errors import HooksError
-from listener.hooks import HookTable
-from listener.state_dir import become_owner, path_of
+from listener.hooks.table import HookTable
+from listener.state.directory import become_owner, path_of
 
 
 def place(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
     """What is in hooks.conf, and the state directory."""
-    from listener.hooks_file import config_path, load  # YAML is slow to import
+    from listener.hooks.file import config_path, load  # YAML is slow to import
 
     path = config_path(config, os.environ)
     table = load(path, os.environ).table

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from listener.actions import snmp_trap
-from listener.actions.trap_inputs import read_targets
+from listener.actions.snmp_trap import action as snmp_trap
+from listener.actions.snmp_trap.inputs import read_targets
 from listener.app import listen as serve
 from listener.cli.answers import common_options, output_option
 from listener.errors import HooksError
-from listener.hooks_file import config_path, read_file
+from listener.hooks.file import config_path, read_file
 
 if TYPE_CHECKING:
     from listener.snmp.target import User
@@ -122,7 +122,7 @@ def demo() -> None:
     Starts a supervisord of its own with the shipped section and the shipped hooks.conf, and ends all
     that it started. Exits with 0 only when every expected action was seen.
     """
-    from listener.cli.demo import run  # pysnmp is slow to import
+    from listener.cli.demo.run import run  # pysnmp is slow to import
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, as for Ctrl-C
     if not run():

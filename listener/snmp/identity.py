@@ -3,7 +3,7 @@
 Owns snmp-engine.json in the state directory. A trap's sender is the authoritative engine (RFC 3414): a
 receiver silently drops what goes back in boots or time. So all processes read one clock, which starts
 when the machine boots, and that and each start of a listener raise the boots. It encodes and sends
-nothing; snmp_trap.py asks for the identity before its first message of version 3.
+nothing; the action snmp_trap asks for the identity before its first message of version 3.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from listener.errors import StateError
-from listener.state_dir import is_owner, open_file
+from listener.state.directory import is_owner, open_file
 
 _log = logging.getLogger(__name__)
 

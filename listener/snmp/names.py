@@ -1,7 +1,7 @@
 """Resolves the names of trap receivers in threads, and waits a bounded time for each.
 
 Owns the threads, as a resolver may never answer, and the last good address of each name. It sends
-nothing; snmp_trap.py calls it for the addresses that sender.py sends to.
+nothing; the action snmp_trap calls it for the addresses that sender.py sends to.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from listener import pause
+from listener import log
 from listener.errors import ActionFailed
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class _Name:
     def wait(self, deadline: float) -> Address:
         """The new address, or the last good one. Raises ActionFailed when there is none by then."""
         until = min(deadline, self._asked_at + (_BRIEFLY_S if self._address else ANSWER_S))
-        is_answered = pause.waited(self._is_answered.wait, until - self._now())
+        is_answered = log.flush_during(self._is_answered.wait, until - self._now())
         problem, self._problem = self._problem, ""
         if self._address is None:
             waited_s = self._now() - self._asked_at

@@ -1,7 +1,7 @@
 """UDP sockets to trap receivers: sends traps, and informs until they are answered.
 
 Owns the sockets, one for the traps to each receiver, and the reasons for network errors. It knows no
-SNMP: traps are whole datagrams, and a Conversation judges the answers. snmp_trap.py calls it.
+SNMP: traps are whole datagrams, and a Conversation judges the answers. The action snmp_trap calls it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
-from listener import pause
+from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address
 
@@ -105,7 +105,7 @@ class TrapSender:
             while waiting:
                 next_at = min(deadline, *(one.next_at for one in waiting.values()))
                 wait_s = max(0.0, next_at - self._now())
-                ready = dict(pause.waited(lambda seconds: poll.poll(seconds * 1000), wait_s))
+                ready = dict(log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s))
                 now = self._now()
                 for fd, one in list(waiting.items()):
                     try:

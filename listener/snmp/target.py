@@ -1,6 +1,6 @@
 """One destination of a hook, with all its settings.
 
-Owns the values, and reads and checks nothing; actions/trap_inputs.py makes them from a hook's inputs.
+Owns the values, and checks nothing; actions/snmp_trap/inputs.py makes them from a hook's inputs.
 """
 
 from __future__ import annotations

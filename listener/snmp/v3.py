@@ -1,8 +1,8 @@
 """SNMPv3 notifications (RFC 3414), made with pysnmp.
 
 Owns one engine for each user, for the life of the process, and says in words what a receiver's report
-means. It does no I/O: sender.py sends the messages and passes on the answers. snmp_trap.py imports it
-when a hook needs it, as pysnmp takes a tenth of a second.
+means. It does no I/O: sender.py sends the messages and passes on the answers. The action snmp_trap
+imports it when a hook needs it, as pysnmp takes a tenth of a second.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ from supervisor import events
 from supervisor.process import GlobalSerial, new_serial
 from supervisor.xmlrpc import capped_int
 
-from listener.processes import run_of
-from listener.recording import FOLDER, RECORDED_IN, record
-from listener.supervisord.event_file import EventFile, Syncer, create
+from listener.inbox.folder import FOLDER, RECORDED_IN
+from listener.inbox.growing_file import GrowingFile, Syncer, create
+from listener.inbox.record import encode
+from listener.inbox.runs import run_of
 
 MAX_BYTES = 1_000_000
 """A file that has become so large is followed by another: then the listener can remove it."""
@@ -88,9 +89,9 @@ class Recorder:
         self._trouble = ""
         self._sync_trouble = ""
         self._run = ""
-        self._next_number: int | None = None
-        self._file: EventFile | None = None
-        self._retired: list[EventFile] = []
+        self._last_number = 0
+        self._file: GrowingFile | None = None
+        self._retired: list[GrowingFile] = []
 
     @property
     def is_attached(self) -> bool:
@@ -131,7 +132,7 @@ class Recorder:
                 file = self._usable(file)
             if not hasattr(event, "serial"):  # as the pools do, which keep one that is there
                 event.serial = new_serial(GlobalSerial)
-            data = record(event.serial, event.payload())
+            data = encode(event.serial, event.payload())
             if os.write(file.fd, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             file.size += len(data)
@@ -141,7 +142,7 @@ class Recorder:
             elif not file.is_dirty:
                 self._syncer.ask(file)
             if self._trouble or self._failed > self._failed_before:
-                self._tell_the_end_of_trouble()
+                self._log_end_of_trouble()
         except Exception as error:
             try:
                 self._fail(event, error)
@@ -155,15 +156,15 @@ class Recorder:
                 self.take(event)
                 return
             file, self._file = self._file, None
-            file.discard()
+            file.remove()
         self._report(error)
         self._failed += 1
 
-    def _usable(self, file: EventFile | None) -> EventFile:
+    def _usable(self, file: GrowingFile | None) -> GrowingFile:
         """The file to write to now: this one, if it still is what its path leads to, or a new one."""
         if file is not None:
             if file.sync_error != self._sync_trouble:
-                self._tell_of_the_sync(file)
+                self._log_sync_error(file)
             if file.is_in_place():
                 return file
             self._retire(file)
@@ -172,11 +173,11 @@ class Recorder:
             retired.close()
         if not self._run:  # not before the first event: supervisord forks after it has called us
             self._run = run_of(os.getpid())
-        self._file = create(self._state_dir, self._run, self._next_number)
-        self._next_number = self._file.number + 1
+        self._file = create(self._state_dir, self._run, self._last_number)
+        self._last_number = self._file.number
         return self._file
 
-    def _retire(self, file: EventFile) -> None:
+    def _retire(self, file: GrowingFile) -> None:
         """Write no more to it; it is closed after its last sync."""
         self._file = None
         self._retired.append(file)
@@ -196,12 +197,12 @@ class Recorder:
             " the listener's buffer alone",
         )
 
-    def _tell_the_end_of_trouble(self) -> None:
+    def _log_end_of_trouble(self) -> None:
         missed, self._failed_before = self._failed - self._failed_before, self._failed
         self._trouble = ""
         self._log("info", f"events are recorded in {self._folder}, {missed} were not")
 
-    def _tell_of_the_sync(self, file: EventFile) -> None:
+    def _log_sync_error(self, file: GrowingFile) -> None:
         self._sync_trouble = file.sync_error
         if file.sync_error:
             self._log(

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from listener.actions.registry import Actions
-from listener.hooks_watch import HooksFile
-from listener.notification import Notification
-from tests.plugins.by_hand import make_plugin
+from listener.hooks.watch import HooksFile
+from listener.model.notification import Notification
+from tests.interpreters.plugins.by_hand import make_plugin
 from tests.support import SettlingWithout, delivery_of, require_program, wait_for
 
 RUN_TASK = """

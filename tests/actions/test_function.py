@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, function
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
-from listener.outcome import NEVER
-from listener.worker.output import MAX_OUTPUT
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.output import MAX_OUTPUT
+from listener.model.notification import Notification
+from listener.model.outcome import NEVER
+from tests.interpreters.test_end_of_listener import children, living
 from tests.support import wait_for
-from tests.worker.test_end_of_listener import children, living
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
@@ -351,7 +351,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def action(folder: Path) -> Iterator[FunctionAction]:
-    action = FunctionAction(ListenerSettings(python_path=(str(folder),)))
+    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(folder),))))
     yield action
     action.close()
 
@@ -367,7 +367,7 @@ def make_action(tmp_path: Path) -> Iterator[MakeAction]:
     def make(texts: dict[str, str], *python_path: str) -> FunctionAction:
         written(tmp_path, texts)
         places = tuple(str(tmp_path / place) for place in python_path or ("",))
-        actions.append(FunctionAction(ListenerSettings(python_path=places)))
+        actions.append(FunctionAction(Surroundings(ListenerSettings(python_path=places))))
         return actions[-1]
 
     yield make
@@ -977,7 +977,7 @@ def test_a_python_that_never_answers_is_told_of_once(
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     python.chmod(0o755)
-    action = FunctionAction(ListenerSettings(python=str(python)))
+    action = FunctionAction(Surroundings(ListenerSettings(python=str(python))))
     monkeypatch.setattr(function, "CHECK_TIMEOUT_S", SHORT_S)
     [reason] = reasons(action, "material.page", may_import=False)
     assert reason == f"looking for material.page: {python} did not answer in {SHORT_S:g} s"
@@ -987,10 +987,10 @@ def test_a_python_that_never_answers_is_told_of_once(
 
 
 def test_check_tells_of_a_python_that_cannot_be_started() -> None:
-    action = FunctionAction(ListenerSettings(python="/no/python"))
+    action = FunctionAction(Surroundings(ListenerSettings(python="/no/python")))
     (reason,) = reasons(action, "material.page", may_import=False)
     assert reason.startswith("the interpreter /no/python cannot be started: No such file")
-    action = FunctionAction(ListenerSettings(python_path=("a\0b",)))
+    action = FunctionAction(Surroundings(ListenerSettings(python_path=("a\0b",))))
     (reason,) = reasons(action, "material.page", may_import=False)
     assert "cannot be started: embedded null byte" in reason
 
@@ -1003,7 +1003,7 @@ def test_a_token_of_the_context_is_in_nothing_that_a_function_says(
         "def raises(context):\n    raise ValueError(context['rest_token'])\n"
     )
     context = {"rest_token": "ctok-abcdefgh-0123456789"}
-    action = FunctionAction(ListenerSettings(python_path=(str(tmp_path),)))
+    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(tmp_path),))))
     said = []
     for name in ("returns", "raises"):
         hook = Hook(name, ("x",), f"tattler.{name}", {}, 1, {})
@@ -1017,7 +1017,7 @@ def test_a_token_of_the_context_is_in_nothing_that_a_function_says(
 
 
 def test_a_module_that_is_installed_later_is_found_then(tmp_path: Path) -> None:
-    action = FunctionAction(ListenerSettings(python_path=(str(tmp_path / "later"),)))
+    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(tmp_path / "later"),))))
     hook = Hook("later", ("x",), "later_module.greet", {}, 1, {})
     call = Call(hook, Notification("x", {}), {}, 0.0)
     with pytest.raises(ActionFailed, match="No module named later_module"):

@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, function
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.actions.registry import Actions
-from listener.attempt import attempt
-from listener.entry import Run
+from listener.dispatch.attempt import attempt
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
-from listener.outcome import NEVER
-from listener.plugins import GLOBAL, MARKER
-from listener.worker import pool
+from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters import pool
+from listener.interpreters.plugins import GLOBAL, MARKER
+from listener.model.entry import Run
+from listener.model.notification import Notification
+from listener.model.outcome import NEVER
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
-from tests.plugins.by_hand import make_plugin
+from tests.interpreters.plugins.by_hand import make_plugin
+from tests.interpreters.test_end_of_listener import children, living
 from tests.support import wait_for
-from tests.test_state_dir import NOBODY, needs_root
-from tests.worker.test_end_of_listener import children, living
+from tests.users import NOBODY, needs_root
 
 TASKS = """
 import importlib.util
@@ -120,7 +120,7 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path)
 
 @pytest.fixture
 def action(state_dir: Path) -> Iterator[FunctionAction]:
-    action = FunctionAction(ListenerSettings(), str(state_dir))
+    action = FunctionAction(Surroundings(ListenerSettings(), str(state_dir)))
     yield action
     action.close()
 
@@ -139,7 +139,7 @@ def make_action(own: Path) -> Iterator[MakeAction]:
     actions: list[FunctionAction] = []
 
     def make(**settings: Any) -> FunctionAction:
-        actions.append(FunctionAction(ListenerSettings(**settings), str(own.parent)))
+        actions.append(FunctionAction(Surroundings(ListenerSettings(**settings), str(own.parent))))
         return actions[-1]
 
     yield make

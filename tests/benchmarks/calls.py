@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from listener.actions import Surroundings
 from listener.actions.function import FunctionAction
 from tests.benchmarks.interpreter import environment
 from tests.benchmarks.machine import LISTENER_CORE, on_core
@@ -30,7 +31,7 @@ def run(python: str, quick: bool) -> None:
     repetitions, calls, starts = (2, 100, 2) if quick else (11, 1000, 5)
     warm, fresh = (call(function_hook(fresh=is_fresh), 300, 0.0) for is_fresh in (False, True))
     settings = table(function_hook()).listener._replace(python=python)
-    action = FunctionAction(settings)
+    action = FunctionAction(Surroundings(settings))
     ways = (
         Way("python -c pass", lambda: _bare_interpreter(python), starts),
         Way("ours, fresh: true", lambda: action.run(fresh), starts),

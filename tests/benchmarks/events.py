@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from supervisor.events import ProcessCommunicationEvent
 
-from listener.emitter import MIN_FRAME
+from listener.supervisord.emit import MIN_FRAME
 from tests.benchmarks import supervised
 from tests.benchmarks.listeners import (
     CHILDUTILS,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from listener.actions.snmp_trap import SnmpTrapAction
+from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.errors import ActionFailed
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, on_core

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from listener.entry import Attempt, Entry, Run
-from listener.journal import Journal
+from listener.model.entry import Attempt, Entry, Run
+from listener.state.journal import Journal
 from tests.benchmarks.interpreter import CHECKOUT
 from tests.benchmarks.listeners import environment, ours, write_hooks_conf
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, cpu_ns, on_core
@@ -69,7 +69,7 @@ def _fill(state: Path, count: int, entry: Entry | None = None) -> None:
     journal = Journal(str(state))
     for begin in range(0, count, _BATCH):
         journal.accept_all(_entries(begin, min(count, begin + _BATCH), entry or _SETTLED))
-    journal.file.close()
+    journal.close()
 
 
 def _entries(begin: int, end: int, entry: Entry) -> Iterator[Entry]:

@@ -10,10 +10,11 @@ import json
 import os
 from pathlib import Path
 
-from listener import hooks_conf, payload
 from listener.actions import Call
-from listener.hooks import HookTable
-from listener.shipped import shipped
+from listener.cli.shipped import shipped
+from listener.hooks import conf as hooks_conf
+from listener.hooks.table import HookTable
+from listener.model import payload
 
 EVENT_TYPE = "workflow_started"
 PROGRAMS = Path(__file__).parent / "programs"

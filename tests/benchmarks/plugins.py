@@ -15,13 +15,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from listener.actions import Call
+from listener.actions import Call, Surroundings
 from listener.actions.function import FunctionAction
-from listener.hooks import Hook, ListenerSettings
-from listener.notification import Notification
+from listener.hooks.table import Hook, ListenerSettings
+from listener.model.notification import Notification
 from tests.benchmarks.machine import LISTENER_CORE, on_core
 from tests.benchmarks.tables import at_least, at_most, judged, median, quantile, ratio, show
-from tests.plugins.by_hand import CLOUDIFY, dispatch_input, installed, make_plugin, run_dispatch
+from tests.interpreters.plugins.by_hand import (
+    CLOUDIFY,
+    dispatch_input,
+    installed,
+    make_plugin,
+    run_dispatch,
+)
 
 TASK = "from cloudify import ctx\ndef nothing(context, **inputs):\n    return None\n"
 CONTEXT = {"tenant_name": "acme", "execution_id": "x1", "rest_token": "ctok-a-b"}
@@ -55,8 +61,8 @@ def run(_python: str, quick: bool) -> None:
             json.loads(Path(folder, "output.json").read_bytes())
 
         with (
-            closing(FunctionAction(ListenerSettings(), folder)) as new,
-            closing(FunctionAction(ListenerSettings(), folder)) as warm,
+            closing(FunctionAction(Surroundings(ListenerSettings(), folder))) as new,
+            closing(FunctionAction(Surroundings(ListenerSettings(), folder))) as warm,
         ):
             ways = (
                 Way("the original", original, starts),

@@ -27,7 +27,7 @@ from pysnmp.proto import rfc1902
 from pysnmp.smi.builder import MibBuilder
 from pysnmp.smi.view import MibViewController
 
-from listener.actions.snmp_trap import SnmpTrapAction
+from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.snmp import mib
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, on_core

@@ -1,4 +1,4 @@
-"""What the tests of several verbs share: a place where nobody can run the command, too."""
+"""What the tests of several verbs share: a journal, and a place where nobody can run the command."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from pathlib import Path
 import pytest
 
 import listener
-from tests.plugins.uploads import Made
+from listener.state.journal import Journal
+from tests.interpreters.plugins.uploads import Made
 from tests.support import do_without
-from tests.test_state_dir import NOBODY, needs_root
+from tests.users import NOBODY, needs_root
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """The journal of the test's state directory, which the verbs find."""
+    (tmp_path / "state").mkdir(0o700)
+    journal = Journal(str(tmp_path / "state"))
+    journal.unsettled()  # it is there
+    yield journal
+    journal.close()
 
 
 @pytest.fixture(scope="session")

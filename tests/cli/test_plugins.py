@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from listener.cli import command
-from listener.plugins import MARKER
-from listener.plugins.source import COMMON
+from listener.interpreters.plugins import MARKER
+from listener.interpreters.plugins.source import COMMON
 from tests.faults.processes import is_gone
-from tests.plugins.uploads import Made, installed
+from tests.interpreters.plugins.uploads import Made, installed
 from tests.support import shown_at_terminal, uncounted_env, wait_for
-from tests.test_state_dir import NOBODY
+from tests.users import NOBODY
 
 
 def run(*arguments: str | Path, stdin: str = "") -> Result:
@@ -368,7 +368,9 @@ def test_the_newest_version_is_removed_last_and_the_tenant_named(
     for version in ("1.0", "1.9", "1.33"):
         installed(state, made.wagon("tried", version), tenant="acme")
     removed: list[str] = []
-    monkeypatch.setattr("listener.plugins.upload.remove", lambda plugin: removed.append(plugin.version))
+    monkeypatch.setattr(
+        "listener.interpreters.plugins.upload.remove", lambda plugin: removed.append(plugin.version)
+    )
     result = run("remove", "tried", "--tenant", "acme", "--yes")
     assert removed == ["1.0", "1.9", "1.33"]
     assert result.stderr == "removed tried 1.33, 1.9, 1.0 of tenant acme\n"

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from listener.entry import Attempt, Entry, Run
-from listener.hooks_file import load
-from listener.journal import Journal
-from tests.cli.test_operate import COMMAND, answer, failed, run, state_of, store, waiting
+from listener.hooks.file import load
+from listener.model.entry import Attempt, Entry, Run
+from listener.state.journal import Journal
+from tests.cli.commands import COMMAND, answer, failed, run, state_of, store, waiting
 from tests.support import event, uncounted_env, wait_for
-from tests.test_state_dir import NOBODY
+from tests.users import NOBODY
 
 FUNCTIONS = """
 import os, time
@@ -56,7 +56,7 @@ class Place:
         (folder / "test_functions.py").write_text(FUNCTIONS)
         (folder / "state").mkdir(0o700)
         self.journal = Journal(str(folder / "state"))
-        self.journal.open()
+        self.journal.unsettled()  # makes it
 
     def hooks(self, *hooks: dict[str, Any]) -> None:
         listener = {"python_path": [str(self.folder)]}
@@ -90,7 +90,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path)
     monkeypatch.setenv("CONDUCTOR_HOOKS_CONFIG", str(place.config))
     yield place
-    place.journal.file.close()
+    place.journal.close()
 
 
 class Listener:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from listener.cli import demo, run
+from listener.cli import run
+from listener.cli.demo import run as demo
 from listener.snmp.trap import Trap
 from tests.snmp.senders import NetSnmp
 from tests.support import event, wait_for

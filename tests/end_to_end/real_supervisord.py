@@ -21,8 +21,8 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from listener.emitter import frame, sample
-from listener.shipped import shipped
+from listener.cli.shipped import shipped
+from listener.supervisord.emit import frame, sample
 from tests.support import wait_for
 
 FUNCTIONS = """

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from listener.emitter import ATOMIC_FRAME, frame
-from listener.shipped import shipped
+from listener.cli.shipped import shipped
+from listener.supervisord.emit import ATOMIC_FRAME, frame
 from tests.end_to_end.real_supervisord import RealSupervisord, notification_frame, running
 from tests.end_to_end.test_under_supervisord import NOTE, ids
 from tests.support import wait_for

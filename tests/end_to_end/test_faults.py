@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.entry import Attempt, Entry, Run, RunState
-from listener.journal import Journal
+from listener.model.entry import Attempt, Entry, Run, RunState
+from listener.state.journal import Journal
 from tests.faults import __main__ as tool
 from tests.faults.hooks import append
 from tests.faults.ledger import Verdict, judge

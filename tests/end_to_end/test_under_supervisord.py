@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.journal import SERIALS, Journal
 from listener.snmp.trap import Trap, decode
+from listener.state.journal import SERIALS, Journal
 from tests.end_to_end.real_supervisord import RealSupervisord, notification_frame, running
 from tests.support import wait_for
 

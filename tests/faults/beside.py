@@ -48,7 +48,7 @@ def second_listener_after_removal(setting: Setting) -> Verdict:
         second = _run(setting, LISTENER)
         double.send(emitted[1:])
         double.wait_for_answers()
-    return judge(setting.folder, emitted).and_also(
+    return judge(setting.folder, emitted, keeps_entries=False).and_also(
         unless(second.returncode == 2, f"the second one exited with {second.returncode}"),
     )
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from listener.recording import FOLDER, file_name, record
+from listener.inbox.folder import FOLDER, events_name
+from listener.inbox.record import encode
 from tests.faults import processes
 from tests.faults.hooks import Hooks, environment_of_hooks, notification
 from tests.faults.ledger import is_settled
@@ -86,11 +87,11 @@ class Double:
 
     def record(self, names: Iterable[str], number: int = 1) -> None:
         """Record them in a file of its own, as the recorder inside supervisord does; send nothing."""
-        recorded = self.folder / "state" / FOLDER
-        recorded.mkdir(parents=True, exist_ok=True)
-        with (recorded / file_name(number, self.run)).open("ab") as file:
+        inbox = self.folder / "state" / FOLDER
+        inbox.mkdir(parents=True, exist_ok=True)
+        with (inbox / events_name(number, self.run)).open("ab") as file:
             for serial, name in enumerate(names, self._serial):
-                file.write(record(serial, payload_of(name)))
+                file.write(encode(serial, payload_of(name)))
 
     def _send(self, payload: str, eventname: str = "PROCESS_COMMUNICATION_STDOUT") -> None:
         serial, self._serial = self._serial, self._serial + 1

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from listener.emitter import MIN_FRAME, sample
+from listener.supervisord.emit import MIN_FRAME, sample
 
 NOTES = "CONDUCTOR_HOOKS_FAULT_NOTES"
 _THEN = datetime(2026, 1, 31, tzinfo=timezone.utc)

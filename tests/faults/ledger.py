@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from listener.entry import Entry, Run
-from listener.hooks import HOOK_FAILED
-from listener.journal import FILE, Filters, Journal
+from listener.model.entry import Entry, Run
+from listener.model.notification import HOOK_FAILED
+from listener.state.journal import FILE, Filters, Journal
 from tests.faults.hooks import Note, notes
 
 _ONCE = "once"  # the hook that is not repeatable
@@ -180,7 +180,7 @@ def read_journal(folder: Path) -> list[Entry]:
     try:
         return journal.newest(Filters(), 10**7)[::-1]
     finally:
-        journal.file.close()
+        journal.close()
 
 
 def is_settled(folder: Path, name: str) -> bool:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from listener.plugins import Plugins, Root
-from listener.plugins.health import look
+from listener.interpreters.plugins import Plugins, Root
+from listener.interpreters.plugins.health import look
 from tests.faults import processes
 from tests.faults.ledger import Setting, Verdict
-from tests.plugins.uploads import Made, left_in, run_in
+from tests.interpreters.plugins.uploads import Made, left_in, run_in
 
 _LIMIT_S = 60
 

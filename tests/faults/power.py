@@ -6,6 +6,7 @@ Owns two faults: what the disk never got is cut off the journal, and the system 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,10 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from listener.journal import FILE
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER
+from listener.state.journal import FILE
 from tests.faults import processes
-from tests.faults.double import CHECKOUT, LISTENER, PROGRAMS, doubled, listening
-from tests.faults.hooks import Hooks, environment_of_hooks, names
+from tests.faults.double import CHECKOUT, LISTENER, doubled, listening
+from tests.faults.hooks import Hooks, environment_of_hooks, names, notification
 from tests.faults.ledger import Setting, Verdict, judge, unless
 
 _POWER = "  durability: power"
@@ -25,9 +28,15 @@ _POWER = "  durability: power"
 
 def loss(setting: Setting) -> Verdict:
     """The last commits are not on the disk when the power goes: what is left goes on."""
-    wal = setting.folder / "state" / f"{FILE}-wal"
+    state = setting.folder / "state"
+    wal = state / f"{FILE}-wal"
+    emitted = names(5 if setting.short else 50)
     with listening(setting.folder, Hooks()) as double:
-        emitted = _emitted_durably(setting, 10 if setting.short else 300)
+        for name in emitted:  # each is accepted in a transaction of its own
+            whole_file.add(str(state), "emit", [json.dumps(notification(name))])
+            double.tick()
+            double.wait_for_answers()
+        double.wait_until_settled(emitted[-1])
         double.listen_with(autorestart=False)
         double.kill()
         os.truncate(wal, int(wal.stat().st_size * setting.random.uniform(0.3, 0.9)))
@@ -45,29 +54,8 @@ def loss(setting: Setting) -> Verdict:
     )
 
 
-def _emitted_durably(setting: Setting, count: int) -> list[str]:
-    """What a program has put into the journal, in order; nobody has begun with it yet."""
-    file = setting.folder / "emitted"
-    program = [sys.executable, str(PROGRAMS / "durable_emitter.py"), str(file), str(count)]
-    _run(setting, program)
-    return file.read_text().split()
-
-
-def _run(setting: Setting, command: Sequence[str]) -> None:
-    more = {"PYTHONPATH": str(CHECKOUT), **environment_of_hooks(setting.folder)}
-    subprocess.run(
-        command,
-        env=processes.environment(setting.folder, **more),
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        timeout=60,
-        check=True,
-    )
-
-
 def safe(setting: Setting) -> Verdict:
-    """With `durability: power` nothing is answered, begun or emitted before the disk has it."""
+    """With `durability: power` nothing is answered or begun before the disk has it."""
     if not _can_trace(setting.folder):
         return Verdict(0, 0, remark="left out: no strace that works")
     emitted = names(3)
@@ -83,14 +71,22 @@ def safe(setting: Setting) -> Verdict:
 
 
 def safe_emission(setting: Setting) -> Verdict:
-    """With `durability: power` a durable emission is on the disk before it is sent."""
+    """A durable emission is on the disk before it is sent."""
     if not _can_trace(setting.folder):
         return Verdict(0, 0, remark="left out: no strace that works")
-    hooks = Hooks(listener=_POWER)
-    with listening(setting.folder, hooks) as double:
-        trace = setting.folder / "trace"
-        emit = ("emit", "--durable", "workflow_started", "--set", "execution_id=e-0")
-        _run(setting, (*_tracing(trace), sys.executable, "-m", "listener", *emit))
+    trace = setting.folder / "trace"
+    emit = ("emit", "--durable", "workflow_started", "--set", "execution_id=e-0")
+    more = {"PYTHONPATH": str(CHECKOUT), **environment_of_hooks(setting.folder)}
+    with listening(setting.folder, Hooks()) as double:
+        subprocess.run(
+            (*_tracing(trace), sys.executable, "-m", "listener", *emit),
+            env=processes.environment(setting.folder, **more),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
         double.tick()
         double.wait_until_settled("e-0")
         problems = _too_early(trace)
@@ -124,36 +120,28 @@ def _can_trace(folder: Path) -> bool:
 
 
 _CALL = re.compile(r"^\d+ +(pwrite64|write|fdatasync|fsync)\(\d+<([^>]*)>(?:, \"(.*))?")
-_ANSWERED = "was answered"
 _SENT = {
-    "RESULT 2": _ANSWERED,
+    "RESULT 2": "was answered",
     r"\214\4call": "began",
     "<!--XSUPERVISOR:BEGIN": "was emitted",
 }
 
 
 def _too_early(trace: Path) -> list[str]:
-    """What went out while the journal's logs had bytes that were not synced.
-
-    No call tells of a record in the redo log, which is mapped into memory. But there is a new one
-    before each action, and between two answers, so there has to be a sync as well.
-    """
+    """What went out while the journal's -wal file or a file of the inbox had bytes that were not synced."""
     is_dirty = False
-    since_sync = {_ANSWERED}
     problems = []
     for line in trace.read_text("utf-8", "replace").splitlines():
         match = _CALL.match(line)
         if match is None:
             continue
         call, file, data = match.groups()
-        if file.endswith("-wal"):
+        if file.endswith("-wal") or f"/{FOLDER}/" in file:
             is_dirty = "write" in call
-        elif file.endswith("-redo") and "sync" in call:
-            since_sync.clear()
-        for mark, what in _SENT.items():
-            if call == "write" and mark in (data or ""):
-                known = {what, _ANSWERED} if what == "began" else {what} & {_ANSWERED}
-                if is_dirty or known & since_sync:
-                    problems.append(f"something {what} before the disk had what it depends on")
-                since_sync.add(what)
+        elif call == "write" and is_dirty:
+            problems += [
+                f"something {what} before the disk had what it depends on"
+                for mark, what in _SENT.items()
+                if mark in (data or "")
+            ]
     return problems

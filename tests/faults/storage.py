@@ -17,8 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from listener import journal_redo
-from listener.journal import FILE
+from listener.state.journal import FILE
 from tests.faults.double import LISTENER, PROGRAMS, Double, doubled, listening
 from tests.faults.hooks import Hooks, Note, names, notes
 from tests.faults.ledger import Setting, Verdict, judge, unless
@@ -43,7 +42,7 @@ class Held(NamedTuple):
         return tuple(found)
 
 
-_ERROR = " ERROR nothing goes on until this is mended: "
+_ERROR = " ERROR the journal cannot be written, events are held: "
 
 
 def _held(double: Double, errors: int = 1) -> Held:
@@ -54,28 +53,25 @@ def _held(double: Double, errors: int = 1) -> Held:
 
 
 def disk_full(setting: Setting) -> Verdict:
-    """No file may grow: before an event is accepted, in the middle of its actions, and at a SIGTERM.
-
-    The event in hand is on record in the redo log, which has room for it; the one after that is held.
-    """
-    emitted = names(7)
+    """No file may grow: before an event is accepted, between its actions, and at a SIGTERM."""
+    emitted = names(4)
     with listening(setting.folder, _SLOW) as double:
         double.send(emitted[:1])
         double.wait_for_answers()
         with _no_file_may_grow(double.pid):
-            double.send(emitted[1:3])
+            double.send(emitted[1:2])
             helds = [_held(double)]
         double.wait_for_answers()
-        double.send(emitted[3:4])
-        begun = Note("again", "begun", emitted[3])
-        wait_for("the action", lambda: notes(setting.folder)[begun])
+        double.send(emitted[2:3])
+        begun = Note("once", "begun", emitted[2])
+        wait_for("the first action", lambda: notes(setting.folder)[begun])
         with _no_file_may_grow(double.pid):
-            double.send(emitted[4:5])
             helds.append(_held(double, 2))
         double.wait_for_answers()
+        double.wait_until_settled(emitted[2])
         first = double.pid
         with _no_file_may_grow(first):
-            double.send(emitted[5:])
+            double.send(emitted[3:])
             helds.append(_held(double, 3))
             double.signal(signal.SIGTERM)
             status = double.wait_for_end(first)
@@ -101,7 +97,7 @@ def _no_file_may_grow(pid: int) -> Iterator[None]:
 
 def file_system_full(setting: Setting) -> Verdict:
     """A file system of its own without a free byte, where one can be mounted."""
-    emitted = names(3)
+    emitted = names(2)
     with doubled(setting.folder, Hooks()) as double:
         state = setting.folder / "state"
         mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(state)]
@@ -110,12 +106,9 @@ def file_system_full(setting: Setting) -> Verdict:
         try:
             double.start()
             double.send(emitted[:1])
-            double.wait_for_answers()
-            wait_for("a pause", lambda: not journal_redo.has_records(str(state / journal_redo.FILE)))
+            double.wait_until_settled(emitted[0])
             _fill(state / "filler")
-            double.send(emitted[1:2])  # there is room for it in the redo log
-            double.wait_for_answers()
-            double.send(emitted[2:])
+            double.send(emitted[1:])
             held = _held(double)
             (state / "filler").unlink()
             double.wait_for_answers()
@@ -216,32 +209,36 @@ def failing_until(path: Path, retries: int = 100) -> str:
 
 
 def removed(setting: Setting) -> Verdict:
-    """The journal is removed while a listener works, alone or with what is beside it, or that alone."""
-    patterns = (FILE, f"{FILE}*", f"{FILE}-wal", f"{FILE}-redo")
+    """The journal is removed while a listener works, alone or with what is beside it, or that alone.
+
+    Its entries are lost, an ERROR says so, and a new journal begins. Every event is acted on.
+    """
+    patterns = (FILE, f"{FILE}*", f"{FILE}-wal")
     emitted = names(3 * len(patterns))
     with listening(setting.folder, Hooks()) as double:
         for number, pattern in enumerate(patterns):
-            before, after = emitted[3 * number], emitted[3 * number + 1]
+            before, after, last = emitted[3 * number : 3 * number + 3]
             double.send([before])
             double.wait_for_answers()
+            double.wait_until_settled(before)
             for part in setting.folder.glob(f"state/{pattern}"):
                 part.unlink()
             double.send([after])
             double.tick()
+            double.send([last])
             double.wait_for_answers()
-            double.send([emitted[3 * number + 2]])
-            double.wait_for_answers()
+            double.wait_until_settled(last)
         told = double.log().count("was removed while it was in use")
         double.kill()
         double.send(["the-last"])
         double.wait_until_settled("the-last")
-    return judge(setting.folder, emitted).and_also(
+    return judge(setting.folder, emitted, keeps_entries=False).and_also(
         unless(told == len(patterns), f"the log told {told} times that it was removed")
     )
 
 
 def directory_removed(setting: Setting) -> Verdict:
-    """The whole state directory is removed, while a retry is due, and made again."""
+    """The whole state directory is removed, with a retry to come, and made again: that is lost."""
     emitted = names(2)
     path = setting.folder / "mended"
     state = setting.folder / "state"
@@ -256,8 +253,12 @@ def directory_removed(setting: Setting) -> Verdict:
         double.wait_for_answers()
         double.send(emitted[1:])
         double.wait_until_settled(emitted[1])
-    return judge(setting.folder, emitted, ("once", "again", "mended")).and_also(
-        *held.problems("make it again")
+        is_told = "its entries are lost, and what was still to do for them" in double.log()
+    verdict = judge(setting.folder, emitted, keeps_entries=False)
+    return verdict.and_also(
+        *judge(setting.folder, emitted[1:], ("once", "again", "mended")).problems,
+        *held.problems("make it again"),
+        unless(is_told, "no ERROR says what is lost"),
     )
 
 

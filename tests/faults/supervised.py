@@ -22,7 +22,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from listener.shipped import shipped
+from listener.cli.shipped import shipped
 from tests.end_to_end.real_supervisord import RealSupervisord
 from tests.faults import processes
 from tests.faults.double import CHECKOUT

@@ -22,7 +22,7 @@ import pytest
 from listener.errors import StateError
 from listener.snmp import identity
 from listener.snmp.identity import MAX_BOOTS, EngineIdentity, engine_identity, engine_time
-from listener.state_dir import lock
+from listener.state.directory import lock
 from tests.support import uncounted_env
 
 ENGINE_ID = "8000cc58050123456789abcdef"

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call
-from listener.actions.snmp_trap import NAME, SnmpTrapAction
+from listener.actions import Call, Surroundings
+from listener.actions.snmp_trap.action import NAME, SnmpTrapAction
 from listener.errors import ActionFailed
-from listener.hooks import Hook
-from listener.notification import EVENT_TYPES, Notification
-from listener.outcome import Tally
+from listener.hooks.table import Hook, ListenerSettings
+from listener.model.notification import EVENT_TYPES, Notification
+from listener.model.outcome import Tally
 from listener.snmp import mib
-from listener.state_dir import lock
+from listener.state.directory import lock
 from tests.snmp.receivers import (
     Snmptrapd,
     answer,
@@ -92,11 +92,11 @@ def state_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def actions(state_dir: Path) -> Iterator[Callable[[], SnmpTrapAction]]:
     """Makes actions, each of which stands for a process of its own; all end with the test."""
-    numbers = itertools.count(2**31 - 10_000)
     with ExitStack() as stack:
 
         def make() -> SnmpTrapAction:
-            made = SnmpTrapAction(time.monotonic(), numbers.__next__, str(state_dir))
+            surroundings = Surroundings(ListenerSettings(), str(state_dir))
+            made = SnmpTrapAction(surroundings, first_id=2**31 - 100)
             stack.callback(made.close)
             return made
 
@@ -320,7 +320,7 @@ def test_what_was_prepared_is_what_the_first_message_uses(
 
 
 def test_without_a_state_directory_only_version_3_fails() -> None:
-    action = SnmpTrapAction(time.monotonic(), lambda: 1)
+    action = SnmpTrapAction(Surroundings(ListenerSettings()))
     with udp_socket("127.0.0.1") as sink:
         port = sink.getsockname()[1]
         assert "needs a state directory" in str(failure_of(action, call(at(port, **STRONG))))

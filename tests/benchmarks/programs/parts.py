@@ -15,10 +15,10 @@ import time
 
 import msgspec
 
+from listener.interpreters.pool import Worker
 from listener.snmp import ber
 from listener.snmp.mib import Content
-from listener.sources.supervisor import LOOK_S
-from listener.worker.pool import Worker
+from listener.supervisord.pipe import LOOK_S
 
 _TABLE = """
 CREATE TABLE entries (id INTEGER PRIMARY KEY, at REAL, state TEXT, body TEXT, key TEXT, runs TEXT);

@@ -2,10 +2,10 @@
 
     killed_at.py NUMBER KINDS FILE    counts the moments of these kinds, notes in FILE which it was
 
-The kinds, with commas between them: `write` is each statement that changes the journal and each step of
-its redo log, `open` a statement that opens it, `answer` what is written to supervisord, `unlink` a
-recorded file that is removed. Each is two moments, before and after it. No setting of the listener's
-brings this about: it is wrapped here.
+The kinds, with commas between them: `write` is each statement that changes the journal, `open` a
+statement that makes or opens it, `answer` what is written to supervisord, `unlink` a file of the
+inbox that is removed. Each is two moments, before and after it. No setting of the listener's brings this about: it
+is wrapped here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from listener.journal_redo import RedoLog
-from listener.sources.supervisor import SupervisorSource
+from listener.supervisord.pipe import SupervisorSource
 
 
 class Moments:
@@ -68,26 +67,11 @@ def main() -> None:
             words = sql.split()
             if not words or words[0] == "SELECT" or (words[0] == "PRAGMA" and "=" not in words):
                 return execute()
-            opens = words[0] in ("PRAGMA", "CREATE") or not is_open
-            return moments.wrapped("open" if opens else "write", " ".join(words[:3]), execute)()
+            kind = "open" if words[0] in ("PRAGMA", "CREATE") else "write"
+            return moments.wrapped(kind, " ".join(words[:3]), execute)()
 
-    is_open: list[bool] = []
-    from listener.journal_file import JournalFile
-
-    def opened(file: JournalFile, known: Any = JournalFile.opened) -> sqlite3.Connection:
-        connection: sqlite3.Connection = known(file)
-        is_open.append(True)
-        return connection
-
-    JournalFile.opened = opened  # type: ignore[method-assign,assignment]
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]
-    RedoLog.append = moments.wrapped(  # type: ignore[method-assign]
-        "write", "a record", RedoLog.append
-    )
-    RedoLog.clear = moments.wrapped(  # type: ignore[method-assign]
-        "write", "the redo log is cleared", RedoLog.clear
-    )
-    os.unlink = moments.wrapped("unlink", "a recorded file is removed", os.unlink)
+    os.unlink = moments.wrapped("unlink", "a file of the inbox is removed", os.unlink)
     SupervisorSource._write = moments.wrapped(  # type: ignore[method-assign]
         "answer", "an answer", SupervisorSource._write
     )

@@ -11,7 +11,7 @@ import sys
 from select import POLLIN, poll
 
 from listener.__main__ import main
-from listener.sources.supervisor import SupervisorSource
+from listener.supervisord.pipe import SupervisorSource
 from tests.support import wait_for
 
 _say_ready = SupervisorSource.say_ready

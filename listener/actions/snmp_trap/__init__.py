@@ -1,0 +1,1 @@
+"""The built-in action that sends SNMP traps and informs."""

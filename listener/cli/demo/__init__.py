@@ -1,0 +1,1 @@
+"""The verb `demo`, on parts of its own."""

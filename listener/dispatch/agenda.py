@@ -1,0 +1,134 @@
+"""What is still to be done, and when: the unsettled entries of the journal, in memory.
+
+Owns the order: entries that were never tried come first, in the order of their ids; retries when they
+are due; an execution's later entry waits for its earlier one. It does no I/O and has no clock; the
+dispatcher asks it what comes next.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import insort
+from collections.abc import Container
+from typing import NamedTuple
+
+from listener.model.entry import Entry
+from listener.model.notification import HOOK_FAILED
+
+_SET_BACK_S = 1.0
+
+
+class _Item(NamedTuple):
+    """What the agenda knows of an entry. `at` is the Unix time from when there is something to do."""
+
+    entry_id: int
+    execution_id: str | None
+    received_at: float
+    at: float
+
+
+class Agenda:
+    """`wait_s`: how long an entry waits at most, from its receipt, for an earlier one's retries."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._items: dict[int, _Item] = {}
+        self._fresh: list[int] = []
+        self._due: list[tuple[float, int]] = []
+        self._scheduled: dict[int, float] = {}  # which of the times in _due is an entry's last one
+        self._of_execution: dict[str, list[int]] = {}
+        self._seen_at = 0.0
+
+    def __contains__(self, entry_id: int) -> bool:
+        return entry_id in self._items
+
+    def must_wait(self, execution_id: str | None) -> bool:
+        """Whether a new entry has to stand back: others were never tried, or are its execution's."""
+        return bool(self._fresh) or execution_id in self._of_execution
+
+    def put(self, entry: Entry) -> None:
+        """Add an unsettled entry, or change when there is something to do for it.
+
+        An entry that reports a failure does not wait for retries.
+        """
+        execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
+        if execution_id is not None and entry.id not in self._items:
+            insort(self._of_execution.setdefault(execution_id, []), entry.id)
+        self._items[entry.id] = _Item(entry.id, execution_id, entry.received_at, entry.due_at)
+        if entry.is_fresh:
+            heapq.heappush(self._fresh, entry.id)
+        else:
+            self._schedule(entry.id, entry.due_at)
+
+    def put_off(self, entry_id: int, at: float) -> None:
+        """Look at an entry of the agenda again at that time."""
+        if entry_id in self._items:
+            self._schedule(entry_id, at)
+
+    def _schedule(self, entry_id: int, at: float) -> None:
+        self._scheduled[entry_id] = at
+        heapq.heappush(self._due, (at, entry_id))
+
+    def keep_only(self, entry_ids: Container[int]) -> None:
+        """Forget all other entries: another process has settled them."""
+        for entry_id in [known for known in self._items if known not in entry_ids]:
+            self.forget(entry_id)
+
+    def forget(self, entry_id: int) -> None:
+        """Forget an entry; the next of its execution need not wait for it any more."""
+        item = self._items.pop(entry_id, None)
+        self._scheduled.pop(entry_id, None)
+        if item is None or item.execution_id is None:
+            return
+        others = self._of_execution[item.execution_id]
+        others.remove(entry_id)
+        if not others:
+            del self._of_execution[item.execution_id]
+        elif others[0] > entry_id:
+            self._schedule(others[0], self._items[others[0]].at)
+
+    def pop_fresh(self, now: float) -> int | None:
+        """The oldest entry that was never tried and need not wait; it stays on the agenda."""
+        while self._fresh:
+            item = self._items.get(heapq.heappop(self._fresh))
+            if item is None:
+                continue  # it was forgotten
+            if not self._waits(item, now):
+                return item.entry_id
+            self._schedule(item.entry_id, item.received_at + self._wait_s)
+        return None
+
+    def pop_due(self, now: float) -> int | None:
+        """The entry that has been due longest; it stays on the agenda.
+
+        When the clock was set back, the times that were noted before are wrong: every entry is looked
+        at again.
+        """
+        if now < self._seen_at - _SET_BACK_S:
+            for entry_id in self._scheduled:
+                self._schedule(entry_id, now)
+        self._seen_at = now
+        while (at := self._next_due()) is not None and at <= now:
+            _, entry_id = heapq.heappop(self._due)
+            item = self._items[entry_id]
+            if not self._waits(item, now):
+                return entry_id
+            self._schedule(entry_id, item.received_at + self._wait_s)
+        return None
+
+    def _waits(self, item: _Item, now: float) -> bool:
+        if item.execution_id is None or now >= item.received_at + self._wait_s:
+            return False
+        return self._of_execution[item.execution_id][0] < item.entry_id
+
+    def next_at(self) -> float | None:
+        """The Unix time at which something is due next; 0.0 when something was never tried."""
+        return 0.0 if self._fresh else self._next_due()
+
+    def _next_due(self) -> float | None:
+        while self._due:
+            at, entry_id = self._due[0]
+            if self._scheduled.get(entry_id) == at:
+                return at
+            heapq.heappop(self._due)  # settled, or scheduled anew
+        return None

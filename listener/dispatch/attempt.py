@@ -1,0 +1,50 @@
+"""One attempt at one hook: its action is run, and its end becomes an Outcome; both are logged.
+
+Owns the funnel: any exception of an action is an Outcome, so a hook that fails never stops the next. It
+knows no journal and no retries; the runner calls it, and the verb `fire`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+
+from listener.actions import Call
+from listener.actions.registry import Actions
+from listener.errors import ActionFailed, ActionTimedOut
+from listener.log import loggable
+from listener.model.outcome import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+def attempt(actions: Actions, call: Call, about: str) -> Outcome:
+    """Run the hook's action once. `about` is what the log calls the notification."""
+    hook = call.hook
+    _log.info(
+        "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
+        loggable(call.notification.event_type), hook.implementation, hook.name, about,
+    )  # fmt: skip
+    began = time.monotonic()
+    try:
+        text = actions.of(hook).run(call)
+    except ActionTimedOut as error:
+        return Outcome("timed out", str(error), time.monotonic() - began)
+    except ActionFailed as error:
+        seconds = time.monotonic() - began
+        return Outcome("failed", str(error), seconds, error.details, error.reached, error.retry_after_s)
+    except Exception as error:  # the funnel: whatever an action raises is its outcome
+        reason = f"{type(error).__name__}: {error}"
+        return Outcome("failed", reason, time.monotonic() - began, traceback.format_exc())
+    return Outcome("done", text, time.monotonic() - began)
+
+
+def log_end(hook: str, outcome: Outcome, about: str) -> None:
+    """Log how an attempt at the hook of this name ended."""
+    if outcome.is_done:
+        _log.info("hook %s: done in %.3f s%s (%s)", hook, outcome.seconds,
+                  outcome.text and f", {outcome.text}", about)  # fmt: skip
+    else:
+        _log.error("hook %s: %s after %.3f s: %s (%s)%s", hook, outcome.state, outcome.seconds,
+                   outcome.text, about, outcome.details and f"\n{outcome.details}")  # fmt: skip

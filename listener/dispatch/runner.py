@@ -1,0 +1,176 @@
+"""The hooks of one entry, run one after another: each end is stored with the next begin.
+
+Owns what becomes of an entry: which run begins, how it ends, and what follows from a failure. A begin
+is on record before its work, an end after it. It neither accepts deliveries nor chooses the next entry;
+the dispatcher does both, and calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from listener.actions.registry import Actions
+from listener.dispatch.agenda import Agenda
+from listener.dispatch.attempt import attempt, log_end
+from listener.dispatch.job import Job
+from listener.dispatch.retry import first_due, retry_at
+from listener.model.delivery import Delivery, hook_failed
+from listener.model.entry import Entry, Run
+from listener.model.notification import HOOK_FAILED
+from listener.model.outcome import Outcome
+from listener.state.journal import Journal
+
+_log = logging.getLogger(__name__)
+
+
+class _End(NamedTuple):
+    """The end of an attempt that is not stored yet: of which run, how, and at which Unix time."""
+
+    job: Job
+    position: int
+    outcome: Outcome
+    at: float
+
+
+class Runner:
+    """Runs the hooks of Jobs, and puts on `agenda` what is left to do.
+
+    `plan` makes the Job of a delivery, for hooks on hook_failed. `now` and `jitter` as in Dispatcher.
+    """
+
+    def __init__(
+        self,
+        actions: Actions,
+        journal: Journal,
+        agenda: Agenda,
+        plan: Callable[[Delivery], Job],
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._actions = actions
+        self._journal = journal
+        self._agenda = agenda
+        self._plan = plan
+        self._now = now
+        self._jitter = jitter
+        self._unfinished: _End | None = None
+
+    def resume(self, job: Job) -> None:
+        """Run what is due of a stored entry. A run whose process died meanwhile is interrupted.
+
+        `finish` has to follow.
+        """
+        runs = [
+            self._interrupted(job, position) if run.state == "running" else run
+            for position, run in enumerate(job.entry.runs)
+        ]
+        now = self._now()
+        position = first_due(runs, now)
+        if position is not None:
+            runs[position] = runs[position].begun(now)
+        self._save(job, runs)
+        if position is not None and not job.entry.is_settled:
+            self.run(job, position)
+
+    def run(self, job: Job, position: int) -> None:
+        """Run every hook that is due, from the one at `position`, whose begin is on record.
+
+        `finish` has to follow: it stores the last end.
+        """
+        while True:
+            outcome = self._attempt(job, position)
+            end = _End(job, position, outcome, self._now())
+            following = first_due(job.entry.runs, end.at, position + 1)
+            if following is None:
+                self._unfinished = end
+                return
+            self._finish(end, following)
+            position = following
+
+    def finish(self) -> None:
+        """Store and log the last end, if that is still to be done.
+
+        No answer waits for it: a crash after the answer but before this leaves the run "running",
+        exactly as a crash before the answer does.
+        """
+        end, self._unfinished = self._unfinished, None
+        if end is not None:
+            self._finish(end, None)
+
+    def _attempt(self, job: Job, position: int) -> Outcome:
+        hook = job.hooks[position]
+        if hook is None:
+            run = job.entry.runs[position]
+            reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
+            return Outcome("failed", reason, 0.0)
+        return attempt(self._actions, job.call(position, hook), job.about)
+
+    def _finish(self, end: _End, following: int | None) -> None:
+        """Store the end of an attempt, together with the begin of the `following` run."""
+        job, position, outcome, now = end
+        runs = list(job.entry.runs)
+        hook = job.hooks[position]
+        retries = hook.retries if hook is not None else 0
+        retry = retry_at(runs[position], outcome, retries, now, self._jitter())
+        _log_attempt(job, position, outcome, retries, retry and retry - now)
+        runs[position] = runs[position].ended(outcome, retry)
+        if following is not None:
+            runs[following] = runs[following].begun(now)
+        self._save(job, runs)
+
+    def _interrupted(self, job: Job, position: int) -> Run:
+        run, hook = job.entry.runs[position], job.hooks[position]
+        again = hook is not None and self._actions.is_repeatable(hook)
+        left = f"not repeatable, and interrupted until conductor-hooks replay {job.entry.id}"
+        _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
+                     "run again" if again else left, job.about)  # fmt: skip
+        return run.interrupted(again=again)
+
+    def _save(self, job: Job, runs: Sequence[Run]) -> None:
+        """Store the runs, and an entry for hooks on hook_failed for each that just failed for good."""
+        failed = [
+            run
+            for run, before in zip(runs, job.entry.runs, strict=True)
+            if run.state in ("failed", "interrupted") and run.state != before.state
+        ]
+        follow_ups = [entry for run in failed for entry in self._follow_ups(job, run)]
+        job.entry = job.entry.with_runs(runs)
+        ids = self._journal.save(job.entry, follow_ups)
+        if ids is None:
+            job.entry = msgspec.structs.replace(job.entry, state="dropped")
+        for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):  # all are new
+            self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
+        if job.entry.is_settled:
+            self._agenda.forget(job.entry.id)
+        elif job.entry.state == "pending":
+            self._agenda.put(job.entry)
+
+    def _follow_ups(self, job: Job, run: Run) -> Sequence[Entry]:
+        """The entry for hooks on hook_failed about this run; none if there are no such hooks."""
+        if job.notification.event_type == HOOK_FAILED:
+            return ()
+        try:
+            delivery = hook_failed(job.notification, run.hook, run.attempts, job.entry.id)
+        except RecursionError:
+            _log.error("entry %d nests too deep for hooks on hook_failed: none is run", job.entry.id)
+            return ()
+        entry = self._plan(delivery).entry
+        return (entry,) if entry.runs else ()
+
+
+def _log_attempt(
+    job: Job, position: int, outcome: Outcome, retries: int, pause_s: float | None
+) -> None:
+    """Log how an attempt has ended, and what comes next; `pause_s` is None when nothing does."""
+    run = job.entry.runs[position]
+    log_end(run.hook, outcome, job.about)
+    if pause_s is not None:
+        _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
+                  retries + 1, pause_s, job.about)  # fmt: skip
+    elif retries and not outcome.is_done:
+        _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
+                   retries + 1, job.about)  # fmt: skip

@@ -1,0 +1,1 @@
+"""hooks.conf: from its text to the hooks that match."""

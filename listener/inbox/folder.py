@@ -1,0 +1,67 @@
+"""The folder of the inbox: its place, the names of its files, and to whom they belong.
+
+Owns what the writers of both kinds of file have in common. It never writes or reads a record. The
+writers open the folder and make their files with it; the reader knows files by their names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+
+FOLDER = "inbox"
+"""In the state directory, for its owner alone: it holds whole notifications, rest_token and all."""
+
+RECORDED_IN = "CONDUCTOR_HOOKS_RECORDED_IN"
+"""The environment variable that tells supervisord's programs which state directory is recorded into."""
+
+NAME = re.compile(
+    r"[0-9]{8,}-(?:(?P<run>[0-9]{1,7}\.[0-9]+)\.events|(?P<source>[a-z]+)-[0-9a-f]+\.notifications)"
+)
+"""The names of complete files and growing ones; any other file is left alone."""
+
+_NEW_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def events_name(number: int, run: str) -> str:
+    """The name of a growing file; `run` is the supervisord that writes it."""
+    return f"{number:08d}-{run}.events"
+
+
+def notifications_name(number: int, source: str) -> str:
+    """The name of a whole file, which no other has; `source` is a word of lower-case letters."""
+    return f"{number:08d}-{source}-{os.urandom(8).hex()}.notifications"
+
+
+def next_number(names: Iterable[str]) -> int:
+    """The number for a file that comes after all of these."""
+    numbers = (name.partition("-")[0] for name in names)
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def open_folder(state_dir: str) -> int:
+    """A descriptor of the folder, which is made if need be. Raises OSError, as without `state_dir`.
+
+    The owner of the state directory can put a link in its place, which must not lead root astray.
+    """
+    path = os.path.join(state_dir, FOLDER)
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    _give(folder, os.stat(state_dir))
+    return folder
+
+
+def new_file(folder: int, name: str) -> int:
+    """A descriptor, for appending, of a file that was not there. Raises OSError."""
+    fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+    _give(fd, os.fstat(folder))
+    return fd
+
+
+def _give(fd: int, owner: os.stat_result) -> None:
+    """What root makes belongs to the owner of the state directory."""
+    if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
+        os.fchown(fd, owner.st_uid, owner.st_gid)

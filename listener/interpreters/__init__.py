@@ -1,0 +1,1 @@
+"""The child interpreters that functions and plugins' tasks run in."""

@@ -1,0 +1,1 @@
+"""What runs inside a child interpreter: the standard library alone, Python 3.6 and later."""

@@ -1,0 +1,59 @@
+"""Programs that are run to their end: pip, and the interpreters of plugins.
+
+Owns how they are started, how long they may take, and how much is kept of what they print. It never
+runs anybody's hook, which the worker does. Whoever makes plugins or looks at them comes here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from listener.errors import ProgramFailed
+
+MAX_OUTPUT = 65536
+"""Bytes that are kept, from the end."""
+
+
+def run(
+    command: Sequence[str], *, env: Mapping[str, str], limit_s: float, held_fds: Sequence[int] = ()
+) -> str:
+    """What the program has printed, on stdout and stderr. Raises ProgramFailed.
+
+    It has `env` alone, nothing to read, and a process group of its own, which is killed after `limit_s`
+    and when we are interrupted. `held_fds` stay open in it: a lock is held until it has ended, too.
+    """
+    with tempfile.TemporaryFile() as output:  # no pipe, which a program left behind would keep open
+        try:
+            process = subprocess.Popen(
+                command,
+                env=env,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=held_fds,
+            )
+        except OSError as error:
+            raise ProgramFailed(f"{command[0]} cannot be started: {error.strerror}") from error
+        try:
+            status = process.wait(limit_s)
+        except BaseException as error:
+            with suppress(ProcessLookupError):  # it is gone already
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise ProgramFailed(f"no end within {limit_s:g} s; it was killed") from error
+        output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
+        text = output.read().decode("utf-8", "replace")
+    if status:
+        raise ProgramFailed(
+            f"exited with status {status}" if status > 0 else f"was ended by signal {-status}", text
+        )
+    return text

@@ -1,0 +1,1 @@
+"""The values that every other package works with: notifications, deliveries, entries, outcomes."""

@@ -1,0 +1,123 @@
+"""One hand-over of a notification: what was handed over, by whom, and the key that recognises it.
+
+Owns the delivery key. It stores nothing and runs nothing: events.py makes Deliveries, the dispatcher
+accepts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import msgspec
+
+from listener.errors import UnreadableNotification
+from listener.model import payload
+from listener.model.entry import Attempt, Entry, Run, state_of
+from listener.model.notification import HOOK_FAILED, Notification, storable
+from listener.model.secrets import mask_tokens, without_token
+from listener.model.serials import Serials
+
+_NO_NOTIFICATION = Notification("", {})
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """`text` is the JSON as it came, `origin` is for the log.
+
+    `serials` is None if no supervisord numbered it: what is piped in is never taken for a redelivery,
+    unless the notification has an id of its own. `given_key`, if set, replaces the computed key.
+    `problem` says why the text cannot be read; '' when it can.
+    """
+
+    notification: Notification
+    text: str
+    source: str
+    origin: str
+    serials: Serials | None = None
+    problem: str = ""
+    given_key: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What recognises another hand-over of the same notification; None if nothing does."""
+        number = self.serials and self.serials.event
+        if self.notification.id:
+            number = storable(self.notification.id)
+        return self.given_key or (number and f"{number} {_digest(self.text)}")
+
+    @property
+    def body(self) -> str:
+        """What the journal keeps of the text: all but the rest_token."""
+        if self.problem:
+            return mask_tokens(storable(self.text))
+        return without_token(storable(self.text), rest_token_of(self.notification))
+
+
+def decode(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
+    """The Delivery of a notification's JSON, or of a text that is none."""
+    try:
+        notification = payload.decode(text)
+    except UnreadableNotification as error:
+        return unreadable(text, str(error), source, origin, serials)
+    return Delivery(notification, text, source, origin, serials)
+
+
+def rest_token_of(notification: Notification) -> str | None:
+    """The notification's rest_token; None if it has none."""
+    token = notification.context.get("rest_token")
+    return storable(token) if isinstance(token, str) and token else None
+
+
+def execution_id_of(notification: Notification) -> str | None:
+    """The notification's execution, whose hooks run in order; None if it has none."""
+    execution_id = notification.context.get("execution_id")
+    return storable(execution_id) if isinstance(execution_id, str) else None
+
+
+def unreadable(text: str, problem: str, source: str, origin: str, serials: Serials | None) -> Delivery:
+    """The Delivery of a text that is no notification."""
+    return Delivery(_NO_NOTIFICATION, text, source, origin, serials, problem)
+
+
+def as_entry(delivery: Delivery, now: float, runs: Sequence[Run], key: str | None) -> Entry:
+    """The new entry for a delivery, with these runs and this key."""
+    notification = delivery.notification
+    return Entry(
+        id=0,
+        received_at=now,
+        source=delivery.source,
+        state="unreadable" if delivery.problem else state_of(runs),
+        body=delivery.body,
+        key=key,
+        serials=delivery.serials and str(delivery.serials),
+        event_type=storable(notification.event_type) or None,
+        execution_id=execution_id_of(notification),
+        rest_token=rest_token_of(notification),
+        runs=tuple(runs),
+        error=delivery.problem,
+    )
+
+
+def hook_failed(
+    notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
+) -> Delivery:
+    """What hooks on hook_failed get: the notification's context, and which hook failed for good."""
+    context = {
+        **notification.context,
+        "hook": hook,
+        "error": attempts[-1].text or attempts[-1].state,
+        "attempts": len(attempts),
+    }
+    value = {
+        "event_type": HOOK_FAILED,
+        "context": context,
+        "timestamp": notification.timestamp,
+        "message": {"text": notification.text, "arguments": notification.arguments},
+    }
+    return decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
+
+
+def _digest(text: str) -> str:
+    data = text.rstrip().encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,0 +1,83 @@
+"""A workflow notification, as Studio Conductor publishes it.
+
+Owns the names that Conductor uses: its event types, the fields of a notification's context, and the
+hook context that functions are called with. It reads no JSON and does no I/O; payload.py makes
+Notifications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+EVENT_TYPES = (
+    "workflow_queued",
+    "workflow_started",
+    "workflow_succeeded",
+    "workflow_failed",
+    "workflow_cancelled",
+)
+"""All that Conductor publishes; a resumed execution publishes workflow_started again."""
+
+HOOK_FAILED = "hook_failed"
+"""Our own event type: the last attempt of a hook failed. Only hooks that name it get it."""
+
+CONTEXT_FIELDS: Mapping[str, type] = {
+    "message_type": str,
+    "is_system_workflow": bool,
+    "blueprint_id": str,
+    "deployment_id": str,
+    "execution_id": str,
+    "workflow_id": str,
+    "tenant_name": str,
+    "event_type": str,
+    "timestamp": str,
+}
+"""The fields of a hook context that hold one value each, with its type; any of them may be None."""
+
+_EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
+"""What every notification of Conductor's has in its context (deployment_id may be None)."""
+
+
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: half a surrogate pair, which JSON can bring, is written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+class Notification(NamedTuple):
+    """One notification: `event_type` and `context` are always there, anything else may be None.
+
+    `timestamp`, `text` and `arguments` hold whatever stood there, of whatever JSON type.
+    """
+
+    event_type: str
+    context: Mapping[str, Any]
+    timestamp: Any = None
+    text: Any = None
+    arguments: Any = None
+    id: str | None = None
+
+    def hook_context(self) -> dict[str, Any]:
+        """What a hook's function gets as its first argument: a new dict, the original's exactly.
+
+        The message's context without `tenant`, plus tenant_name, event_type, timestamp and
+        arguments (None where the notification has none). It holds the rest_token: never log it.
+        """
+        context = dict(self.context)
+        tenant = context.pop("tenant", None)
+        if isinstance(tenant, dict):
+            context["tenant_name"] = tenant.get("name", context.get("tenant_name"))
+        else:
+            context.setdefault("tenant_name", None)
+        context["event_type"] = self.event_type
+        context["timestamp"] = self.timestamp
+        context["arguments"] = self.arguments
+        return context
+
+    def missing_fields(self) -> list[str]:
+        """The fields that Conductor always sends and this notification lacks."""
+        context = self.context
+        missing = _EXPECTED_FIELDS.keys() - context.keys()
+        if "tenant_name" in missing and isinstance(context.get("tenant"), dict):
+            missing.remove("tenant_name")
+        return [field for field in _EXPECTED_FIELDS if field in missing] if missing else []

@@ -1,1 +1,0 @@
-"""Where notifications come from."""

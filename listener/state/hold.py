@@ -1,0 +1,53 @@
+"""Holding an event while the journal cannot be written.
+
+Owns the pauses between two tries, and what the log says of them. It knows no journal; the Journal of a
+listener runs each of its methods through one Hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from listener.errors import StateError, Unanswered
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 10.0
+
+
+class Hold:
+    """`pause` waits for some seconds and tells whether the listener was asked to stop meanwhile."""
+
+    def __init__(self, pause: Callable[[float], bool]) -> None:
+        self._pause = pause
+
+    def __call__(self, work: Callable[[], _T]) -> _T:
+        """Do `work`, again and again while it raises StateError; return what it returns.
+
+        An error does not prove that nothing was done, so `work` must be safe to repeat. Raises
+        Unanswered when the listener is asked to stop meanwhile.
+        """
+        pause_s = FIRST_PAUSE_S
+        problem = ""
+        while True:
+            try:
+                result = work()
+            except StateError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    _log.error("the journal cannot be written, events are held: %s", problem)
+                if self._pause(pause_s):
+                    raise Unanswered(
+                        "stopping before the journal could be written: supervisord delivers again what"
+                        " has no answer, and the next listener resumes what was begun"
+                    ) from error
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            else:
+                if problem:
+                    _log.warning("the journal can be written again: held events resume")
+                return result

@@ -1,0 +1,305 @@
+"""The journal: what was accepted, what was done about it, what is still to be done.
+
+Owns every statement of SQL but the schema, which database.py has, and the promise that a row is on
+record when a method has returned. It runs no hook. The dispatcher writes it; the verbs read it beside a
+listener, and SQLite keeps the processes apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+
+import msgspec
+
+from listener.model.entry import UNSETTLED, Entry, Run
+from listener.model.outcome import Tally
+from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
+from listener.state.hold import Hold
+
+FILE = "journal.db"
+SERIALS = "serials"
+"""The note of the last event that has no entry of its own, as `last_serials` are an entry's."""
+DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
+_PRUNED_AT_ONCE = 200
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Filters(NamedTuple):
+    """Which entries are wanted; what is empty lets all pass. `since` is Unix time."""
+
+    states: tuple[str, ...] = ()
+    event_type: str = ""
+    execution_id: str = ""
+    since: float = 0.0
+
+    def let_pass(self, entry: Entry) -> bool:
+        """Whether an entry is wanted."""
+        return (
+            (not self.states or entry.state in self.states)
+            and (not self.event_type or entry.event_type == self.event_type)
+            and (not self.execution_id or entry.execution_id == self.execution_id)
+            and entry.received_at >= self.since
+        )
+
+
+def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
+    """A method that a Journal with a Hold tries again until it succeeds."""
+
+    @functools.wraps(method)
+    def held(self: Journal, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._hold is None:
+            return method(self, *args, **kwargs)
+        return self._hold(lambda: method(self, *args, **kwargs))
+
+    return cast("Callable[Concatenate[Journal, _P], _T]", held)
+
+
+class Journal:
+    """The journal of one state directory; without a `folder` it is in memory, for this process alone.
+
+    `power_safe`: every commit outlives a loss of power, too. With a `hold` every method waits while the
+    journal cannot be written; without one it raises StateError. The file is opened when it is first
+    used, and again after an error. Every method is safe to repeat after an error, but for `count`.
+    """
+
+    def __init__(
+        self, folder: str | None, *, power_safe: bool = False, hold: Hold | None = None
+    ) -> None:
+        path = IN_MEMORY if folder is None else os.path.join(folder, FILE)
+        self._database = Database(path, power_safe=power_safe)
+        self._hold = hold
+
+    def close(self) -> None:
+        """Safe to call twice; the next use opens it again."""
+        self._database.close()
+
+    @_held
+    def accept(self, entry: Entry) -> int | None:
+        """Store a new entry and return its id; None when an earlier one has its key.
+
+        The same key and time of receipt give the same id again.
+        """
+        with self._database as connection:  # a statement alone is a transaction
+            return _accept(connection, entry)
+
+    @_held
+    def accept_all(
+        self, entries: Iterable[Entry], note: tuple[str, str] | None = None
+    ) -> list[int | None]:
+        """Like `accept` for each, and `note`, in one transaction."""
+        with self._database.transaction() as connection:
+            if note is not None:
+                connection.execute(_NOTE, note)
+            return [_accept(connection, entry) for entry in entries]
+
+    @_held
+    def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
+        """Record what became of an unsettled entry, and accept what follows from it: their ids.
+
+        None, and nothing is recorded, when it is no longer unsettled: somebody has dropped it. The time
+        of receipt counts, too: in a journal that was made anew meanwhile another entry can have the id.
+        """
+        row = _row(entry)
+        with self._database.transaction() if follow_ups else self._database as connection:
+            if not connection.execute(_SAVE, row).rowcount:
+                known = connection.execute(_IS_SAVED, row).fetchone()
+                if known is None:
+                    return None
+            return [_accept(connection, follow_up) for follow_up in follow_ups]
+
+    @_held
+    def find(self, key: str) -> Entry | None:
+        """The entry with this key."""
+        return next(iter(self._all("key = ?", key)), None)
+
+    @_held
+    def get(self, entry_id: int) -> Entry | None:
+        """The entry with this id."""
+        return next(iter(self._all("id = ?", entry_id)), None)
+
+    @_held
+    def has_other(self, number: str, entry_id: int) -> bool:
+        """Whether another entry than this one has the same number in its key, and another digest."""
+        query = "SELECT key FROM entries WHERE key > ? AND key < ? AND id != ?"
+        with self._database as connection:
+            rows = connection.execute(query, (f"{number} ", f"{number}!", entry_id))
+            return any(row["key"].rpartition(" ")[0] == number for row in rows)
+
+    @_held
+    def is_changed(self) -> bool:
+        """Whether another process has written to it since this was last asked."""
+        with self._database as connection:
+            return self._database.is_changed(connection)
+
+    def renew_if_removed(self) -> str:
+        """Close the file if it was removed, so that the next use begins a new one.
+
+        Returns what is lost, in words; '' when nothing was removed.
+        """
+        lost = self._database.removal()
+        if lost:
+            self._database.close()
+        return lost
+
+    @_held
+    def unsettled(self) -> list[Entry]:
+        """All that is pending or running, the oldest first."""
+        return self._all(f"{NOTABLE} AND state IN ('pending', 'running') ORDER BY id")
+
+    @_held
+    def newest(self, filters: Filters, limit: int) -> list[Entry]:
+        """The entries that pass all filters, newest first, at most `limit`."""
+        is_state = f"state IN ({', '.join('?' for _ in filters.states)})"
+        if QUIET.isdisjoint(filters.states):
+            is_state = f"{NOTABLE} AND {is_state}"
+        conditions = {
+            is_state: filters.states,
+            "event_type = ?": filters.event_type and (filters.event_type,),
+            "execution_id = ?": filters.execution_id and (filters.execution_id,),
+            "received_at >= ?": filters.since and (filters.since,),
+        }
+        used = {condition: values for condition, values in conditions.items() if values}
+        values = itertools.chain(*used.values(), (limit,))
+        return self._all(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values)
+
+    @_held
+    def after(self, entry_id: int) -> list[Entry]:
+        """Some entries with a higher id, the oldest first; [] when there are none."""
+        return self._all("id > ? ORDER BY id LIMIT 1000", entry_id)
+
+    def _all(self, condition: str, *values: object) -> list[Entry]:
+        with self._database as connection:
+            query = f"SELECT * FROM entries WHERE {condition}"  # noqa: S608 - constants
+            return list(map(_entry, connection.execute(query, values)))
+
+    @_held
+    def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
+        """Make a settled entry pending, with these runs; whether it still was as it had been read."""
+        values = {**_row(settled), "new_runs": _encoded(runs)}
+        with self._database as connection:
+            return connection.execute(_REOPEN, values).rowcount == 1
+
+    @_held
+    def drop(self, entry_id: int) -> bool:
+        """Give an entry up; whether there was anything to give up."""
+        with self._database as connection:
+            return connection.execute(_DROP, (entry_id,)).rowcount == 1
+
+    @_held
+    def last_serials(self) -> str | None:
+        """The serials of the newest entry that supervisord has numbered."""
+        with self._database as connection:
+            row = connection.execute(_LAST_SERIALS).fetchone()
+            return row and str(row["serials"])
+
+    @_held
+    def note(self, name: str, value: str) -> None:
+        """Keep a small text under a name; another one of that name is replaced."""
+        with self._database as connection:
+            connection.execute(_NOTE, (name, value))
+
+    @_held
+    def noted(self, name: str) -> str | None:
+        """The text kept under a name."""
+        with self._database as connection:
+            row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+            return row and str(row["value"])
+
+    @_held
+    def count(self, tallies: Mapping[str, Tally]) -> None:
+        """Add to what was counted for each destination. Repeated after an error, it may count twice."""
+        if tallies:
+            with self._database.transaction() as connection:
+                rows = [{"name": name, **tally._asdict()} for name, tally in tallies.items()]
+                connection.executemany(_COUNT, rows)
+
+    @_held
+    def tallies(self) -> dict[str, Tally]:
+        """What was ever counted, by destination."""
+        with self._database as connection:
+            rows = connection.execute("SELECT * FROM destinations ORDER BY name")
+            return {row["name"]: Tally(*(row[field] for field in Tally._fields)) for row in rows}
+
+    @_held
+    def prune(self, after: int, *, older_than: float, keep: int) -> int:
+        """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
+
+        Takes a few of those with an id above `after`; returns the `after` to continue from, 0 when the
+        rest is to be kept.
+        """
+        with self._database as connection:
+            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"]
+            rows = connection.execute(
+                "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",
+                (after, _PRUNED_AT_ONCE),
+            ).fetchall()
+            old = [row for row in rows if row["received_at"] < older_than or row["id"] <= newest - keep]
+            # The newest one stays, or its id would be given once more.
+            ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
+            if ids:
+                with self._database.transaction():
+                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
+            return old[-1]["id"] if len(old) == _PRUNED_AT_ONCE else 0
+
+
+_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_INSERT = """
+    INSERT INTO entries (received_at, source, state, body, key, serials, event_type, execution_id,
+        rest_token, runs, error)
+    VALUES (:received_at, :source, :state, :body, :key, :serials, :event_type, :execution_id,
+        :rest_token, :runs, :error)
+    ON CONFLICT DO NOTHING"""
+_SAME = "SELECT id FROM entries WHERE key = :key AND received_at = :received_at"
+_SAVE = """
+    UPDATE entries SET state = :state, rest_token = :rest_token, runs = :runs
+    WHERE id = :id AND received_at = :received_at AND state IN ('pending', 'running')"""
+_IS_SAVED = """
+    SELECT id FROM entries
+    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
+_REOPEN = """
+    UPDATE entries SET state = 'pending', runs = :new_runs
+    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
+_DROP = f"""
+    UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
+_LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
+_COUNT = """
+    INSERT INTO destinations (name, sent, acknowledged, failed)
+    VALUES (:name, :sent, :acknowledged, :failed)
+    ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
+        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
+
+_encode_runs = msgspec.json.Encoder().encode
+_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
+
+
+def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
+    row = _row(entry)
+    cursor = connection.execute(_INSERT, row)
+    if cursor.rowcount:
+        return cursor.lastrowid
+    same = connection.execute(_SAME, row).fetchone()
+    return same and int(same["id"])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """The entry by the names of its columns. What is settled needs no rest_token any more."""
+    row = msgspec.structs.asdict(entry)
+    row["runs"] = _encoded(entry.runs)
+    if entry.is_settled:
+        row["rest_token"] = None
+    return row
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(**{**row, "runs": _decode_runs(row["runs"])})
+
+
+def _encoded(runs: tuple[Run, ...]) -> str:
+    return _encode_runs(runs).decode()

@@ -1,0 +1,132 @@
+"""Notifications as supervised programs send them: one frame on stdout, for supervisord to pass on.
+
+Owns the frame's form: what supervisord needs in order to capture it whole. It checks that what is sent
+is a notification, and never reads anything. `emit` is the package's interface for Python programs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from listener.errors import HooksError
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER
+from listener.model.payload import from_mapping
+
+_BEGIN = "<!--XSUPERVISOR:BEGIN-->"
+_END = "<!--XSUPERVISOR:END-->"
+
+MIN_FRAME = 140
+"""Bytes. Some 500 smaller frames in one pipe make supervisord run out of recursion and go deaf."""
+
+ATOMIC_FRAME = 4096
+"""Bytes, PIPE_BUF. Larger frames of several processes on one stdout can get mixed up."""
+
+
+def emit(
+    notification: Mapping[str, Any], fd: int = 1, *, durable: bool = False, state_dir: str | None = None
+) -> str:
+    """Send one notification to supervisord, in one write to `fd`; return its id.
+
+    The mapping is what Conductor publishes: `event_type`, `context`, and what else there is; an `id`
+    of its own is added unless it has one. The program needs stdout_capture_maxbytes in its section
+    of supervisord's configuration. Raises UnreadableNotification for what is no notification, and
+    HooksError for what JSON cannot hold, and when it cannot be written.
+
+    `durable` puts it into the listener's inbox first, so that it is acted on even if supervisord or the
+    power fails; the program must run as a user who may write there. `state_dir` is the listener's, by
+    default $CONDUCTOR_HOOKS_STATE_DIR, else what hooks.conf says. Raises HooksError, and sends nothing,
+    when that fails.
+    """
+    own_id, data = frame(notification)
+    if durable:
+        add_to_inbox(data, state_dir)
+    write(data, fd, is_in_inbox=durable)
+    return own_id
+
+
+def frame(notification: Mapping[str, Any]) -> tuple[str, bytes]:
+    """The id of a notification and the bytes to write for it; raises like `emit`."""
+    from_mapping(notification)
+    own_id = str(notification.get("id") or uuid.uuid4().hex)
+    try:
+        text = json.dumps({**notification, "id": own_id}, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HooksError(f"the notification cannot be written as JSON: {error}") from error
+    text = text.replace("<!--XSUPERVISOR:", "\\u003c!--XSUPERVISOR:")  # or it would end the frame
+    padding = MIN_FRAME - len(_BEGIN + text + _END + "\n")
+    # The newline pushes the END token out of supervisord, which waits for more after it.
+    return own_id, f"{_BEGIN}{text}{' ' * padding}{_END}\n".encode("ascii")
+
+
+def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
+    """Put the notification of a frame into the listener's inbox. Raises HooksError."""
+    from listener.hooks.file import state_dir_in  # slow to import, and seldom needed
+    from listener.state.directory import path_of
+
+    place = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
+    text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0].rstrip()
+    try:
+        whole_file.add(place, "emit", [text])
+    except OSError as error:
+        raise HooksError(
+            f"the notification was not sent, since it cannot be kept in {place}/{FOLDER}:"
+            f" {error.strerror}. A durable emit writes into the listener's state directory"
+            " ('listener: state_dir' in hooks.conf, $CONDUCTOR_HOOKS_STATE_DIR): start the listener"
+            " once, and run this program as its user"
+        ) from error
+
+
+def write(data: bytes, fd: int, *, is_in_inbox: bool) -> None:
+    """Write all of a frame: in one piece wherever the system takes it so. Raises HooksError."""
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError as error:
+        kept = "; it is in the listener's inbox, which acts on it: do not send it again"
+        raise HooksError(
+            f"the notification was not sent: {error.strerror}{kept if is_in_inbox else ''}"
+        ) from error
+
+
+def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A notification with sensible made-up fields, `values` put over them.
+
+    `values` may have any field of a notification's context, execution_parameters, and `text`,
+    `error` and `timestamp`. Raises HooksError for another one.
+    """
+    values = dict(values)
+    message = {"text": values.pop("text", f"made up: {event_type}"), "arguments": None}
+    if "error" in values:
+        message["arguments"] = {"error": values.pop("error")}
+    stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    timestamp = values.pop("timestamp", stamp)
+    context = {
+        "message_type": "hook",
+        "is_system_workflow": False,
+        "blueprint_id": "sample-blueprint",
+        "deployment_id": "sample-deployment",
+        "execution_id": str(uuid.uuid4()),
+        "workflow_id": "install",
+        "tenant_name": "default_tenant",
+        "execution_parameters": {},
+    }
+    for name, value in values.items():
+        if name not in context:
+            known = ", ".join((*context, "text", "error", "timestamp"))
+            raise HooksError(f"a notification has no field {name!r}; known are: {known}")
+        context[name] = value
+    context["tenant"] = {"name": context["tenant_name"]}
+    return {
+        "type": "cloudify_event",
+        "event_type": event_type,
+        "context": context,
+        "message": message,
+        "timestamp": timestamp,
+        "message_code": None,
+    }

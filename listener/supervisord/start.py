@@ -1,0 +1,78 @@
+"""What the log says when the listener starts, and when new hooks come into force.
+
+Owns these lines for whoever reads the log after a start. It opens and decides nothing; app.py calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from listener.actions.check import check_hooks, plugin_line, plugins_used
+from listener.actions.registry import Actions
+from listener.hooks.table import HookTable
+from listener.hooks.watch import HooksFile
+from listener.inbox.folder import RECORDED_IN
+from listener.state.directory import Claim
+
+_log = logging.getLogger(__name__)
+
+
+def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_supervised: bool) -> None:
+    """Log what a person who reads the log after a start wants to know."""
+    _warn(state, is_supervised=is_supervised)
+    table = hooks_file.table
+    if table is None:
+        _log.warning("there is no %s: no hook runs until there is one", hooks_file.path)
+        return
+    enabled = sum(hook.enabled for hook in table.hooks)
+    counts = f"hooks: {len(table.hooks)}, of which enabled: {enabled}"
+    where = "" if state.problem else f", state in {state.folder}"
+    how = ", recorded by supervisord" if RECORDED_IN in os.environ else ""
+    _log.info("listening with %s, %s%s%s", hooks_file.path, counts, where, how)
+    if not enabled:
+        _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
+    for hook, plugin in plugins_used(table, actions):
+        _log.info("%s", plugin_line(hook, plugin))
+    for warning in hooks_file.warnings:
+        _log.warning("%s", warning.told(hooks_file.path))
+
+
+def _warn(state: Claim, *, is_supervised: bool) -> None:
+    """Warn of what is wrong with the place that the listener runs in."""
+    if not is_supervised and "SUPERVISOR_ENABLED" in os.environ:
+        _log.warning(
+            "the parent process is not supervisord: this listener cannot notice that supervisord has"
+            " become deaf to it, does not act on what supervisord records, and acts twice on an event"
+            " in progress when it is killed; a script that starts the listener must use exec"
+        )
+    recorded_in = os.environ.get(RECORDED_IN)
+    if recorded_in and os.path.realpath(recorded_in) != os.path.realpath(state.folder):
+        _log.warning(
+            "supervisord records into %s, but the state directory here is %s: what is recorded is not"
+            " acted on; name the same state_dir in [rpcinterface:conductor_hooks] and here",
+            recorded_in, state.folder,
+        )  # fmt: skip
+    if state.problem:
+        _log.warning(
+            "the journal is kept in memory: when this process ends, the history, retries and events in"
+            " progress are lost, and an event can be acted on twice: %s", state.problem
+        )  # fmt: skip
+
+
+class HookChecks:
+    """What will make hooks fail, logged once for each table that comes into force."""
+
+    def __init__(self, hooks_file: HooksFile, actions: Actions) -> None:
+        self._hooks_file = hooks_file
+        self._actions = actions
+        self._checked: HookTable | None = None
+
+    def log_faults(self) -> None:
+        """Check the table in force, unless that was done already."""
+        table = self._hooks_file.table
+        if table is self._checked or table is None:
+            return
+        self._checked = table
+        for fault in check_hooks(table, self._actions, may_import=False):
+            _log.warning("%s", fault.told(self._hooks_file.path))

@@ -1,1 +1,0 @@
-"""A warm child interpreter that runs other people's functions: pool.py is our side, child.py its."""

@@ -1,0 +1,113 @@
+"""One attempt: however its action ends is an Outcome, and the log has one line before and one after."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+
+from listener.actions import Call
+from listener.dispatch.attempt import attempt, log_end
+from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.table import Hook
+from listener.model.notification import Notification
+from listener.model.outcome import NEVER, Outcome
+from tests.dispatch.support import Doubles
+
+NOTIFICATION = Notification("workflow_failed", {"execution_id": "x1"})
+HOOK = Hook("page", ("workflow_failed",), "my.page", {}, 1, {})
+ABOUT = "execution x1, serial 7"
+
+
+@pytest.fixture
+def actions() -> Doubles:
+    return Doubles()
+
+
+def attempted(actions: Doubles, *ends: str | BaseException) -> Outcome:
+    actions.ends["my.page"] = list(ends)
+    return attempt(actions, Call(HOOK, NOTIFICATION, {}, 1000.0), ABOUT)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("", Outcome("done", "", 0.0)),
+        ("sent to 10.0.0.1", Outcome("done", "sent to 10.0.0.1", 0.0)),
+        (ActionFailed("no route"), Outcome("failed", "no route", 0.0)),
+        (
+            ActionFailed("b is away", "details", reached=("a",), retry_after_s=NEVER),
+            Outcome("failed", "b is away", 0.0, "details", ("a",), NEVER),
+        ),
+        (ActionTimedOut("no end after 30 s"), Outcome("timed out", "no end after 30 s", 0.0)),
+    ],
+)
+def test_the_end_of_an_action_is_an_outcome(
+    actions: Doubles, end: str | BaseException, expected: Outcome
+) -> None:
+    outcome = attempted(actions, end)
+    assert outcome.seconds >= 0
+    assert msgspec.structs.replace(outcome, seconds=0.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("defect"), "ValueError: defect"),
+        (MemoryError(), "MemoryError: "),
+        (TimeoutError("socket"), "TimeoutError: socket"),
+    ],
+)
+def test_any_other_exception_is_a_failure_with_a_traceback(
+    actions: Doubles, error: Exception, text: str
+) -> None:
+    outcome = attempted(actions, error)
+    assert (outcome.state, outcome.text) == ("failed", text)
+    assert outcome.details.startswith("Traceback")
+
+
+def test_a_hook_for_which_there_is_no_action_has_failed(
+    actions: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Doubles, "of", lambda self, hook: {}[hook.name])
+    assert attempted(actions).text == "KeyError: 'page'"
+
+
+def test_what_asks_the_whole_process_to_end_is_no_outcome(actions: Doubles) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        attempted(actions, KeyboardInterrupt())
+
+
+def test_an_attempt_is_logged_as_the_original_logs_it(
+    actions: Doubles, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    attempted(actions)
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        "The hook consumer received `workflow_failed` event and the hook implementation is: `my.page`"
+        f" (hook page, {ABOUT})",
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        (Outcome("done", "", 0.0125), "INFO hook page: done in 0.013 s (about)"),
+        (Outcome("done", "sent", 1.5), "INFO hook page: done in 1.500 s, sent (about)"),
+        (Outcome("failed", "no route", 1.5), "ERROR hook page: failed after 1.500 s: no route (about)"),
+        (
+            Outcome("timed out", "no end", 1.5, "Traceback …"),
+            "ERROR hook page: timed out after 1.500 s: no end (about)\nTraceback …",
+        ),
+    ],
+)
+def test_the_end_of_an_attempt_is_one_line_and_its_details_stand_below(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, line: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    log_end("page", outcome, "about")
+    [record] = caplog.records
+    assert f"{record.levelname} {record.getMessage()}" == line

@@ -1,0 +1,126 @@
+"""Programs that are run to their end: real ones, which fail, hang and flood."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from listener.errors import ProgramFailed
+from listener.interpreters.plugins.programs import MAX_OUTPUT, run
+from tests.faults.processes import is_gone
+from tests.support import wait_for
+
+CHILD = """
+import os, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+open(sys.argv[1], "w").write(str(child.pid))
+os.rename(sys.argv[1], sys.argv[1] + ".done")
+child.wait()
+"""
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-I", "-c", program, *arguments]
+
+
+def test_what_it_printed_is_returned_in_its_order() -> None:
+    program = "import os; os.write(2, b'one '); os.write(1, b'two \\xff')"
+    assert run(python(program), env={}, limit_s=30) == "one two \N{REPLACEMENT CHARACTER}"
+
+
+def test_it_has_the_stated_environment_alone_and_nothing_to_read() -> None:
+    program = (
+        "import os, sys; print(dict(os.environ).get('ONE'), 'HOME' in os.environ, sys.stdin.read())"
+    )
+    assert run(python(program), env={"ONE": "1"}, limit_s=30).split() == ["1", "False"]
+
+
+def test_of_a_flood_the_end_is_kept() -> None:
+    output = run(python(f"print('x' * {MAX_OUTPUT} + 'end')"), env={}, limit_s=30)
+    assert len(output) == MAX_OUTPUT
+    assert output.endswith("xend\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "reason", "output"),
+    [
+        ("print('no'); raise SystemExit(3)", "exited with status 3", "no\n"),
+        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9", ""),
+    ],
+)
+def test_a_program_that_fails_is_an_error_with_what_it_printed(
+    program: str, reason: str, output: str
+) -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        run(python(program), env={}, limit_s=30)
+    assert (str(caught.value), caught.value.output) == (reason, output)
+
+
+def test_a_program_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ProgramFailed, match=r"^/none cannot be started: No such file or directory$"):
+        run(["/none"], env={}, limit_s=30)
+
+
+def child_of(note: Path) -> int:
+    return int(note.with_suffix(".done").read_text())
+
+
+def test_after_its_limit_it_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    with pytest.raises(ProgramFailed, match=r"^no end within 1 s; it was killed$"):
+        run(python(CHILD, str(note)), env=os.environ, limit_s=1)
+    wait_for("its child's end", lambda: is_gone(child_of(note)))
+
+
+def test_when_we_are_interrupted_it_is_killed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "note"
+
+    def interrupt(*_: object) -> None:
+        if note.with_suffix(".done").exists():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(python(CHILD, str(note)), env=os.environ, limit_s=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    wait_for("its child's end", lambda: is_gone(child_of(note)))
+
+
+def test_when_we_are_interrupted_just_after_its_end_that_is_what_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait = subprocess.Popen.wait
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        status = wait(process)
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return status
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(python("pass"), env={}, limit_s=60)
+
+
+def test_held_descriptors_are_open_in_it_and_no_others() -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    program = "import os, sys; os.write(int(sys.argv[1]), b'held'); os.close(int(sys.argv[2]))"
+    with pytest.raises(ProgramFailed) as caught:
+        run(python(program, str(writer), str(reader)), env={}, limit_s=30, held_fds=[writer])
+    assert "Bad file descriptor" in caught.value.output
+    assert os.read(reader, 10) == b"held"
+    for fd in (reader, writer):
+        os.close(fd)

@@ -1,0 +1,225 @@
+"""What becomes of the children when the listener ends, by whatever means: nothing of them is left.
+
+A driver process stands in for the listener; the functions it runs start programs of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import listener
+from tests.support import wait_for
+
+LIMIT_S = 1.5
+"""The promise is one second; a busy machine gets more."""
+
+MATERIAL = '''
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+
+def start_program(context):
+    """A program that outlives its parent, and a file that tells who we are."""
+    subprocess.Popen(["/bin/sh", "-c", "trap '' HUP INT TERM; sleep 600 & wait"])
+    with open(context["told"] + ".new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(context["told"] + ".new", context["told"])
+
+
+def sleeps(context):
+    start_program(context)
+    time.sleep(600)
+
+
+def loops(context):
+    start_program(context)
+    while True:
+        pass
+
+
+def loops_after_a_signal_to_its_group(context):
+    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
+        os.killpg(0, signum)
+    loops(context)
+
+
+def holds_the_interpreter_lock(context):
+    start_program(context)
+    re.match("(a+)+$", "a" * 64 + "b")
+
+
+def returns(context):
+    start_program(context)
+
+
+def leaves_a_thread(context):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    start_program(context)
+'''
+
+DRIVER = """
+import sys
+from listener.actions import Call, Surroundings
+from listener.actions.function import FunctionAction
+from listener.hooks.table import Hook, ListenerSettings
+from listener.model.notification import Notification
+
+folder, function, told, ending = sys.argv[1:]
+action = FunctionAction(Surroundings(ListenerSettings(python_path=(folder,))))
+hook = Hook("h1", ("*",), "material." + function, {}, 1, {}, timeout_s=600)
+action.run(Call(hook, Notification("workflow_failed", {}), {"told": told}, 0.0))
+sys.stdin.readline()
+if ending == "closes":
+    action.close()
+    sys.stdin.readline()
+if ending == "raises":
+    raise RuntimeError("on purpose")
+"""
+
+Driver = Callable[..., "subprocess.Popen[str]"]
+
+
+def living(group: int) -> list[int]:
+    """The processes of a group that still run; one that waits to be reaped by init does not."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text(errors="replace")
+        except OSError:
+            continue  # it ended while we looked
+        state, _, its_group = text.rpartition(")")[2].split()[:3]
+        if int(its_group) == group and state not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def children() -> set[str]:
+    """Our own child processes, the ended ones that nobody has reaped too."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    return tmp_path / "told"
+
+
+@pytest.fixture
+def start(tmp_path: Path, told: Path) -> Iterator[Driver]:
+    """Starts the driver; `ending` is what it does after the function has returned."""
+    (tmp_path / "material.py").write_text(MATERIAL)
+    (tmp_path / "driver.py").write_text(DRIVER)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(function: str, ending: str = "ends") -> subprocess.Popen[str]:
+        driver = subprocess.Popen(
+            [sys.executable, tmp_path / "driver.py", tmp_path, function, told, ending],
+            env={**os.environ, "PYTHONPATH": str(Path(listener.__file__).parent.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+        started.append(driver)
+        return driver
+
+    yield start
+    for driver in started:
+        driver.kill()
+        driver.communicate()
+    if told.exists():
+        for pid in living(int(told.read_text())):
+            os.kill(pid, signal.SIGKILL)
+
+
+def child_with_its_programs(told: Path) -> int:
+    """The child's process id, once the child, its watcher, the program and its `sleep` run."""
+    wait_for("the function", told.exists)
+    child = int(told.read_text())
+    wait_for("the programs", lambda: len(living(child)) >= 4)
+    return child
+
+
+def assert_nothing_is_left(child: int, began: float) -> None:
+    wait_for("the end of the group", lambda: not living(child), LIMIT_S)
+    print(f"all gone after {time.monotonic() - began:.2f} s")
+
+
+@pytest.mark.parametrize(
+    ("signum", "function"),
+    [
+        (signal.SIGKILL, "sleeps"),
+        (signal.SIGKILL, "loops"),
+        (signal.SIGKILL, "loops_after_a_signal_to_its_group"),
+        (signal.SIGKILL, "holds_the_interpreter_lock"),
+        (signal.SIGKILL, "returns"),
+        (signal.SIGTERM, "loops"),
+    ],
+)
+def test_a_listener_that_is_killed_takes_its_child_and_the_programs_of_functions_along(
+    start: Driver, told: Path, signum: int, function: str
+) -> None:
+    driver = start(function)
+    child = child_with_its_programs(told)
+    began = time.monotonic()
+    driver.send_signal(signum)
+    driver.wait()
+    assert_nothing_is_left(child, began)
+
+
+@pytest.mark.parametrize("stopped", ["the child", "its group but for the watcher"])
+def test_a_stopped_child_goes_too(start: Driver, told: Path, stopped: str) -> None:
+    driver = start("sleeps")
+    child = child_with_its_programs(told)
+    (watcher,) = (pid for pid in living(child) if runs_our_script(pid) and pid != child)
+    for pid in [child] if stopped == "the child" else {*living(child)} - {watcher}:
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    driver.kill()
+    driver.wait()
+    assert_nothing_is_left(child, began)
+
+
+def runs_our_script(pid: int) -> bool:
+    """As the child and its watcher do."""
+    return b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("ending", "function"), [("ends", "returns"), ("raises", "returns"), ("ends", "leaves_a_thread")]
+)
+def test_a_listener_that_ends_without_closing_leaves_nothing_behind(
+    start: Driver, told: Path, ending: str, function: str
+) -> None:
+    driver = start(function, ending)
+    child = child_with_its_programs(told)
+    began = time.monotonic()
+    driver.communicate("go on\n")
+    assert_nothing_is_left(child, began)
+
+
+@pytest.mark.parametrize("function", ["returns", "leaves_a_thread"])
+def test_closing_ends_the_child_and_its_programs_while_the_listener_goes_on(
+    start: Driver, told: Path, function: str
+) -> None:
+    driver = start(function, "closes")
+    child = child_with_its_programs(told)
+    began = time.monotonic()
+    assert driver.stdin is not None
+    driver.stdin.write("close\n")
+    assert_nothing_is_left(child, began)
+    assert driver.poll() is None

@@ -1,0 +1,245 @@
+"""Frames as supervisord must find them: one write, padded, with no second END inside.
+
+What is emitted is read back by the room that reads payloads, so that both keep agreeing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import listener
+from listener.errors import HooksError, UnreadableNotification
+from listener.model.notification import EVENT_TYPES, Notification
+from listener.model.payload import decode
+from listener.supervisord.emit import MIN_FRAME, emit, frame, sample
+
+BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
+END = b"<!--XSUPERVISOR:END-->"
+NOW = datetime(2024, 8, 12, 15, 16, 13, 123456, timezone(timedelta(hours=2)))
+
+
+def notification(**context: Any) -> dict[str, Any]:
+    return {"event_type": "workflow_failed", "context": context}
+
+
+def payload_of(data: bytes) -> str:
+    """What supervisord makes an event of: the text between the tokens, each of which stands once."""
+    assert data.startswith(BEGIN)
+    assert data.endswith(END + b"\n")
+    payload = data.removeprefix(BEGIN).removesuffix(END + b"\n")
+    assert b"<!--XSUPERVISOR:" not in payload
+    return payload.decode("ascii")
+
+
+def test_one_notification_is_one_write() -> None:
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps writes apart
+    with reader, writer:
+        own_id = emit(notification(execution_id="x" * 20_000), writer.fileno())
+        data = reader.recv(100_000)
+
+    assert decode(payload_of(data)) == Notification(
+        "workflow_failed", {"execution_id": "x" * 20_000}, id=own_id
+    )
+
+
+@pytest.mark.parametrize("most", [1, 7, 10**9])
+def test_a_write_that_takes_only_a_part_is_gone_on_with(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    def write(fd: int, data: bytes) -> int:
+        written.append(bytes(data[:most]))
+        return len(written[-1])
+
+    monkeypatch.setattr(os, "write", write)
+    emit({**notification(), "id": "4711"})
+
+    assert b"".join(written) == frame({**notification(), "id": "4711"})[1]
+
+
+def test_standard_output_is_where_it_goes_by_default(capfd: pytest.CaptureFixture[str]) -> None:
+    own_id = listener.emit(notification())
+
+    assert decode(payload_of(capfd.readouterr().out.encode())).id == own_id
+
+
+@pytest.mark.parametrize("length", [0, 1, 50, 55, 56, 57, 60, 1000])
+def test_a_frame_is_padded_to_what_supervisord_can_take_in_numbers_and_no_more(length: int) -> None:
+    _, data = frame({**notification(a="x" * length), "id": "4711"})
+
+    text = json.dumps({**notification(a="x" * length), "id": "4711"})
+    assert len(data) == max(140, len(BEGIN + END) + len(text) + 1)
+    assert MIN_FRAME == 140
+    assert payload_of(data).rstrip(" ") == text
+
+
+@pytest.mark.parametrize("without", [{}, {"id": None}, {"id": ""}])
+def test_without_an_id_a_new_one_is_made_each_time(without: dict[str, Any]) -> None:
+    first, data = frame({**notification(), **without})
+    second, _ = frame({**notification(), **without})
+
+    assert first != second
+    assert uuid.UUID(first).version == 4
+    assert decode(payload_of(data)).id == first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        END.decode(),
+        BEGIN.decode(),
+        (END * 3).decode(),
+        "<!--XSUPERVISOR:",
+        "<!--X",
+        "\\u003c!--XSUPERVISOR:END-->",
+        "\\" + END.decode(),
+        "é€😀\u2028\0\x1b\r\n",
+        "\ud800",
+    ],
+)
+def test_any_text_comes_back_the_same(text: str) -> None:
+    sent = {**notification(value=text, **{text: [text]}), "message": {"text": text}, "id": text}
+    before = dict(sent)
+
+    own_id, data = frame(sent)
+
+    assert own_id == text
+    assert json.loads(payload_of(data)) == sent == before
+
+
+names = st.text(st.characters(), max_size=5) | st.sampled_from(["<!--XSUPERVISOR:END-->", "<!--"])
+
+
+@settings(deadline=None, print_blob=True, derandomize=False)
+@given(
+    st.dictionaries(
+        names,
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+            | names,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+            max_leaves=6,
+        ),
+        max_size=4,
+    )
+)  # fmt: skip
+def test_any_context_comes_back_the_same(context: dict[str, Any]) -> None:
+    own_id, data = frame(notification(**context))
+
+    assert len(data) >= 140
+    assert decode(payload_of(data)) == Notification("workflow_failed", context, id=own_id)
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (float("nan"), "Out of range float values are not JSON compliant"),
+        (float("-inf"), "Out of range float values are not JSON compliant"),
+        (b"bytes", "Object of type bytes is not JSON serializable"),
+        ({("a", "b"): 1}, "keys must be str"),
+        (CIRCLE, "Circular reference detected"),
+        (DEEP, "maximum recursion depth exceeded"),
+    ],
+    ids=["nan", "inf", "bytes", "tuple key", "circle", "deep"],
+)
+def test_what_json_cannot_hold_is_refused_and_nothing_written(
+    value: object, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(HooksError, match="the notification cannot be written as JSON: ") as refusal:
+        emit(notification(value=value))
+
+    assert why in str(refusal.value)
+    assert refusal.value.__cause__ is not None
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "no_notification",
+    [{}, {"event_type": "x"}, {"event_type": "", "context": {}}, {"context": {}}, [], "text", None],
+)
+def test_what_is_no_notification_is_refused_and_nothing_written(
+    no_notification: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UnreadableNotification):
+        emit(no_notification)
+
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_a_sample_has_all_that_conductor_sends(event_type: str) -> None:
+    made = sample(event_type, {}, NOW)
+
+    execution_id = made["context"].pop("execution_id")
+    assert uuid.UUID(execution_id).version == 4
+    assert made == {
+        "type": "cloudify_event",
+        "event_type": event_type,
+        "context": {
+            "message_type": "hook",
+            "is_system_workflow": False,
+            "blueprint_id": "sample-blueprint",
+            "deployment_id": "sample-deployment",
+            "workflow_id": "install",
+            "tenant_name": "default_tenant",
+            "execution_parameters": {},
+            "tenant": {"name": "default_tenant"},
+        },
+        "message": {"text": f"made up: {event_type}", "arguments": None},
+        "timestamp": "2024-08-12T13:16:13.123Z",
+        "message_code": None,
+    }
+    assert sample(event_type, {}, NOW)["context"]["execution_id"] != execution_id
+
+
+def test_a_sample_takes_values_for_its_fields() -> None:
+    values = {
+        "tenant_name": "acme",
+        "deployment_id": None,
+        "execution_parameters": {"a": [1]},
+        "text": "it broke",
+        "error": "boom",
+        "timestamp": "2020",
+    }
+    before = dict(values)
+
+    made = sample("workflow_failed", values, NOW)
+
+    assert values == before
+    assert made["message"] == {"text": "it broke", "arguments": {"error": "boom"}}
+    assert made["timestamp"] == "2020"
+    found = decode(payload_of(frame(made)[1]))
+    assert found.missing_fields() == []
+    assert found.arguments == {"error": "boom"}
+    context = found.hook_context()
+    assert (context["tenant_name"], context["deployment_id"]) == ("acme", None)
+    assert context["execution_parameters"] == {"a": [1]}
+
+
+@pytest.mark.parametrize("name", ["tenant", "deployment", "event_type", ""])
+def test_a_sample_has_no_other_fields(name: str) -> None:
+    with pytest.raises(HooksError) as refusal:
+        sample("workflow_failed", {name: "x"}, NOW)
+
+    assert str(refusal.value) == (
+        f"a notification has no field {name!r}; known are: message_type, is_system_workflow,"
+        " blueprint_id, deployment_id, execution_id, workflow_id, tenant_name, execution_parameters,"
+        " text, error, timestamp"
+    )

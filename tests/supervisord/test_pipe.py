@@ -1,0 +1,161 @@
+"""The listener's end of the protocol's pipes: waiting, answering, the watchdog.
+
+supervisord's ends are in this process. What a whole listener does with them is in tests/test_app.py.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from listener import log
+from listener.errors import Unheard
+from listener.supervisord import pipe
+from listener.supervisord.frames import Frame
+from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
+from tests.support import event
+
+SILENCE_S = 0.2
+TICK = event("when:1", eventname="TICK_5")
+
+
+class Peer:
+    """supervisord's ends of the pipes to a source in this process."""
+
+    def __init__(self) -> None:
+        events, self.events = os.pipe()
+        self.answers, answers = os.pipe()
+        descriptors = object.__new__(ProtocolDescriptors)  # leaves this process's 0 and 1 alone
+        descriptors.events, descriptors.answers = events, answers
+        self._descriptors = descriptors
+
+    def source(self, *, is_supervised: bool = False) -> SupervisorSource:
+        return SupervisorSource(self._descriptors, is_supervised=is_supervised, silence_s=SILENCE_S)
+
+    def end_after(self, seconds: float) -> None:
+        """Close stdin of the listener, that much later."""
+        threading.Timer(seconds, os.close, [self.events]).start()
+
+    def serve(self, *, is_supervised: bool, action_s: float = 0) -> list[str]:
+        """The names of the events served until stdin ended."""
+        served = []
+
+        def handle(frame: Frame) -> None:
+            served.append(frame.eventname)
+            threading.Event().wait(action_s)
+
+        self.source(is_supervised=is_supervised).serve(handle, lambda: None, lambda: SILENCE_S / 4)
+        return served
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    yield Peer()
+    signal.set_wakeup_fd(-1)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+def test_silence_after_a_tick_means_that_supervisord_no_longer_hears_us(peer: Peer) -> None:
+    os.write(peer.events, TICK)
+    with pytest.raises(Unheard, match="state UNKNOWN"):
+        peer.serve(is_supervised=True)
+
+
+@pytest.mark.parametrize(("first", "is_supervised"), [(event("x"), True), (TICK, False), (b"", True)])
+def test_silence_means_nothing_without_a_tick_or_without_supervisord(
+    peer: Peer, first: bytes, is_supervised: bool
+) -> None:
+    os.write(peer.events, first)
+    peer.end_after(SILENCE_S * 2)
+    assert len(peer.serve(is_supervised=is_supervised)) == (1 if first else 0)
+
+
+def test_the_time_that_actions_take_is_no_silence(peer: Peer) -> None:
+    os.write(peer.events, TICK * 2)
+    peer.end_after(SILENCE_S * 4.5)
+    assert peer.serve(is_supervised=True, action_s=SILENCE_S * 2) == ["TICK_5", "TICK_5"]
+
+
+def test_every_event_is_finished_after_its_answer_also_when_nobody_takes_that(peer: Peer) -> None:
+    os.write(peer.events, TICK * 2)
+    os.set_blocking(peer.answers, False)
+    heard: list[bytes] = []
+
+    def finish() -> None:
+        heard.append(os.read(peer.answers, 100))
+        os.close(peer.answers)
+
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        peer.source().serve(lambda frame: None, finish, lambda: None)
+
+    assert heard == [b"RESULT 2\nOKREADY\n"]
+    assert isinstance(caught.value.__context__, BrokenPipeError)
+
+
+def test_a_wait_ends_with_a_signal_and_after_a_second_interrupt_nothing_is_waited_for(
+    peer: Peer,
+) -> None:
+    source = peer.source()
+    assert not source.pause(0.0)
+    assert not source.has_event()
+    signal.raise_signal(signal.SIGINT)
+    assert source.pause(60.0)
+    assert source.has_event()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_the_log_is_written_when_no_event_comes_soon(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    to_come: list[bytes] = []
+    waits: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: None,
+            lambda: os.write(peer.events, event("there already", eventname="OTHER")),
+            lambda: to_come.append(event("seen while looking", eventname="OTHER")),
+            lambda: None,
+            lambda: os.close(peer.events),
+        ]
+    )
+
+    def between() -> float:
+        next(waits)()
+        return 0.0
+
+    monkeypatch.setattr(os, "sched_yield", lambda: to_come and os.write(peer.events, to_come.pop()))
+    monkeypatch.setattr(log, "flush", lambda: happened.append("written"))
+    os.write(peer.events, event("first", eventname="OTHER"))
+    peer.source().serve(lambda frame: happened.append(frame.payload), lambda: None, between)
+
+    assert happened == ["first", "there already", "seen while looking", "written"]
+
+
+@pytest.mark.parametrize(
+    ("env", "cmdline", "expected"),
+    [
+        ({}, b"supervisord", False),
+        ({"SUPERVISOR_ENABLED": "1"}, b"/usr/bin/python3\0/usr/bin/supervisord\0-n", True),
+        ({"SUPERVISOR_ENABLED": "1"}, b"python\0-m\0supervisor.supervisord", True),
+        ({"SUPERVISOR_ENABLED": "1"}, b"bash", False),
+        ({"SUPERVISOR_ENABLED": "1"}, None, True),
+    ],
+)
+def test_being_supervised_takes_more_than_an_inherited_variable(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], cmdline: bytes | None, expected: bool
+) -> None:
+    def opened(_path: str, _mode: str) -> io.BytesIO:
+        if cmdline is None:
+            raise FileNotFoundError
+        return io.BytesIO(cmdline)
+
+    monkeypatch.setattr(pipe, "open", opened, raising=False)
+    assert is_supervised(env, os.getppid()) is expected

@@ -1,0 +1,153 @@
+"""Events that were recorded inside supervisord: accepted before they are delivered, and run once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listener.hooks.table import ListenerSettings
+from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
+from listener.inbox.record import encode
+from listener.supervisord.frames import Frame
+from tests.dispatch.support import lines
+from tests.supervisord.supervised import RUN, STDOUT, Supervised, notification
+
+
+@pytest.fixture
+def recorded(house: Supervised, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the recorder writes to; what runs the tests is taken for supervisord."""
+    monkeypatch.setenv(RECORDED_IN, str(house.folder))
+    house.restart()
+    return recorded_in(house)
+
+
+def recorded_in(house: Supervised) -> Path:
+    folder = house.folder / FOLDER
+    folder.mkdir()
+    return folder / events_name(1, RUN)
+
+
+def write(recorded: Path, *serials: int, **more: Any) -> None:
+    with open(recorded, "ab") as file:
+        for serial in serials:
+            file.write(encode(serial, notification(f"x{serial}", **more)))
+
+
+def test_what_was_recorded_runs_before_a_newer_event_and_once(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1, 2, 3)
+    house.handle(3)
+    assert house.actions.served == ["x1", "x2", "x3"]
+    for serial in (1, 2, 3):
+        house.handle(serial)
+    house.work_on()
+    house.restart()
+    house.handle(4)
+    house.tick(5)
+    assert house.actions.served == ["x1", "x2", "x3", "x4"]
+    assert [entry.source for entry in house.entries] == ["recorder"] * 3 + ["supervisord"]
+    assert lines(caplog, "ERROR") == []  # also no loss
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_what_was_recorded_runs_once_where_proc_hides_when_supervisord_began(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture, begins: str
+) -> None:
+    pid = RUN.partition(".")[0]
+    write(recorded.with_name(events_name(0, f"{pid}.1")), 1, 2)
+    write(recorded.with_name(events_name(0, "1.1")), 7)
+    if begins == "after":
+        write(recorded, 0)
+    house.restart(run=f"{pid}.0")
+    for serial in (0, 1, 2):
+        if begins == "before" or serial > 0:
+            write(recorded, serial)
+        house.handle(serial)
+    house.restart(run=f"{pid}.0")
+    house.handle(2)
+    house.handle(3)
+    house.tick(4)
+    assert house.actions.served == ["x7", "x1", "x2", "x0", "x1", "x2", "x3"]
+    assert lines(caplog, "ERROR") == []
+
+
+def test_what_supervisord_discarded_is_run_when_it_was_recorded(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1)
+    house.handle(1)
+    write(recorded, 2, 3, 4)
+    house.handle(4)
+    house.tick(5)
+    assert house.actions.served == ["x1", "x2", "x3", "x4"]
+    [error] = lines(caplog, "ERROR")
+    assert error.startswith("supervisord discarded 2 events before serial 5")
+    assert error.endswith("; the recorder has kept them")
+
+
+def test_what_was_recorded_while_no_listener_ran_is_run_at_its_start(
+    house: Supervised, recorded: Path
+) -> None:
+    write(recorded, 1, 2)
+    house.restart()
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+
+
+def test_a_tick_accepts_what_was_recorded_and_removes_what_will_not_grow(
+    house: Supervised, recorded: Path
+) -> None:
+    write(recorded, 1)
+    house.tick(1)
+    house.work_on()
+    assert house.actions.served == ["x1"]
+    write(recorded.with_name(events_name(2, RUN)), 2)
+    house.tick(2)
+    house.tick(3)
+    house.work_on()
+    assert house.actions.served == ["x1", "x2"]
+    assert not recorded.exists()
+
+
+def test_what_was_recorded_and_pruned_does_not_run_again_at_a_restart(
+    house: Supervised, recorded: Path
+) -> None:
+    house.settings = ListenerSettings(keep_days=1e-9)
+    house.restart()
+    house.now -= 60
+    for serial in (1, 2, 3):
+        write(recorded, serial)
+        house.handle(serial)
+    for serial in (4, 5):
+        house.tick(serial)
+    assert len(house.entries) == 1
+    assert recorded.exists()  # supervisord goes on writing to it
+    house.restart()
+    house.work_on()
+    assert house.actions.served == ["x1", "x2", "x3"]
+
+
+def test_a_recorded_event_that_is_no_notification_is_kept_raw_once(
+    house: Supervised, recorded: Path
+) -> None:
+    payload = "processname:p groupname:g pid:1\n{half"
+    recorded.write_bytes(encode(1, payload))
+    house.handle_frame(Frame(STDOUT, 1, 1, payload))
+    assert house.states == ["unreadable"]
+
+
+def test_what_is_damaged_is_logged_and_set_aside(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(recorded, 1)
+    recorded.write_bytes(recorded.read_bytes() + b"half a record\n")
+    for serial in (3, 4):
+        house.tick(serial)
+    house.work_on()
+    assert house.actions.served == ["x1"]
+    [error] = lines(caplog, "ERROR")
+    assert "no complete record stands there" in error
+    assert [file.name for file in recorded.parent.iterdir()] == [f"{recorded.name}.damaged"]
