@@ -24,8 +24,8 @@ from listener.errors import HooksError
 from listener.hooks.file import config_path, read_file
 
 if TYPE_CHECKING:
-    from listener.snmp.receiver import Trap
     from listener.snmp.target import User
+    from listener.snmp.trap import Trap
 
 _INTERRUPT_S = 0.25
 
@@ -58,10 +58,11 @@ def traps(
 ) -> None:
     """Receive SNMP traps and informs and print what is in them, until Ctrl-C.
 
-    Informs are acknowledged. What cannot be read is named on stderr, with the reason. The users of
-    version 3 are those of the hooks in hooks.conf.
+    Acknowledges informs. Names on stderr what it cannot read, with the reason. Knows the version 3
+    users of the hooks in hooks.conf.
     """
-    from listener.snmp.receiver import Trap, TrapReceiver  # pysnmp is slow to import
+    from listener.snmp.receiver import TrapReceiver  # pysnmp is slow to import
+    from listener.snmp.trap import Trap
 
     users = _users(config_path(config, os.environ), is_named=config is not None)
     try:
@@ -79,13 +80,13 @@ def traps(
             trap = receiver.receive(timeout_s=_INTERRUPT_S)
             if isinstance(trap, Trap):
                 shown += 1
-                click.echo(_described(trap) if output == "table" else json.dumps(trap._asdict()))
+                click.echo(_as_text(trap) if output == "table" else json.dumps(trap._asdict()))
             elif trap:
                 click.echo(f"{trap.sender}: {trap.reason}", err=True)
 
 
 def _users(path: str, *, is_named: bool) -> list[User]:
-    """The users that the hooks of a hooks.conf send as; one that was not named may be missing."""
+    """The users of version 3 in a hooks.conf; a file that was not named may be missing."""
     try:
         table, mistakes = read_file(path, os.environ)
     except OSError as error:
@@ -101,8 +102,8 @@ def _users(path: str, *, is_named: bool) -> list[User]:
     return list(dict.fromkeys(target.user for target in targets if target.version == "3"))
 
 
-def _described(trap: Trap) -> str:
-    """The trap in lines; control characters in it, which anybody may have sent, are escaped."""
+def _as_text(trap: Trap) -> str:
+    """The trap in lines. Control characters are escaped: anybody may have sent them."""
     kind = f"v{trap.version} {'inform' if trap.is_inform else 'trap'}"
     lines = [f"{trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s, {kind}"]
     if trap.version == "3":

@@ -90,7 +90,7 @@ def message_v2c(community: bytes, pdu: bytes) -> bytes:
 
 
 class Response(NamedTuple):
-    """The answer to an INFORM. `error_status` is 0 when it was taken (RFC 3416, section 3)."""
+    """The answer to an INFORM. `error_status` is 0 when it was accepted (RFC 3416, section 3)."""
 
     request_id: int
     error_status: int

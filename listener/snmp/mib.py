@@ -131,10 +131,7 @@ class Content(msgspec.Struct, frozen=True):
         return cls(event_type, int(uptime_s * 100), time_stamp, octets)
 
     def bindings(self, layout: str) -> list[tuple[Oid, Any]]:
-        """The variable bindings in one of the LAYOUTS; an OID, too, is the value of snmpTrapOID.0.
-
-        Raises KeyError for an event type that the MIB has no notification for.
-        """
+        """The variable bindings in one of the LAYOUTS; the value of snmpTrapOID.0 is an OID, too."""
         oids, octets = _OIDS[layout], self.octets
         return [
             (SYS_UP_TIME_0, self.up_time),
@@ -146,7 +143,7 @@ class Content(msgspec.Struct, frozen=True):
         ]
 
     def varbinds(self, layout: str) -> bytes:
-        """The same, encoded. Raises KeyError, too."""
+        """The same, encoded."""
         octets = self.octets
         up_time = ber.time_ticks(self.up_time)
         return b"".join(
@@ -236,7 +233,7 @@ def _parameters(parameters: Any) -> bytes:
     try:
         return _printed(msgspec.json.encode(parameters))
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a number of 100 digits
-        return _fitting(_json(parameters))
+        return _fitting(json.dumps(parameters))
 
 
 @functools.lru_cache(maxsize=64)
@@ -254,10 +251,6 @@ def _fitting(text: str) -> bytes:
 def _left_out(size: int) -> bytes:
     text = f"the parameters are left out: {size} bytes, at most {MAX_TEXT} fit"
     return json.dumps({"message": text}).encode()
-
-
-_json = json.JSONEncoder(check_circular=False).encode
-"""json.dumps without its arguments and without its look for circles, which JSON cannot have."""
 
 
 def _error_details(arguments: Any, text: Any) -> str:

@@ -1,7 +1,7 @@
-"""Names of trap receivers become addresses, off the listener's path and within a bound.
+"""Resolves the names of trap receivers in threads, and waits a bounded time for each.
 
-Owns the threads that ask the resolver, which may never answer, and the last good address of each name.
-sender.py sends to what it gives.
+Owns the threads, as a resolver may never answer, and the last good address of each name. It sends
+nothing; the action snmp_trap calls it for the addresses that sender.py sends to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from listener import log
@@ -20,12 +20,12 @@ from listener.errors import ActionFailed
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
-"""So long a name without any address is waited for; its resolver may still answer later."""
+"""The wait for a name that has no address yet. A later answer is kept for the next use."""
 FRESH_S = 60.0
-"""After so long, the resolver is asked again; the last good address stays in use until it answers."""
+"""The resolver is asked again when an address is older; until it answers, that address stays in use."""
 
 _BRIEFLY_S = 0.05
-"""What a resolver needs as a rule; so long its answer is waited for although an address is known."""
+"""The wait for a newer address of a name that has one. It is enough for most resolvers."""
 
 
 class Address(NamedTuple):
@@ -35,118 +35,99 @@ class Address(NamedTuple):
     sockaddr: tuple[Any, ...]
 
 
-class _Lookup:
-    """One question to the resolver, in a thread of its own, which nobody can end."""
-
-    def __init__(self, host: str, ask: Callable[[str], Address], now: Callable[[], float]) -> None:
-        self.began_at = now()
-        self.ended_at = math.inf
-        self.address: Address | None = None
-        self.problem = ""
-        self._is_over = threading.Event()
-        thread = threading.Thread(target=self._run, args=(host, ask, now), name="resolver", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # there are too many already
-            self.problem = str(error)
-            self._end(now)
-
-    def _run(self, host: str, ask: Callable[[str], Address], now: Callable[[], float]) -> None:
-        try:
-            self.address = ask(host)
-        except OSError as error:
-            self.problem = error.strerror or str(error)
-        except UnicodeError:
-            self.problem = "it is no name"
-        finally:
-            self._end(now)
-
-    def _end(self, now: Callable[[], float]) -> None:
-        self.ended_at = now()
-        self._is_over.set()
-
-    def is_over(self, wait_s: float = 0.0) -> bool:
-        return self._is_over.wait(max(0.0, wait_s))
-
-
-class _Known(NamedTuple):
-    address: Address
-    since: float
+def resolve(host: str, flags: int = 0) -> Address:
+    """The address that the system's resolver has. It may block. Raises OSError, UnicodeError."""
+    family, _, _, _, sockaddr = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=flags)[0]
+    return Address(family, sockaddr)
 
 
 class Names:
-    """Addresses by name. `ask` is the blocking question, `now` the clock of `deadline`s."""
+    """Addresses by name. `ask` resolves one and may block; `now` is the clock of the deadlines."""
 
     def __init__(
         self,
-        ask: Callable[[str], Address] | None = None,
+        ask: Callable[[str], Address] = resolve,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask = ask or _ask
+        self._ask = ask
         self._now = now
-        self._known: dict[str, _Known] = {}
-        self._lookups: dict[str, _Lookup] = {}
+        self._names: dict[str, _Name] = {}
 
-    def look_up(self, hosts: Iterable[str]) -> Sequence[str]:
-        """Begin to ask for names whose address is not known, or not fresh; those to be waited for."""
-        now = self._now()
-        unknown: list[str] = []
+    def look_up(self, hosts: Iterable[str]) -> None:
+        """Start to resolve the names that have no fresh address."""
         for host in hosts:
-            known, lookup = self._known.get(host), self._lookups.get(host)
-            if known is not None and now - known.since < FRESH_S:
-                continue
-            if lookup is None or now - lookup.ended_at >= FRESH_S:
-                lookup = self._lookups[host] = _Lookup(host, self._ask, self._now)
-            if known is None and not lookup.is_over():
-                unknown.append(host)
-        return unknown
-
-    def doubt(self, host: str) -> None:
-        """Ask for this name again before it is used again: it may mean another address by now."""
-        if known := self._known.get(host):
-            self._known[host] = _Known(known.address, -math.inf)
+            if host not in self._names:
+                self._names[host] = _Name(host, self._ask, self._now)
+            self._names[host].look_up()
 
     def address(self, host: str, deadline: float) -> Address:
-        """The address of a name. Raises ActionFailed when there is none by then."""
-        self.look_up((host,))
-        if lookup := self._lookups.get(host):
-            self._hear(host, lookup, deadline)
-        return self._known[host].address
+        """The address of a name that was looked up. Raises ActionFailed if it has none by then."""
+        return self._names[host].wait(deadline)
 
-    def _hear(self, host: str, lookup: _Lookup, deadline: float) -> None:
-        """Make the answer known; without one, the last good address stays. Raises ActionFailed."""
-        known = self._known.get(host)
-        until = min(deadline, lookup.began_at + (_BRIEFLY_S if known else ANSWER_S))
-        is_over = log.flush_during(lookup.is_over, until - self._now())
-        if is_over:
-            del self._lookups[host]
-        if lookup.address is not None and is_over:
-            self._known[host] = _Known(lookup.address, lookup.ended_at)
-        elif known is None:
-            waited_s = self._now() - lookup.began_at
-            problem = lookup.problem if is_over else f"no answer from the resolver in {waited_s:.0f} s"
-            raise ActionFailed(
-                f"the name {host!r:.80} cannot be resolved ({problem}); correct destination_address"
+    def doubt(self, host: str) -> None:
+        """Resolve this name again at its next use: its receiver may have moved."""
+        self._names[host].doubt()
+
+
+class _Name:
+    """One name and its address. Each lookup has a thread of its own, which cannot be stopped."""
+
+    def __init__(self, host: str, ask: Callable[[str], Address], now: Callable[[], float]) -> None:
+        self._host = host
+        self._ask = ask
+        self._now = now
+        self._address = _literal(host)
+        self._fresh_until = math.inf if self._address else -math.inf
+        self._problem = ""
+        self._asked_at = -math.inf
+        self._is_answered = threading.Event()
+        self._is_answered.set()
+
+    def look_up(self) -> None:
+        if self._is_answered.is_set() and self._now() >= self._fresh_until:
+            self._problem = ""
+            is_answered = threading.Event()
+            lookup = threading.Thread(
+                target=self._run, args=(is_answered,), name="resolver", daemon=True
             )
-        elif is_over:
+            lookup.start()
+            self._is_answered, self._asked_at = is_answered, self._now()
+
+    def _run(self, is_answered: threading.Event) -> None:
+        try:
+            self._address = self._ask(self._host)
+        except OSError as error:
+            self._problem = error.strerror or str(error)
+        except UnicodeError:
+            self._problem = "it is no name"
+        if self._address is not None:
+            self._fresh_until = self._now() + FRESH_S
+        is_answered.set()
+
+    def wait(self, deadline: float) -> Address:
+        """The new address, or the last good one. Raises ActionFailed when there is none by then."""
+        until = min(deadline, self._asked_at + (_BRIEFLY_S if self._address else ANSWER_S))
+        is_answered = log.flush_during(self._is_answered.wait, until - self._now())
+        problem, self._problem = self._problem, ""
+        if self._address is None:
+            waited_s = self._now() - self._asked_at
+            why = problem if is_answered else f"no answer from the resolver in {waited_s:.0f} s"
+            raise ActionFailed(
+                f"the name {self._host!r:.80} cannot be resolved ({why}); correct destination_address"
+            )
+        if problem:
             _log.warning("the name %.80r cannot be resolved (%s); its last address %s stays in use",
-                         host, lookup.problem, known.address.sockaddr[0])  # fmt: skip
-            self._known[host] = _Known(known.address, lookup.ended_at)
+                         self._host, problem, self._address.sockaddr[0])  # fmt: skip
+        return self._address
+
+    def doubt(self) -> None:
+        if self._fresh_until < math.inf:
+            self._fresh_until = -math.inf
 
 
-def _ask(host: str) -> Address:
-    family, _, _, _, sockaddr = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)[0]
-    return Address(family, sockaddr)
-
-
-def literal(host: str) -> Address | None:
-    """The address that the text itself is; a name is only looked at."""
-    if ":" not in host and not host[-1:].isdigit():
-        return None  # no address of either family ends so
+def _literal(host: str) -> Address | None:
+    """The address that the text itself is, without the resolver."""
     try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(
-            host, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-        )[0]
+        return resolve(host, socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
-    return Address(family, sockaddr)

@@ -1,8 +1,7 @@
-"""Receives SNMP traps and informs of all versions and tells what is in them.
+"""Receives SNMP traps and informs of all versions.
 
-Decodes with pysnmp's own messages, never with ber.py, so that what it shows is what another receiver
-would see. It acknowledges informs, and sends nothing else but the reports of SNMPv3 (receiver_v3.py).
-The verbs `traps` and `demo` print what it gives.
+Owns the UDP socket, and the pysnmp engine that knows the users of SNMPv3. It sends nothing but
+acknowledgements of informs and that engine's reports. The verbs `traps` and `demo` call it.
 """
 
 from __future__ import annotations
@@ -11,72 +10,38 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from pyasn1.codec.ber import decoder, encoder
-from pyasn1.type import univ
-from pysnmp.proto import api
-from pysnmp.proto.proxy import rfc2576
+from pyasn1.codec.ber import decoder
+from pysnmp.entity.rfc3413.ntfrcv import NotificationReceiver
+from pysnmp.proto import errind
+from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
+from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
 
-from listener.snmp import mib
-from listener.snmp.target import User, shown
-
-if TYPE_CHECKING:
-    from listener.snmp.receiver_v3 import V3Reader
-
+from listener.snmp.engine import Engine
+from listener.snmp.target import User, address_name
+from listener.snmp.trap import Trap, Undecodable, decode, version_of, with_varbinds
 
 _MAX_DATAGRAM = 65535
-_VERSIONS = {api.SNMP_VERSION_1: "1", api.SNMP_VERSION_2C: "2c"}
 _V3 = 3
-_ADDRESSES = (api.v1.IpAddress, api.v2c.IpAddress)
+_REPORTABLE = 4
+_LEVELS = {0: "noAuthNoPriv", 1: "authNoPriv", 3: "authPriv"}
+_ASKED_AGAIN = (errind.UnknownEngineID, errind.NotInTimeWindow)
+"""Every sender of informs begins so: it learns our engine ID and time from our answer."""
 
-_SNMP_TRAP_COMMUNITY_0 = (1, 3, 6, 1, 6, 3, 18, 1, 4, 0)
-_NAMES = {
-    **{oid: name for name, oid in (*mib.OBJECTS.items(), *mib.NOTIFICATIONS.values())},
-    # what a trap of version 1 says besides its varbinds (RFC 3584, 3.1)
-    (1, 3, 6, 1, 6, 3, 18, 1, 3): "snmpTrapAddress",
-    (1, 3, 6, 1, 6, 3, 1, 1, 4, 3): "snmpTrapEnterprise",
-}
-
-
-class Trap(NamedTuple):
-    """One received trap or inform. `values` are by the MIB's name where it has one, else by OID.
-
-    A value is a text, or a number where its type is one; a community is never among them. `version`
-    is "1", "2c" or "3". Only version 3 has a `user`, a `security_level` (noAuthNoPriv, authNoPriv,
-    authPriv) and engine IDs, which begin with 0x. `engine_id` is the engine whose keys and clock
-    count: the sender's in a trap, as snmptrapd's `createUser -e` wants it; the receiver's in an inform.
-    """
-
-    sender: str
-    notification: str
-    uptime_s: float
-    values: Mapping[str, str | int]
-    version: str = "2c"
-    is_inform: bool = False
-    user: str = ""
-    security_level: str = ""
-    engine_id: str = ""
-    context_engine_id: str = ""
-
-
-class Undecodable(NamedTuple):
-    """A datagram that is no trap that can be read here, and why."""
-
-    sender: str
-    reason: str
+_Notification = tuple[Any, Any]
+"""A context engine ID, and varbinds."""
 
 
 class TrapReceiver:
-    """A UDP socket that traps come to. Port 0 takes a free one; `address` tells which.
+    """A UDP socket that receives traps. Port 0 means any free port; `address` has it.
 
-    Messages of SNMPv3 are taken from `users` alone. Raises OSError when the address cannot be had.
+    Only `users` can send it SNMPv3. Raises OSError when it cannot have the address.
     """
 
     def __init__(self, host: str, port: int, users: Sequence[User] = ()) -> None:
-        self._users = users
-        self._v3: V3Reader | None = None
+        self._engine = _ReceivingEngine(users)
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._socket = socket.socket(family, kind, protocol)
         try:
@@ -91,9 +56,9 @@ class TrapReceiver:
         return host, port
 
     def receive(self, timeout_s: float | None = None) -> Trap | Undecodable | None:
-        """The next trap or inform that comes, an inform being acknowledged; None after `timeout_s`.
+        """The next trap or inform; None when none has come after `timeout_s`. Acknowledges an inform.
 
-        A question of SNMPv3, which comes before a sender's first inform, is answered on the way.
+        Answers the questions of SNMPv3 that come before a sender's first inform, and waits on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -102,145 +67,101 @@ class TrapReceiver:
             if not ready:
                 return None
             datagram, address = self._socket.recvfrom(_MAX_DATAGRAM)
-            result, answer = self._read(datagram, shown(*address[:2]))
+            read = self._engine.read if version_of(datagram) == _V3 else decode
+            result, answer = read(datagram, address_name(*address[:2]))
             if answer:
-                with contextlib.suppress(OSError):  # what came counts; its sender will ask again
+                with contextlib.suppress(OSError):  # it was received; its sender will ask again
                     self._socket.sendto(answer, address)
             if result is not None:
                 return result
-
-    def _read(self, datagram: bytes, sender: str) -> tuple[Trap | Undecodable | None, bytes]:
-        """What a datagram holds, None for a mere question, and the answer to its sender."""
-        if _version(datagram) != _V3:
-            return _decoded(datagram, sender)
-        if self._v3 is None:
-            from listener.snmp.receiver_v3 import V3Reader  # ciphers are slow to import
-
-            self._v3 = V3Reader(self._users)
-        message, refusal, answer = self._v3.read(datagram)
-        if message is None:
-            return (Undecodable(sender, refusal) if refusal else None), answer
-        blank = Trap(sender, "", 0.0, {}, "3", message.is_inform, *message.origin)
-        trap = _filled(blank, message.varbinds)
-        return trap, answer if isinstance(trap, Trap) else b""
 
     def close(self) -> None:
         """Free the port. Safe to call twice."""
         self._socket.close()
 
 
-def decode(datagram: bytes, sender: str) -> Trap | Undecodable:
-    """What a datagram holds: a trap or inform of version 1 or 2c, or why it is none that can be read.
+class _ReceivingEngine(Engine):
+    """An SNMPv3 engine that knows `users`. Several may have the same name and different keys."""
 
-    SNMPv3 takes more than one datagram, and a TrapReceiver.
-    """
-    return _decoded(datagram, sender)[0]
+    def __init__(self, users: Sequence[User]) -> None:
+        super().__init__()
+        self._users = users
+        self._own_id = bytes(self.pysnmp.snmpEngineID)
+        self._notification: _Notification | None = None
+        self._problem: object = None
+        for user in users:
+            self.add_user(user)  # without any user, pysnmp reports no unknown one
+        NotificationReceiver(self.pysnmp, self._on_notification)
+        self.pysnmp.observer.register_observer(
+            self._on_problem, "rfc3412.prepareDataElements:sm-failure"
+        )
 
+    def read(self, datagram: bytes, sender: str) -> tuple[Trap | Undecodable | None, bytes]:
+        """What a message holds, and the answer to its sender, maybe empty.
 
-def _version(datagram: bytes) -> int | None:
-    """The number in an SNMP message that stands for its version; None when it is no such message."""
-    try:
-        return int(api.decodeMessageVersion(_without_tail(datagram)))
-    except Exception:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
-        return None
-
-
-def _without_tail(datagram: bytes) -> bytes:
-    """The first whole element of a datagram, if there is one; pysnmp finds no version with a tail."""
-    try:
-        _, tail = decoder.decode(datagram, asn1Spec=univ.Any())
-    except Exception:  # as above
-        return datagram
-    return datagram[: len(datagram) - len(tail)]
-
-
-def _decoded(datagram: bytes, sender: str) -> tuple[Trap | Undecodable, bytes]:
-    """As `decode`, and the acknowledgement of an inform."""
-    version = _version(datagram)
-    if version not in _VERSIONS:
-        return Undecodable(sender, _why_unreadable(datagram, version)), b""
-    messages = api.PROTOCOL_MODULES[version]
-    try:
-        message, rest = decoder.decode(datagram, asn1Spec=messages.Message())
-        pdu = messages.apiMessage.get_pdu(message)
-        is_inform = pdu.tagSet == api.v2c.InformRequestPDU.tagSet
-        varbinds = _varbinds(pdu)
-        answer = _acknowledgement(message) if is_inform else b""
-    except Exception:  # as above
-        return Undecodable(sender, f"a broken SNMP message of {len(datagram)} bytes"), b""
-    if rest:
-        return Undecodable(sender, f"an SNMP message with {len(rest)} bytes behind it"), b""
-    if varbinds is None:
-        return Undecodable(sender, f"an SNMP message, but no trap: {type(pdu).__name__}"), b""
-    trap = _filled(Trap(sender, "", 0.0, {}, _VERSIONS[version], is_inform), varbinds)
-    return trap, answer if isinstance(trap, Trap) else b""
-
-
-def _why_unreadable(datagram: bytes, version: int | None) -> str:
-    if version is None:
-        begin = datagram[:20].hex(" ") or "nothing"
-        return f"no SNMP message: {len(datagram)} bytes that begin with {begin}"
-    if version == _V3:
-        return "an SNMP message of version 3, which takes a receiver that knows its user"
-    told = version if abs(version) < 2**31 else "that is far too large"
-    return f"an SNMP message with the unknown version number {told} (0, 1 and 3 stand for 1, 2c and 3)"
-
-
-def _varbinds(pdu: Any) -> Sequence[tuple[Any, Any]] | None:
-    """The varbinds of a trap or inform; None when the PDU is neither.
-
-    A trap of version 1 is told as version 2 has it, with snmpTrapOID.0 (RFC 3584, 3.1).
-    """
-    if pdu.tagSet == api.v1.TrapPDU.tagSet:
-        pdu = rfc2576.v1_to_v2(pdu)
-    kinds = (api.v2c.SNMPv2TrapPDU, api.v2c.InformRequestPDU)
-    if not any(pdu.tagSet == kind.tagSet for kind in kinds):
-        return None
-    varbinds: Sequence[tuple[Any, Any]] = api.v2c.apiPDU.get_varbinds(pdu)
-    return varbinds
-
-
-def _acknowledgement(inform: Any) -> bytes:
-    """The same message once more, as a response (RFC 3416, 4.2.7)."""
-    messages = api.v2c.apiMessage
-    response = messages.get_response(inform)
-    varbinds = api.v2c.apiPDU.get_varbinds(messages.get_pdu(inform))
-    api.v2c.apiPDU.set_varbinds(messages.get_pdu(response), varbinds)
-    return bytes(encoder.encode(response))
-
-
-def _filled(blank: Trap, varbinds: Sequence[tuple[Any, Any]]) -> Trap | Undecodable:
-    """The trap with what its varbinds say."""
-    values = {tuple(oid): value for oid, value in varbinds}
-    values.pop(_SNMP_TRAP_COMMUNITY_0, None)  # a secret, which proxies pass on
-    uptime = values.pop(mib.SYS_UP_TIME_0, 0)
-    if not isinstance(uptime, (int, univ.Integer)):
-        return Undecodable(blank.sender, "a trap whose sysUpTime.0 is no number")
-    notification = values.pop(mib.SNMP_TRAP_OID_0, None)
-    if not isinstance(notification, univ.ObjectIdentifier):
-        reason = "a trap without snmpTrapOID.0, which tells what it is about"
-        return Undecodable(blank.sender, reason)
-    readable = {_name(oid): _readable(value) for oid, value in values.items()}
-    return blank._replace(
-        notification=_name(tuple(notification)), uptime_s=int(uptime) / 100, values=readable
-    )
-
-
-def _name(oid: tuple[int, ...]) -> str:
-    """The MIB's name, with `.0` behind it where an instance is; else the numbers."""
-    if oid in _NAMES:
-        return _NAMES[oid]
-    if oid[-1:] == (0,) and oid[:-1] in _NAMES:
-        return f"{_NAMES[oid[:-1]]}.0"
-    return ".".join(map(str, oid))
-
-
-def _readable(value: Any) -> str | int:
-    if isinstance(value, univ.Integer):
-        return int(value)
-    if isinstance(value, univ.OctetString) and not isinstance(value, _ADDRESSES):
+        None and an answer when the sender has asked for our engine ID or time.
+        """
         try:
-            return bytes(value).decode()
-        except UnicodeDecodeError:
-            return f"0x{bytes(value).hex()}"
-    return str(value.prettyPrint())
+            flags, engine_id, name = _header(datagram)
+        except Exception:  # pyasn1 raises anything on broken bytes
+            return Undecodable(sender, f"a broken SNMPv3 message of {len(datagram)} bytes"), b""
+        named = [user for user in self._users if user.name == name]
+        # An inform must name our engine. Our report of an unknown user makes its sender ask for the ID.
+        is_for_another = bool(flags & _REPORTABLE) and engine_id != self._own_id
+        is_known = bool(named) and 5 <= len(engine_id) <= 32 and not is_for_another
+        answer = b""
+        for user in named if is_known else [None]:
+            if user is not None:
+                self.add_user(user, engine_id)
+            notification, answer = self._read(datagram, sender)
+            if notification is not None:
+                context_engine_id, varbinds = notification
+                ids = f"0x{engine_id.hex()}", f"0x{bytes(context_engine_id).hex()}"
+                blank = Trap(sender, "", 0.0, {}, "3", bool(answer), name, _LEVELS[flags & 3], *ids)
+                trap = with_varbinds(blank, varbinds)
+                return trap, answer if isinstance(trap, Trap) else b""
+        if answer and (is_for_another or isinstance(self._problem, _ASKED_AGAIN)):
+            return None, answer
+        return Undecodable(sender, self._reason(name, named)), answer
+
+    def _read(self, datagram: bytes, sender: str) -> tuple[_Notification | None, bytes]:
+        """The trap or inform in a message, and pysnmp's answer: it acknowledges informs itself."""
+        self._notification = self._problem = None
+        self.receive(sender, datagram)
+        return self._notification, self.wire.take_message()
+
+    def _on_notification(self, *values: Any) -> None:
+        """pysnmp's callback for a trap or inform, with six arguments."""
+        _, _, context_engine_id, _, varbinds, _ = values
+        self._notification = context_engine_id, varbinds
+
+    def _on_problem(self, *values: Any) -> None:
+        """pysnmp's callback for a message that its security model refuses, with four arguments."""
+        _, _, variables, _ = values
+        self._problem = variables["statusInformation"]["errorIndication"]
+
+    def _reason(self, name: str, named: Sequence[User]) -> str:
+        """Why the last message was refused, in the words of a hook's inputs."""
+        if not named:
+            known = ", ".join(sorted({repr(user.name) for user in self._users})) or "nobody"
+            return f"user {name!r} is not known here; known are: {known}"
+        auth = " or ".join(sorted({user.auth_protocol or "none" for user in named}))
+        priv = " or ".join(sorted({user.priv_protocol or "none" for user in named}))
+        if isinstance(self._problem, errind.AuthenticationFailure):
+            why = f"auth_key or auth_protocol (here {auth}) is not the sender's"
+            return f"authentication failed for user {name!r}: {why}"
+        if isinstance(self._problem, errind.DecryptionError):
+            why = f"priv_key or priv_protocol (here {priv}) is not the sender's"
+            return f"decryption failed for user {name!r}: {why}"
+        if isinstance(self._problem, errind.UnsupportedSecurityLevel):
+            return f"user {name!r} has other protocols here: {auth} for auth, {priv} for priv"
+        return f"an SNMPv3 message of user {name!r}, but no trap that can be read"
+
+
+def _header(datagram: bytes) -> tuple[int, bytes, str]:
+    """The flags, the authoritative engine's ID and the user of a message. Raises anything."""
+    message, _ = decoder.decode(datagram, asn1Spec=SNMPv3Message())
+    [flags] = bytes(message["msgGlobalData"]["msgFlags"])
+    parameters = message["msgSecurityParameters"]
+    security, _ = decoder.decode(parameters, asn1Spec=UsmSecurityParameters())
+    return flags, bytes(security[0]), bytes(security[3]).decode("utf-8", "backslashreplace")

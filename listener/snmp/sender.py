@@ -1,7 +1,7 @@
-"""UDP sockets to trap receivers, and the waiting for what they answer.
+"""UDP sockets to trap receivers: sends traps, and informs until they are answered.
 
-Owns the sockets, one kept for the traps to each receiver, and what the network says of what was sent.
-It knows no SNMP: traps are whole datagrams, and a Conversation knows what an answer means.
+Owns the sockets, one for the traps to each receiver, and the reasons for network errors. It knows no
+SNMP: traps are whole datagrams, and a Conversation judges the answers. The action snmp_trap calls it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, Protocol
 
 from listener import log
 from listener.errors import ActionFailed
@@ -23,11 +23,10 @@ from listener.snmp.names import Address
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM = 65535
-_T = TypeVar("_T")
 
 
 class Peer(NamedTuple):
-    """A receiver: its address and port, and what it is called to people."""
+    """A receiver: its address and port, and its name in messages to people."""
 
     address: Address
     port: int
@@ -35,7 +34,7 @@ class Peer(NamedTuple):
 
 
 class Conversation(Protocol):
-    """An inform on its way: what is sent, and what its receiver's answers mean."""
+    """An inform on its way: its messages, and what the receiver's answers mean."""
 
     peer: Peer
     timeout_s: float
@@ -46,82 +45,79 @@ class Conversation(Protocol):
         ...
 
     def is_answered(self, datagram: bytes) -> bool | None:
-        """Whether it is acknowledged by this; None when `message` is to be sent again, at once.
+        """Whether this acknowledges it; None when the next `message` must be sent at once.
 
         Raises ActionFailed when the receiver has refused it.
         """
         ...
 
     def unanswered(self) -> str:
-        """What may be wrong when no answer comes."""
+        """A hint for people when no answer comes."""
         ...
 
 
 class TrapSender:
-    """Sends datagrams. A socket stays connected to its peer, so that a refusal is heard of."""
+    """Sends datagrams. Its sockets stay connected, so that the system reports refusals."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._sockets: dict[str, tuple[Address, socket.socket]] = {}
         self._now = now
 
     def send(self, datagram: bytes, peer: Peer) -> None:
-        """Send a trap. Nothing tells that it has arrived.
+        """Send a trap. Whether it arrives stays unknown.
 
-        Raises ActionFailed when it cannot be sent, and when the peer's host said at once that nothing
-        listens there, as a local one does. A refusal that comes later is a WARNING at the next trap.
+        Raises ActionFailed when it cannot be sent, and when the peer's host refuses it at once, as this
+        host does. A refusal that comes later is a WARNING at the next trap.
         """
         address, kept = self._sockets.get(peer.name, (None, None))
-        if kept is None or (address is not peer.address and address != peer.address):
-            kept = self._connected_anew(peer)
+        if kept is None or address != peer.address:
+            kept = self._connect_anew(peer)
         try:
             kept.send(datagram)
-        except OSError as error:
-            try:
+        except OSError as error:  # of the trap before, or of the socket: after a route change, say
+            kept = self._connect_anew(peer)
+            with _failing(peer, len(datagram)):
                 kept.send(datagram)
-            except OSError:  # it may be the old socket's: of a route that has changed, say
-                kept = self._connected_anew(peer)
-                _raising(partial(kept.send, datagram), peer, len(datagram))
-            else:  # a socket tells of the datagram before at the next one, and does not send that
-                _log.warning("what was sent to %s before did not arrive: %s", peer.name, error.strerror)
+            _log.warning("what was sent to %s before may not have arrived: %s",
+                         peer.name, error.strerror)  # fmt: skip
         if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise ActionFailed(_reason(refused, len(datagram), peer))
 
     def converse(self, conversations: Mapping[str, Conversation], deadline: float) -> dict[str, str]:
-        """Send informs, all at once, until each is acknowledged or given up.
+        """Send informs, side by side, until each is acknowledged or given up.
 
-        Returns why it failed for each that did, by the same keys. `deadline` bounds all of them.
+        Returns the reasons of those that failed, by the same keys. All have ended by `deadline`.
         """
         problems: dict[str, str] = {}
         poll = select.poll()
-        open_ones: dict[int, _Open] = {}
-        try:
+        waiting: dict[int, _Waiting] = {}
+        with ExitStack() as sockets:
             for key, conversation in conversations.items():
                 try:
-                    one = _Open(key, conversation, self._now())
+                    one = _Waiting(key, conversation, self._now())
+                    sockets.callback(one.close)
+                    one.send()
                 except ActionFailed as error:
                     problems[key] = str(error)
                 else:
-                    open_ones[one.fileno()] = one
+                    waiting[one.fileno()] = one
                     poll.register(one, select.POLLIN)
-            while open_ones:
-                next_at = min(deadline, *(one.next_at for one in open_ones.values()))
+            while waiting:
+                next_at = min(deadline, *(one.next_at for one in waiting.values()))
                 wait_s = max(0.0, next_at - self._now())
                 ready = dict(log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s))
                 now = self._now()
-                for fd, one in list(open_ones.items()):
+                for fd, one in list(waiting.items()):
                     try:
-                        is_over = fd in ready and one.hear()
+                        is_over = fd in ready and one.receive()
                         if not is_over:
-                            one.go_on(now, is_late=now >= deadline)
+                            one.retry_if_due(now, is_late=now >= deadline)
                     except ActionFailed as error:
                         problems[one.key] = str(error)
                         is_over = True
                     if is_over:
                         poll.unregister(fd)
-                        open_ones.pop(fd).close()
-        finally:
-            for one in open_ones.values():
-                one.close()
+                        del waiting[fd]
         return problems
 
     def close(self) -> None:
@@ -129,16 +125,17 @@ class TrapSender:
         while self._sockets:
             self._sockets.popitem()[1][1].close()
 
-    def _connected_anew(self, peer: Peer) -> socket.socket:
+    def _connect_anew(self, peer: Peer) -> socket.socket:
         if peer.name in self._sockets:
             self._sockets.pop(peer.name)[1].close()
-        new = _raising(lambda: _connect(peer), peer, 0)
+        with _failing(peer):
+            new = _connect(peer)
         self._sockets[peer.name] = peer.address, new
         return new
 
 
-class _Open:
-    """A conversation that waits for its answer, at a socket of its own: no other answer comes there."""
+class _Waiting:
+    """A conversation that waits for its answer. It has a socket of its own, so no other comes there."""
 
     def __init__(self, key: str, conversation: Conversation, now: float) -> None:
         self.key = key
@@ -146,12 +143,8 @@ class _Open:
         self._conversation = conversation
         self._tries = 1
         self._began_at = now
-        self._socket = _raising(lambda: _connect(conversation.peer), conversation.peer, 0)
-        try:
-            self._send()
-        except BaseException:
-            self.close()
-            raise
+        with _failing(conversation.peer):
+            self._socket = _connect(conversation.peer)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -159,17 +152,17 @@ class _Open:
     def close(self) -> None:
         self._socket.close()
 
-    def hear(self) -> bool:
-        """Whether what has come is the acknowledgement. Raises ActionFailed."""
-        peer = self._conversation.peer
-        datagram = _raising(lambda: self._socket.recv(_MAX_DATAGRAM), peer, 0)
+    def receive(self) -> bool:
+        """Read a datagram; whether it is the acknowledgement. Raises ActionFailed."""
+        with _failing(self._conversation.peer):
+            datagram = self._socket.recv(_MAX_DATAGRAM)
         answered = self._conversation.is_answered(datagram)
         if answered is None:
-            self._send()
+            self.send()
         return bool(answered)
 
-    def go_on(self, now: float, *, is_late: bool) -> None:
-        """Try again if it is time to. Raises ActionFailed when that was the last try."""
+    def retry_if_due(self, now: float, *, is_late: bool) -> None:
+        """Send again when a try has waited long enough. Raises ActionFailed after the last try."""
         if now < self.next_at and not is_late:
             return
         if is_late or self._tries > self._conversation.retries:
@@ -180,11 +173,13 @@ class _Open:
             )
         self._tries += 1
         self.next_at = now + self._conversation.timeout_s
-        self._send()
+        self.send()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send the conversation's next message. Raises ActionFailed."""
         datagram = self._conversation.message()
-        _raising(lambda: self._socket.send(datagram), self._conversation.peer, len(datagram))
+        with _failing(self._conversation.peer, len(datagram)):
+            self._socket.send(datagram)
 
 
 def _connect(peer: Peer) -> socket.socket:
@@ -198,10 +193,11 @@ def _connect(peer: Peer) -> socket.socket:
     return new
 
 
-def _raising(work: Callable[[], _T], peer: Peer, size: int) -> _T:
-    """What `work` returns; an OSError is raised as ActionFailed."""
+@contextmanager
+def _failing(peer: Peer, size: int = 0) -> Iterator[None]:
+    """Turns an OSError inside into ActionFailed."""
     try:
-        return work()
+        yield
     except OSError as error:
         raise ActionFailed(_reason(error.errno, size, peer)) from error
 

@@ -1,6 +1,6 @@
-"""Where a notification is sent, and how: one destination of a hook, with all its settings.
+"""One destination of a hook, with all its settings.
 
-Owns the values alone; actions/trap_inputs.py reads them from a hook's inputs.
+Owns the values, and checks nothing; actions/snmp_trap/inputs.py makes them from a hook's inputs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOBODY = User("")
 
 
 class Target(NamedTuple):
-    """One destination. `name` is its address as people write it, and tells destinations apart.
+    """One destination. `name` is its address as people write it; no two of a hook have the same.
 
     `community` is version 2c's, `user`, `context_name` and `engine_id` are version 3's; `timeout_s` and
     `retries` are an inform's: how long one try waits, and how many more there are.
@@ -49,6 +49,6 @@ class Target(NamedTuple):
     engine_id: bytes = b""
 
 
-def shown(host: str, port: int) -> str:
+def address_name(host: str, port: int) -> str:
     """An address as people write it, with IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,25 +1,43 @@
-"""SNMPv2c informs: what is sent, and which answer acknowledges it.
+"""SNMPv2c notifications: what is sent, and which answer acknowledges an inform.
 
-The messages are made in ber.py, and sender.py carries them; pysnmp takes 3 ms of CPU for each.
+ber.py encodes the messages, and sender.py carries them; pysnmp takes 3 ms of CPU for each.
 """
 
 from __future__ import annotations
 
 from listener.errors import ActionFailed
 from listener.snmp import ber
+from listener.snmp.mib import Content
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target
+
+
+class V2cMessages:
+    """The notifications of version 2c, as V3Messages has those of version 3."""
+
+    def trap(self, target: Target, peer: Peer, request_id: int, content: Content) -> bytes:
+        """The whole message of a trap."""
+        return _message(target, ber.TRAP, request_id, content)
+
+    def inform(self, target: Target, peer: Peer, request_id: int, content: Content) -> V2cInform:
+        """The conversation of an inform."""
+        return V2cInform(target, peer, request_id, _message(target, ber.INFORM, request_id, content))
+
+
+def _message(target: Target, kind: int, request_id: int, content: Content) -> bytes:
+    pdu = ber.pdu(kind, request_id, content.varbinds(target.layout))
+    return ber.message_v2c(target.community, pdu)
 
 
 class V2cInform:
     """A Conversation. Each try is the same datagram, so that a late answer to an earlier one counts."""
 
-    def __init__(self, target: Target, peer: Peer, request_id: int, pdu: bytes) -> None:
+    def __init__(self, target: Target, peer: Peer, request_id: int, message: bytes) -> None:
         self.peer = peer
         self.timeout_s = target.timeout_s
         self.retries = target.retries
         self._request_id = request_id
-        self._message = ber.message_v2c(target.community, pdu)
+        self._message = message
 
     def message(self) -> bytes:
         return self._message

@@ -1,8 +1,8 @@
-"""SNMPv3 notifications (RFC 3414), made and understood by pysnmp.
+"""SNMPv3 notifications (RFC 3414), made with pysnmp.
 
-Owns the engines, one for each user and kept for the life of the process, and what a receiver's reports
-mean to a person. It does no I/O: messages come out as bytes, answers go in as bytes, and sender.py
-carries both. pysnmp takes a tenth of a second to import, so this room is imported when it is needed.
+Owns one engine for each user, for the life of the process, and says in words what a receiver's report
+means. It does no I/O: sender.py sends the messages and passes on the answers. The action snmp_trap
+imports it when a hook needs it, as pysnmp takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -12,77 +12,54 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pysnmp.carrier.base import AbstractTransportDispatcher
-from pysnmp.entity import config
-from pysnmp.entity.engine import SnmpEngine
 from pysnmp.proto import errind, error
 from pysnmp.proto.api import v2c
 
 from listener.errors import ActionFailed
 from listener.snmp.ber import Oid
-from listener.snmp.identity import EngineIdentity, clock
-from listener.snmp.mib import SYS_UP_TIME_0
+from listener.snmp.engine import UDP, Engine
+from listener.snmp.identity import EngineIdentity, engine_time
+from listener.snmp.mib import SYS_UP_TIME_0, Content
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
 
 _log = logging.getLogger(__name__)
 
-Bindings = Sequence[tuple[Oid, Any]]
-"""As mib.Content gives them."""
-
-_AUTH = {
-    "": config.USM_AUTH_NONE,
-    "MD5": config.USM_AUTH_HMAC96_MD5,
-    "SHA": config.USM_AUTH_HMAC96_SHA,
-    "SHA-224": config.USM_AUTH_HMAC128_SHA224,
-    "SHA-256": config.USM_AUTH_HMAC192_SHA256,
-    "SHA-384": config.USM_AUTH_HMAC256_SHA384,
-    "SHA-512": config.USM_AUTH_HMAC384_SHA512,
-}
-_PRIV = {
-    "": config.USM_PRIV_NONE,
-    "DES": config.USM_PRIV_CBC56_DES,
-    "AES": config.USM_PRIV_CFB128_AES,
-    "AES-192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
-    "AES-256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
-}
-_UDP = (1, 3, 6, 1, 6, 1, 1)
 _VERSION_3 = 3
 _USM = 3
 _ASKED_AGAIN = (errind.UnknownEngineID, errind.NotInTimeWindow)
 _MAX_REPORTS = 4
-"""An engine ID and a time are asked for once each; a receiver that goes on asking is at fault."""
+"""A receiver reports its engine ID and its time, once each. One that reports more often is at fault."""
 
 
 class V3Messages:
-    """Messages of this host's engine. `identity` raises StateError when it cannot be had."""
+    """The notifications of this host's engine."""
 
-    def __init__(self, identity: Callable[[], EngineIdentity]) -> None:
+    def __init__(self, identity: EngineIdentity) -> None:
         self._identity = identity
-        self._engines: dict[tuple[bytes, User], _Engine] = {}
+        self._engines: dict[tuple[bytes, User], _OwnEngine] = {}
 
     def prepare(self, target: Target) -> None:
-        """Do for a target what takes long, once. Raises StateError."""
+        """Make the engine for a target, which takes long, unless there is one."""
         self._engine(target)
 
-    def trap(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> bytes:
-        """The whole message of a trap. Raises ActionFailed, StateError."""
-        pdu = _filled(v2c.SNMPv2TrapPDU(), request_id, bindings)
+    def trap(self, target: Target, peer: Peer, request_id: int, content: Content) -> bytes:
+        """The whole message of a trap. Raises ActionFailed."""
+        pdu = _fill(v2c.SNMPv2TrapPDU(), request_id, content.bindings(target.layout))
         return self._engine(target).message(target, peer, pdu, None)
 
-    def inform(self, target: Target, peer: Peer, request_id: int, bindings: Bindings) -> V3Inform:
-        """The conversation of an inform. Raises StateError."""
-        pdu = _filled(v2c.InformRequestPDU(), request_id, bindings)
+    def inform(self, target: Target, peer: Peer, request_id: int, content: Content) -> V3Inform:
+        """The conversation of an inform."""
+        pdu = _fill(v2c.InformRequestPDU(), request_id, content.bindings(target.layout))
         return V3Inform(self._engine(target), target, peer, pdu)
 
-    def _engine(self, target: Target) -> _Engine:
-        identity = self._identity()
-        engine_id = target.engine_id or identity.engine_id
+    def _engine(self, target: Target) -> _OwnEngine:
+        engine_id = target.engine_id or self._identity.engine_id
         engine = self._engines.get((engine_id, target.user))
         if engine is None:
-            engine = _Engine(engine_id, identity, target.user)
+            engine = _OwnEngine(engine_id, self._identity.boots, target.user)
             _log.info("SNMPv3 user %s: engine ID 0x%s, boots %d",
-                      target.user.name, engine_id.hex(), identity.boots)  # fmt: skip
+                      target.user.name, engine_id.hex(), self._identity.boots)  # fmt: skip
             self._engines[engine_id, target.user] = engine
         return engine
 
@@ -90,7 +67,7 @@ class V3Messages:
 class V3Inform:
     """A Conversation; the first message to a receiver only asks for its engine ID and its time."""
 
-    def __init__(self, engine: _Engine, target: Target, peer: Peer, pdu: Any) -> None:
+    def __init__(self, engine: _OwnEngine, target: Target, peer: Peer, pdu: Any) -> None:
         self.peer = peer
         self.timeout_s = target.timeout_s
         self.retries = target.retries
@@ -101,23 +78,23 @@ class V3Inform:
         self._reports = 0
 
     def message(self) -> bytes:
-        return self._engine.message(self._target, self.peer, self._pdu, self._take)
+        return self._engine.message(self._target, self.peer, self._pdu, self._on_answer)
 
     def is_answered(self, datagram: bytes) -> bool | None:
         self._answers.clear()
-        self._engine.hear(self.peer, datagram)
+        self._engine.read_answer(self.peer, datagram)
         for problem, pdu in self._answers:
             if problem is None:
-                return self._is_taken(pdu)
+                return self._is_acknowledged(pdu)
             if not isinstance(problem, _ASKED_AGAIN) or self._reports == _MAX_REPORTS:
-                meaning = _meant(problem, self._target.user)
+                meaning = _meaning(problem, self._target.user)
                 raise ActionFailed(f"{self.peer.name} refused the inform: {meaning}")
-        if not self._answers:  # it is of another engine than the one that was there before
+        if not self._answers:  # another engine than before has sent it
             self._engine.forget(self.peer)
         self._reports += 1
         return None if self._reports <= _MAX_REPORTS else False
 
-    def _is_taken(self, pdu: Any) -> bool:
+    def _is_acknowledged(self, pdu: Any) -> bool:
         status = int(v2c.apiPDU.get_error_status(pdu))
         if status:
             name = pdu["error-status"].prettyPrint()
@@ -130,84 +107,71 @@ class V3Inform:
             " priv_key those of the user there?"
         )
 
-    def _take(self, status: Any, pdu: Any) -> None:
+    def _on_answer(self, status: Any, pdu: Any) -> None:
         problem = status and status["errorIndication"]
         if not isinstance(problem, errind.RequestTimedOut):
             self._answers.append((problem, pdu))
 
 
-class _Engine:
-    """A pysnmp engine with one user, and no transport."""
+class _OwnEngine(Engine):
+    """This host's engine, with one user."""
 
-    def __init__(self, engine_id: bytes, identity: EngineIdentity, user: User) -> None:
-        self._identity = identity
-        self._wire = _Wire()
+    def __init__(self, engine_id: bytes, boots: int, user: User) -> None:
+        super().__init__()
         self._forgotten: dict[Peer, int] = {}
-        self._engine = SnmpEngine()
-        self._engine.register_transport_dispatcher(self._wire)
-        own_id, boots, self._time = self._engine.get_mib_builder().import_symbols(
+        own_id, own_boots, self._time = self.pysnmp.get_mib_builder().import_symbols(
             "__SNMP-FRAMEWORK-MIB", "snmpEngineID", "snmpEngineBoots", "snmpEngineTime"
         )
         # Given to its constructor, pysnmp would keep boots of its own in a temporary directory.
         own_id.syntax = own_id.syntax.clone(engine_id)
-        boots.syntax = boots.syntax.clone(identity.boots)
-        self._engine.snmpEngineID = own_id.syntax
-        config.add_v3_user(
-            self._engine,
-            user.name,
-            _AUTH[user.auth_protocol],
-            user.auth_key.encode() or None,
-            _PRIV[user.priv_protocol],
-            user.priv_key.encode() or None,
-        )
+        own_boots.syntax = own_boots.syntax.clone(boots)
+        self.pysnmp.snmpEngineID = own_id.syntax
+        self.add_user(user)
         self._security_name = v2c.OctetString(user.name.encode())
         self._level = 1 + bool(user.auth_protocol) + bool(user.priv_protocol)
 
     def message(
-        self, target: Target, peer: Peer, pdu: Any, take: Callable[[Any, Any], None] | None
+        self, target: Target, peer: Peer, pdu: Any, on_answer: Callable[[Any, Any], None] | None
     ) -> bytes:
-        """The next message with this PDU; `take` gets the answer's status and PDU, for an inform."""
-        now = clock()
-        self._time.syntax = self._time.syntax.clone(self._identity.engine_time(now))
-        self._wire.handle_timer_tick(now)  # what was never answered is forgotten
+        """The next message with this PDU. `on_answer` gets the status and PDU of an inform's answer."""
+        now = engine_time()
+        # pysnmp's own type for it would count on from this value, by the wall clock.
+        self._time.syntax = v2c.Integer32(now)
+        self.wire.handle_timer_tick(now)  # so that pysnmp forgets what was never answered
         try:
-            self._engine.message_dispatcher.send_pdu(
-                self._engine, _UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
-                self._level, None, target.context_name.encode(), 1, pdu, take is not None,
-                target.timeout_s / self._wire.get_timer_resolution(), _answered, take,
+            self.pysnmp.message_dispatcher.send_pdu(
+                self.pysnmp, UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
+                self._level, None, target.context_name.encode(), 1, pdu, on_answer is not None,
+                target.timeout_s / self.wire.get_timer_resolution(), _on_response, on_answer,
             )  # fmt: skip
         except error.StatusInformation as status:
             problem = status["errorIndication"]
             raise ActionFailed(f"no message for {peer.name} could be made: {problem}") from status
-        return self._wire.taken()
+        return self.wire.take_message()
 
-    def hear(self, peer: Peer, datagram: bytes) -> None:
-        """Take in what a receiver has answered; whoever waits for it is told."""
-        address = self._address(peer)
-        try:
-            self._engine.message_dispatcher.receive_message(self._engine, _UDP, address, datagram)
-        except Exception as error:  # on broken bytes, pyasn1 raises whatever its own confusion leads to
-            _log.debug("%s answered %d bytes that are broken: %r", peer.name, len(datagram), error)
+    def read_answer(self, peer: Peer, datagram: bytes) -> None:
+        """Read what a receiver has answered; it goes to `on_answer` of that message."""
+        self.receive(self._address(peer), datagram)
 
     def forget(self, peer: Peer) -> None:
-        """Ask this receiver for its engine ID again: another one has been started there."""
+        """Ask this receiver for its engine ID again: another engine was started there."""
         self._forgotten[peer] = self._forgotten.get(peer, 0) + 1
 
     def _address(self, peer: Peer) -> tuple[str, int]:
-        """What pysnmp remembers the receiver's engine ID by."""
+        """pysnmp remembers the receiver's engine ID by this."""
         return peer.name, self._forgotten.get(peer, 0)
 
 
-def _filled(pdu: Any, request_id: int, bindings: Bindings) -> Any:
+def _fill(pdu: Any, request_id: int, bindings: Sequence[tuple[Oid, Any]]) -> Any:
     v2c.apiPDU.set_defaults(pdu)
     v2c.apiPDU.set_request_id(pdu, request_id)
-    varbinds = [(_object_identifier(oid), _typed(oid, value)) for oid, value in bindings]
+    varbinds = [(_object_identifier(oid), _pysnmp_value(oid, value)) for oid, value in bindings]
     v2c.apiPDU.set_varbinds(pdu, varbinds)
     return pdu
 
 
-def _typed(oid: Oid, value: Any) -> Any:
-    """A value as pysnmp has it: of the two that are numbers, only the time stamp is a Counter64."""
+def _pysnmp_value(oid: Oid, value: Any) -> Any:
+    """A value of pysnmp's type. Of the two numbers, only the time stamp is a Counter64."""
     if isinstance(value, bytes):
         return v2c.OctetString(value)
     if isinstance(value, tuple):
@@ -217,33 +181,18 @@ def _typed(oid: Oid, value: Any) -> Any:
 
 @functools.cache
 def _object_identifier(oid: Oid) -> Any:
-    """There are some twenty of them, and each takes pysnmp 10 µs."""
+    """There are some twenty, and making one takes pysnmp 10 µs."""
     return v2c.ObjectIdentifier(oid)
 
 
-def _answered(*values: Any) -> None:
-    """pysnmp's callback, with twelve arguments of which four are of use."""
-    *_, pdu, status, _, take = values
-    take(status, pdu)
+def _on_response(*values: Any) -> None:
+    """pysnmp's callback, with twelve arguments; three are of use."""
+    *_, pdu, status, _, on_answer = values
+    on_answer(status, pdu)
 
 
-class _Wire(AbstractTransportDispatcher):  # type: ignore[misc]  # pysnmp has no types
-    """Keeps what pysnmp wants to send, for sender.py to send it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._message = b""
-
-    def send_message(self, outgoingMessage: Any, transportDomain: Any, transportAddress: Any) -> None:
-        self._message = bytes(outgoingMessage)
-
-    def taken(self) -> bytes:
-        message, self._message = self._message, b""
-        return message
-
-
-def _meant(problem: object, user: User) -> str:
-    """What a receiver's report means to a person."""
+def _meaning(problem: object, user: User) -> str:
+    """A receiver's report, in the words of a hook's inputs."""
     name = f"user {user.name!r}"
     if isinstance(problem, (errind.UnknownUserName, errind.UnknownSecurityName)):
         return f"it does not know the {name}; create it there, or correct 'user' ({problem})"

@@ -147,6 +147,15 @@ def is_locked(path: str) -> bool:
         os.close(fd)
 
 
+def is_owner(path: str) -> bool:
+    """Whether this process is the last that has locked this directory."""
+    try:
+        with open(os.path.join(path, "lock"), "rb") as file:
+            return file.read() == b"%d\n" % os.getpid()
+    except OSError:
+        return False
+
+
 def _open_lock(path: str) -> int:
     try:
         return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)

@@ -8,7 +8,7 @@ import re
 import socket
 from pathlib import Path
 
-from listener.snmp.receiver import Trap, decode
+from listener.snmp.trap import Trap, decode
 from listener.state.journal import SERIALS, Journal
 from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, notification_frame, running
 from tests.support import wait_for
@@ -36,7 +36,7 @@ def test_a_notification_becomes_a_trap_with_the_shipped_section_and_hooks() -> N
         ) as supervisord:
             supervisord.emit("workflow_failed", "e-1", deployment_id="配置中心", error="échec")
             datagram = receiver.recv(65535)
-            trap = decode(datagram, "")
+            trap, _ = decode(datagram, "")
             wait_for("the log", lambda: "done in" in supervisord.log())
             log = supervisord.log()
     assert isinstance(trap, Trap)

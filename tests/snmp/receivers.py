@@ -5,6 +5,7 @@ Nothing here uses our own encoder or our own receiver; what it says of a datagra
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -24,6 +25,10 @@ import listener
 from tests.support import do_without, require_program
 
 MIB = Path(listener.__file__).parent / "snmp" / "CLOUDIFY-MIB.txt"
+GOLDEN: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "golden-traps.json").read_text("utf-8")
+)
+"""Traps of the original, with what it made each from."""
 LIMIT_S = 20.0
 TSHARK_TO_ROOT = "Running as user "
 
@@ -111,6 +116,12 @@ def closed_port(host: str) -> int:
     with udp_socket(host) as probe:
         port: int = probe.getsockname()[1]
     return port
+
+
+def golden_datagram(name: str) -> bytes:
+    """A datagram of the original."""
+    [datagram] = [golden["datagram_hex"] for golden in GOLDEN if golden["name"] == name]
+    return bytes.fromhex(datagram)
 
 
 def decoded(datagram: bytes) -> Any:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
 from pyasn1.type import univ
 from pysnmp.proto.api import v1, v2c
-from pysnmp.proto.mpmod import rfc3412
 
 from listener.snmp import ber
 
@@ -37,12 +36,6 @@ def is_well_made_by_pyasn1(value: int) -> bool:
 INT32 = st.integers(-(2**31), 2**31 - 1).filter(is_well_made_by_pyasn1)
 
 
-@settings(deadline=None)
-@given((st.integers() | st.integers(-(2**2100), 2**2100)).filter(is_well_made_by_pyasn1))
-def test_integers_of_any_size_are_what_pyasn1_makes_of_them(value: int) -> None:
-    assert ber.integer(value) == encoder.encode(univ.Integer(value))
-
-
 @pytest.mark.parametrize("bits", [0, 7, 8, 15, 16, 31, 32, 63, 64, 1000])
 @pytest.mark.parametrize("beside", [-1, 0, 1])
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -57,44 +50,19 @@ def test_integers_at_the_edge_of_an_octet_are_what_pyasn1_makes_of_them(
         assert decoder.decode(ber.integer(value)) == (value, b"")
 
 
-def content(value: Any) -> bytes:
-    """What pyasn1 puts behind a tag and a length of one octet."""
-    return bytes(encoder.encode(value)[2:])
-
-
-@settings(deadline=None)
-@given(UINT64)
-def test_a_counter64_is_what_pysnmp_makes_of_it(value: int) -> None:
-    assert ber.counter64(value) == content(v2c.Counter64(value))
-
-
 @pytest.mark.parametrize("value", [-1, 2**64])
 def test_what_has_no_place_in_64_bits_is_no_counter64(value: int) -> None:
     with pytest.raises(ValueError, match=f"^{value} is no Counter64$"):
         ber.counter64(value)
 
 
-@settings(deadline=None)
-@given(UINT64)
-def test_time_ticks_are_what_pysnmp_makes_of_them_and_start_again_after_497_days(value: int) -> None:
-    assert ber.time_ticks(value) == content(v2c.TimeTicks(value % 2**32))
-
-
-@settings(deadline=None)
-@given(OCTETS)
-def test_octet_strings_are_what_pyasn1_makes_of_them(data: bytes) -> None:
-    assert ber.octet_string(data) == encoder.encode(univ.OctetString(data))
+def test_time_ticks_start_again_after_497_days() -> None:
+    assert ber.time_ticks(2**32 + 5) == ber.time_ticks(5) == b"\5"
 
 
 @pytest.mark.parametrize("size", EDGES)
 def test_octet_strings_at_the_edge_of_a_length_are_what_pyasn1_makes_of_them(size: int) -> None:
     assert ber.octet_string(b"x" * size) == encoder.encode(univ.OctetString(b"x" * size))
-
-
-@settings(deadline=None)
-@given(OIDS)
-def test_object_identifiers_are_what_pyasn1_makes_of_them(oid: ber.Oid) -> None:
-    assert ber.object_identifier(oid) == encoder.encode(univ.ObjectIdentifier(oid))
 
 
 def whole(encode: Callable[[Any], bytes]) -> Callable[[ber.Oid, Any], bytes]:
@@ -186,12 +154,13 @@ def response(
     return message(pdu, community)
 
 
-EVERY_INT32 = st.integers(-(2**31), 2**31 - 1)
+EVERY_INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([-128, -1, 0, 127, 128, 255, 256])
+SIZES = OCTETS | st.sampled_from(EDGES).map(lambda size: b"x" * size)
 ANSWERS = {
-    "community": OCTETS,
+    "community": SIZES,
     "request_id": EVERY_INT32,
     "error_status": st.integers(0, 18) | EVERY_INT32,
-    "extra": VALUES,
+    "extra": SIZES.map(lambda data: data[:65535]),
 }
 
 
@@ -202,16 +171,6 @@ def test_an_answer_that_pysnmp_builds_is_read(
 ) -> None:
     built = response(community, request_id, error_status, extra)
     assert ber.read_response(built) == ber.Response(request_id, error_status)
-
-
-@pytest.mark.parametrize("request_id", [-(2**31), -32769, -128, -1, 0, 127, 128, 255, 256, 2**31 - 1])
-@pytest.mark.parametrize("size", EDGES)
-def test_an_answer_is_read_at_the_edge_of_a_length_and_of_a_number(size: int, request_id: int) -> None:
-    for built in (
-        response(b"x" * size, request_id, 5),
-        response(b"public", request_id, 5, extra=b"x" * min(size, 65535)),
-    ):
-        assert ber.read_response(built) == ber.Response(request_id, 5)
 
 
 @settings(deadline=None)
@@ -228,20 +187,6 @@ def test_an_answer_that_is_cut_off_anywhere_is_none(size: int) -> None:
         assert ber.read_response(built[:end]) is None
 
 
-def test_an_answer_that_ends_within_any_of_its_parts_is_none() -> None:
-    """The lengths around it are put right, so that only the part itself is cut off."""
-    community = ber.octet_string(b"public")
-    numbers = ber.integer(4711) + ber.integer(0) + ber.integer(0)
-    fields = numbers + bytes.fromhex("3000")
-    for end in range(len(numbers) - 3):
-        pdu = bytes((0xA2, end)) + fields[:end]
-        assert ber.read_response(sequence(ber.integer(1) + community + pdu)) is None
-    parts = ber.integer(1) + community + bytes((0xA2, len(fields))) + fields
-    for end in range(len(parts)):
-        assert ber.read_response(sequence(parts[:end])) is None
-    assert ber.read_response(sequence(parts)) == ber.Response(4711, 0)
-
-
 def sequence(content: bytes) -> bytes:
     """A SEQUENCE of less than 128 bytes."""
     return bytes((0x30, len(content))) + content
@@ -255,59 +200,17 @@ def test_an_answer_with_any_one_byte_changed_never_raises() -> None:
             assert isinstance(ber.read_response(changed), (ber.Response, type(None)))
 
 
-@settings(deadline=None)
-@given(
-    built=st.builds(response, **ANSWERS),
-    changes=st.lists(
-        st.tuples(st.integers(0, 400), st.integers(0, 20), st.binary(max_size=20)), min_size=1
-    ),
-)
-def test_an_answer_with_pieces_taken_out_and_put_in_never_raises(
-    built: bytes, changes: list[tuple[int, int, bytes]]
-) -> None:
-    for begin, size, piece in changes:
-        built = built[:begin] + piece + built[begin + size :]
-    assert isinstance(ber.read_response(built), (ber.Response, type(None)))
-
-
 @pytest.mark.parametrize(
-    "pdu",
-    [
-        v2c.SNMPv2TrapPDU,
-        v2c.InformRequestPDU,
-        v2c.GetRequestPDU,
-        v2c.GetNextRequestPDU,
-        v2c.SetRequestPDU,
-        v2c.ReportPDU,
-    ],
+    "pdu", [v2c.SNMPv2TrapPDU, v2c.InformRequestPDU, v2c.GetRequestPDU, v2c.ReportPDU]
 )
 def test_what_is_no_answer_is_not_read_as_one(pdu: Callable[[], Any]) -> None:
     assert ber.read_response(message(filled(pdu()), b"public")) is None
 
 
 def test_a_message_of_version_1_is_not_read_as_an_answer() -> None:
-    answer, trap = v1.GetResponsePDU(), v1.TrapPDU()
+    answer = v1.GetResponsePDU()
     v1.apiPDU.set_defaults(answer)
-    v1.apiTrapPDU.set_defaults(trap)
-    for pdu in (answer, trap):
-        assert ber.read_response(message(pdu, b"public", v1)) is None
-
-
-def test_a_message_of_version_3_is_not_read_as_an_answer() -> None:
-    made = rfc3412.SNMPv3Message()
-    made["msgVersion"] = 3
-    for field, value in {
-        "msgID": 1,
-        "msgMaxSize": 65507,
-        "msgFlags": b"\x00",
-        "msgSecurityModel": 3,
-    }.items():
-        made["msgGlobalData"][field] = value
-    made["msgSecurityParameters"] = b""
-    scoped = made["msgData"]["plaintext"]
-    scoped["contextEngineId"] = scoped["contextName"] = b""
-    scoped["data"]["response"] = filled(v2c.ResponsePDU())
-    assert ber.read_response(bytes(encoder.encode(made))) is None
+    assert ber.read_response(message(answer, b"public", v1)) is None
 
 
 @pytest.mark.parametrize(
@@ -317,6 +220,7 @@ def test_a_message_of_version_3_is_not_read_as_an_answer() -> None:
         pytest.param("020101 0400 A20A 020105 0200 020100 3000", id="error_status_without_octets"),
         pytest.param("020101 0480 A20B 020105 020100 020100 3000", id="community_of_no_length"),
         pytest.param("020101 0500 A20B 020105 020100 020100 3000", id="community_of_another_type"),
+        pytest.param("020103 0400 A20B 020105 020100 020100 3000", id="version_3"),
     ],
 )
 def test_an_answer_that_breaks_the_rules_is_none(parts: str) -> None:

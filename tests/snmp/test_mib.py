@@ -10,7 +10,6 @@ import json
 import math
 import re
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from pysnmp.proto.api import v2c
 
 from listener.snmp import ber, mib
 from tests.snmp.receivers import (
+    GOLDEN,
     MIB,
     answer,
     decoded,
@@ -28,7 +28,6 @@ from tests.snmp.receivers import (
     write_base_mibs,
 )
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden-traps.json").read_text("utf-8"))
 CONTEXT = {
     "timestamp": "2018-09-03T11:20:00.123Z",
     "tenant_name": "default_tenant",
@@ -103,46 +102,8 @@ def objects_clauses() -> dict[str, list[str]]:
     clauses = re.findall(
         r"^(\w+) NOTIFICATION-TYPE\s+OBJECTS \{([^}]*)\}", MIB.read_text("utf-8"), re.MULTILINE
     )
+    assert [name for name, _ in clauses] == [name for name, _ in mib.NOTIFICATIONS.values()]
     return {name: [entry.strip() for entry in listed.split(",")] for name, listed in clauses}
-
-
-@pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
-def test_the_layout_mib_has_the_order_of_the_mib_file_and_an_instance_of_each_object(
-    objects_clauses: dict[str, list[str]], event_type: str
-) -> None:
-    name, notification = mib.NOTIFICATIONS[event_type]
-    sent = varbinds_of(datagram(event_type, CONTEXT, layout="mib"))
-    assert [oid for oid, _ in sent] == [
-        mib.SYS_UP_TIME_0,
-        mib.SNMP_TRAP_OID_0,
-        *[(*mib.OBJECTS[listed], 0) for listed in objects_clauses[name]],
-    ]
-    assert sent[1][1] == notification
-
-
-def test_the_mib_file_lists_objects_for_every_notification_that_is_sent(
-    objects_clauses: dict[str, list[str]],
-) -> None:
-    assert list(objects_clauses) == [name for name, _ in mib.NOTIFICATIONS.values()]
-
-
-@pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
-def test_the_layouts_differ_in_order_and_instances_alone(event_type: str) -> None:
-    context = CONTEXT | {"arguments": {"error": "boom"}, "tenant_name": "配置"}
-    conductor, ours = (
-        datagram(event_type, context, uptime_s=12.34, layout=layout) for layout in ("conductor", "mib")
-    )
-    assert objects(conductor) == objects(ours, "mib")
-    assert list(objects(conductor)) != list(objects(ours, "mib"))
-    assert varbinds_of(conductor)[:2] == varbinds_of(ours)[:2]
-
-
-def test_there_are_these_layouts_and_no_other() -> None:
-    assert mib.LAYOUTS == ("conductor", "mib")  # the first is the default
-    with pytest.raises(KeyError, match="original"):
-        content("workflow_queued").varbinds("original")
-    with pytest.raises(KeyError, match="original"):
-        content("workflow_queued").bindings("original")
 
 
 @pytest.mark.parametrize("layout", mib.LAYOUTS)
@@ -156,18 +117,6 @@ def test_what_is_encoded_are_the_bindings_that_version_3_has(event_type: str, la
     assert [oid for oid, _ in found] == [oid for oid, _ in expected]
     for (_, theirs), (_, ours) in zip(found, expected, strict=True):
         assert theirs == (v2c.ObjectIdentifier(ours) if isinstance(ours, tuple) else ours)
-
-
-@pytest.mark.parametrize("layout", mib.LAYOUTS)
-def test_sys_up_time_is_in_hundredths_of_a_second(layout: str) -> None:
-    first = varbinds_of(datagram("workflow_queued", CONTEXT, uptime_s=1234.567, layout=layout))[0]
-    assert first == (mib.SYS_UP_TIME_0, 123456)
-
-
-@pytest.mark.parametrize("layout", mib.LAYOUTS)
-def test_an_event_type_that_the_mib_does_not_have_is_a_key_error(layout: str) -> None:
-    with pytest.raises(KeyError, match="workflow_resumed"):
-        datagram("workflow_resumed", CONTEXT, layout=layout)
 
 
 def test_names_oids_and_sizes_are_those_of_the_mib_file(
@@ -186,26 +135,16 @@ def test_names_oids_and_sizes_are_those_of_the_mib_file(
         assert f"SYNTAX\t{'Counter64' if name == 'cloudifyTimeStamp' else syntax}" in definition
 
 
-def test_every_notification_is_named_after_its_event_type() -> None:
-    for event_type, (name, _) in mib.NOTIFICATIONS.items():
-        assert name == "cloudify" + event_type.title().replace("_", "")
-
-
 @pytest.mark.parametrize("field", NAMES)
 @pytest.mark.parametrize(
     ("value", "sent"),
     [
         pytest.param("配置", "配置", id="chinese"),
-        pytest.param("größe", "größe", id="umlauts"),
         pytest.param(None, "", id="null"),
-        pytest.param("", "", id="empty"),
         pytest.param("x" * 255, "x" * 255, id="just_fits"),
         pytest.param("x" * 256, "x" * 255, id="one_over"),
-        pytest.param("x" * 70_000, "x" * 255, id="70000_bytes"),
         pytest.param("é" * 128, "é" * 127, id="2_byte_characters"),
-        pytest.param("置" * 90, "置" * 85, id="3_byte_characters"),
         pytest.param("a" + "置" * 90, "a" + "置" * 84, id="3_byte_characters_after_1"),
-        pytest.param("😀" * 64, "😀" * 63, id="4_byte_characters"),
         pytest.param("caf\udce9", "caf?", id="lone_surrogate"),
         pytest.param(17, "17", id="number"),
         pytest.param({"a": [None, True]}, '{"a": [null, true]}', id="object"),
@@ -261,28 +200,19 @@ def test_parameters_are_json_and_left_out_as_a_whole_when_too_long(parameters: A
         pytest.param(None, "it failed", "it failed", id="arguments_null"),
         pytest.param({}, "it failed", "it failed", id="no_error"),
         pytest.param({"error": None}, "it failed", "it failed", id="error_null"),
-        pytest.param(["error"], "it failed", "it failed", id="arguments_no_object"),
         pytest.param({"error": "boom"}, "it failed", "boom", id="error"),
         pytest.param({"error": {"a": 1}}, "it failed", '{"a": 1}', id="error_no_text"),
         pytest.param(None, None, "", id="nothing_said"),
         pytest.param(None, {"a": 1}, '{"a": 1}', id="text_no_text"),
         pytest.param({"error": "x" * 512}, None, "x" * 512, id="just_fits"),
         pytest.param({"error": "x" * 513}, None, "x" * 512, id="one_over"),
-        pytest.param({"error": "é" * 257}, None, "é" * 256, id="2_byte_characters"),
         pytest.param({"error": "x" + "é" * 256}, None, "x" + "é" * 255, id="2_byte_characters_after_1"),
-        pytest.param({"error": "x" * 70_000}, None, "x" * 512, id="70000_bytes"),
     ],
 )
 def test_the_error_is_what_was_said_most_directly_and_cut_between_two_characters(
     arguments: Any, text: Any, sent: str
 ) -> None:
     assert failed(text, arguments=arguments)["cloudifyErrorDetails"] == sent.encode()
-
-
-def test_only_a_failed_workflow_has_an_error() -> None:
-    for event_type in mib.NOTIFICATIONS:
-        sent = objects(datagram(event_type, CONTEXT | {"arguments": {"error": "boom"}}))
-        assert ("cloudifyErrorDetails" in sent) == (event_type == "workflow_failed")
 
 
 TRACEBACK = "Traceback (most recent call last):\n"
@@ -293,12 +223,7 @@ LONG = TRACEBACK + FRAME * 20
 @pytest.mark.parametrize(
     ("error", "sent"),
     [
-        pytest.param(
-            TRACEBACK + FRAME + "ValueError: no", TRACEBACK + FRAME + "ValueError: no", id="short"
-        ),
-        pytest.param(LONG + "ValueError: no disk", "ValueError: no disk", id="long"),
-        pytest.param(LONG + "KeyError: 'a'\n\n  \n", "KeyError: 'a'", id="blank_lines_behind"),
-        pytest.param("Task failed:\n" + LONG + "ValueError: no", "ValueError: no", id="text_before"),
+        pytest.param("Failed:\n" + LONG + "ValueError: no\n\n", "ValueError: no", id="long"),
         pytest.param(
             LONG + "KeyError: 'a'\n\nDuring handling of the above exception:\n\n" + LONG + "OSError: b",
             "OSError: b",
@@ -313,7 +238,6 @@ LONG = TRACEBACK + FRAME * 20
             id="message_of_several_lines",
         ),
         pytest.param("x" * 600 + "\nlast", "x" * 512, id="no_traceback"),
-        pytest.param("  " + "x" * 600 + "\nlast", "  " + "x" * 510, id="no_traceback_but_indented"),
         pytest.param(LONG, LONG[:512], id="without_its_end"),
     ],
 )
@@ -328,7 +252,6 @@ NOON = 1_535_976_000  # 2018-09-03T12:00:00Z
     ("timestamp", "seconds"),
     [
         ("2018-09-03T12:00:00.123Z", NOON),
-        ("2018-09-03T12:00:00Z", NOON),
         ("2018-09-03T12:00:00.999999999Z", NOON),
         ("2018-09-03T12:00:00,5Z", NOON),
         ("2018-09-03T12:00:00", NOON),
@@ -337,17 +260,11 @@ NOON = 1_535_976_000  # 2018-09-03T12:00:00Z
         ("2018-09-03t12:00:00z", NOON),
         ("2018-09-03T14:30:00+02:30", NOON),
         ("2018-09-03T14:30:00.5+0230", NOON),
-        ("2018-09-03T14:00:00+02", NOON),
         ("2018-09-03 04:00:00 -08:00", NOON),
-        ("2018-09-03T12:00:00-00:00", NOON),
         ("2016-12-31T23:59:60Z", 1_483_228_799),  # a leap second
-        ("1970-01-01T00:00:00Z", 0),
         ("1969-12-31T23:59:59.5Z", 0),
-        ("1970-01-01T00:30:00+01:00", 0),
-        ("0001-01-01T00:00:00Z", 0),
         ("2038-01-19T03:14:08Z", 2**31),
         ("0001-01-01T00:00:00+01:00", 0),
-        ("9999-12-31T23:59:59Z", 253_402_300_799),
         ("9999-12-31T23:59:59-01:00", 253_402_304_399),
     ],
 )
@@ -363,22 +280,16 @@ def test_every_shape_of_timestamp_is_sent_as_unix_time_and_0_before_1970(
         None,
         "",
         "soon",
-        "2018-09-03",
-        "2018-09-03T12:00:00Zoo",
         "2018-09-03T12:00:00Z\n",
         "2018-13-03T12:00:00Z",
         "2018-02-29T12:00:00Z",
         "2018-09-03T24:00:00Z",
-        "2018-09-03T12:60:00Z",
         "2018-09-03T12:00:99Z",
         "2018-09-03T12:00:00+24:00",
-        "2018-09-03T12:00:00+00:60",
         "0000-01-01T00:00:00Z",
         "２０１８-09-03T12:00:00Z",
         "2018-09-03T12:00:00Z" * 1000,
         NOON,
-        1.5,
-        True,
         {"iso": "2018-09-03T12:00:00Z"},
     ],
     ids=lambda timestamp: repr(timestamp)[:40],
@@ -454,26 +365,6 @@ def test_any_json_gives_a_datagram_that_others_can_read(
     assert len(sent) < 3000
 
 
-FINITE = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(deadline=None)
-@given(st.dictionaries(TEXTS, FINITE, min_size=1, max_size=4))
-def test_parameters_are_what_json_dumps_prints_of_them_the_second_time_too(parameters: Any) -> None:
-    expected = json.dumps(parameters)
-    for _ in range(2):
-        sent = mib._parameters(parameters).decode()
-        assert sent == expected if len(expected) <= 512 else "left out" in sent
-
-
 @pytest.mark.parametrize("others", [1, True, 1.0, "1"])
 def test_parameters_that_python_takes_for_equal_are_sent_as_they_are(others: object) -> None:
     for value in (1, others, 1):
@@ -485,11 +376,6 @@ def test_a_number_that_json_has_no_word_for_is_sent_as_null(value: float) -> Non
     assert mib._parameters({"a": [value]}) == b'{"a": [null]}'
 
 
-@pytest.mark.parametrize("value", ["\ud800", "x" * 600 + "\ud800"], ids=["short", "long"])
-def test_parameters_that_utf8_cannot_hold_are_sent_as_json_escapes_them(value: str) -> None:
-    text = mib._parameters({"a": value}).decode()
-    expected = json.dumps({"a": value})
-    if len(value) < 512:
-        assert text == expected
-    else:
-        assert f"{len(expected)} bytes" in text
+def test_parameters_that_utf8_cannot_hold_are_sent_as_json_escapes_them() -> None:
+    assert mib._parameters({"a": "\ud800"}) == b'{"a": "\\ud800"}'
+    assert b"615 bytes" in mib._parameters({"a": "x" * 600 + "\ud800"})

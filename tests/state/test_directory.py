@@ -17,7 +17,7 @@ import pytest
 
 from listener.errors import InUse, NoStateDirectory, StateError
 from listener.state import directory
-from listener.state.directory import become_owner, claim, is_locked, lock, make, path_of
+from listener.state.directory import become_owner, claim, is_locked, is_owner, lock, make, path_of
 from tests.children import child, said
 from tests.support import uncounted_env
 from tests.users import NOBODY, folder_of_nobody, mode, needs_root, unprivileged
@@ -135,6 +135,14 @@ def test_a_second_claim_is_refused_and_names_the_process_of_the_first(tmp_path: 
         (tmp_path / "lock").write_text("")
         with pytest.raises(InUse, match=r"^process unknown works in"):
             lock(str(tmp_path))
+
+
+def test_an_owner_knows_that_it_is_one(tmp_path: Path) -> None:
+    assert not is_owner(str(tmp_path))
+    (tmp_path / "lock").write_text("1\n")
+    assert not is_owner(str(tmp_path))
+    os.close(lock(str(tmp_path)))
+    assert is_owner(str(tmp_path))
 
 
 def test_a_lock_ends_with_its_process_though_what_that_has_started_goes_on(tmp_path: Path) -> None:

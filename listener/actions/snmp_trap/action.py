@@ -1,7 +1,7 @@
 """The built-in `cloudify.snmp.snmp_trap.send_snmp_trap`: a notification goes to SNMP receivers.
 
-Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count.
-inputs.py reads the hook's inputs; the messages and the sockets belong to the rooms in snmp/.
+Owns the order of the work: resolve names, make messages, send, wait for acknowledgements, count. It
+encodes nothing and opens no socket: the modules in snmp/ do. The registry makes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
@@ -19,13 +19,13 @@ from listener.actions.snmp_trap.inputs import read_targets
 from listener.errors import ActionFailed, StateError
 from listener.hooks.table import ANY_EVENT, Hook
 from listener.model.outcome import Tally
-from listener.snmp import ber, mib
-from listener.snmp.identity import EngineFile
+from listener.snmp import mib
+from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
-from listener.snmp.names import Names, literal
+from listener.snmp.names import Names
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
-from listener.snmp.v2c import V2cInform
+from listener.snmp.v2c import V2cMessages
 
 if TYPE_CHECKING:
     from listener.snmp.v3 import V3Messages
@@ -35,24 +35,19 @@ NAME = "cloudify.snmp.snmp_trap.send_snmp_trap"
 _log = logging.getLogger(__name__)
 
 
-class _Known(NamedTuple):
-    """What the inputs of a hook say. `peers` are those targets, by name, whose host is an address.
-
-    `told` is what is said of it when all targets were reached.
-    """
+class _Inputs(NamedTuple):
+    """What the inputs of a hook say."""
 
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
-    peers: Mapping[str, Peer]
-    told: str
 
 
 class SnmpTrapAction(Action):
     """Sends traps and informs. `now` is monotonic; sysUpTime counts from when this is made.
 
-    `first_id` is the request-id of the first message. The SNMPv3 engine has its identity in the state
-    directory; without one nothing is sent in version 3.
+    `first_id` is the request-id of the first message. The SNMPv3 engine keeps its identity in the state
+    directory; without one, version 3 fails.
     """
 
     name = NAME
@@ -65,7 +60,6 @@ class SnmpTrapAction(Action):
         now: Callable[[], float] = time.monotonic,
         first_id: int | None = None,
     ) -> None:
-        state_dir = surroundings.state_dir
         self._now = now
         self._started_at = now()
         self._request_ids = itertools.count(
@@ -73,9 +67,10 @@ class SnmpTrapAction(Action):
         )
         self._names = Names()
         self._sender = TrapSender()
-        self._engine_file = EngineFile(state_dir) if state_dir else None
+        self._state_dir = surroundings.state_dir
+        self._version_2c = V2cMessages()
         self._v3: V3Messages | None = None
-        self._inputs_read: dict[int, _Known] = {}  # by the hook's line
+        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def run(self, call: Call) -> str:
@@ -84,26 +79,22 @@ class SnmpTrapAction(Action):
             raise ActionFailed(
                 f"the MIB has no trap for {event_type!r:.60}; it has: {', '.join(mib.NOTIFICATIONS)}"
             )
-        known = self._read(call.hook)
-        if known.faults:
-            raise ActionFailed("; ".join(fault.reason for fault in known.faults))
-        left = known.targets
-        if call.reached:
-            left = tuple(target for target in left if target.name not in call.reached)
-        problems = self._send(call, left, known, self._now())
-        self._count(left, problems)
-        if left is known.targets and not problems:
-            return known.told
-        reached = [target for target in left if target.name not in problems]
-        told = _told(reached)
+        inputs = self._read(call.hook)
+        if inputs.faults:
+            raise ActionFailed("; ".join(fault.reason for fault in inputs.faults))
+        targets = [target for target in inputs.targets if target.name not in call.reached]
+        problems = self._send(call, targets, self._now())
+        self._count(targets, problems)
+        reached = [target for target in targets if target.name not in problems]
+        result = _result(reached)
         if not problems:
-            return told or "every destination has got it before"
-        is_plain = len(known.targets) == 1
+            return result or "every destination has got it before"
+        is_plain = len(inputs.targets) == 1
         reasons = [
             why if is_plain or name in why else f"{name}: {why}" for name, why in problems.items()
         ]
         raise ActionFailed(
-            "; ".join((*reasons, told) if told else reasons),
+            "; ".join(filter(None, (*reasons, result))),
             reached=tuple(target.name for target in reached),
         )
 
@@ -117,9 +108,9 @@ class SnmpTrapAction(Action):
         return faults
 
     def prepare(self, hook: Hook) -> None:
-        """Import what version 3 needs, and make its engine: that takes a tenth of a second or more.
+        """Do the slow part of the hook's first message of version 3: a tenth of a second or more.
 
-        What makes it fail is a WARNING here, and the reason why messages fail later.
+        A failure is a WARNING here, and the reason of each message that fails later.
         """
         try:
             for target in self._read(hook).targets:
@@ -135,22 +126,12 @@ class SnmpTrapAction(Action):
 
     def close(self) -> None:
         self._sender.close()
-        if self._engine_file is not None:
-            self._engine_file.close()
 
-    def _read(self, hook: Hook) -> _Known:
-        """Where a hook sends, and what is wrong with its inputs; read once for each hooks.conf."""
-        known = self._inputs_read.get(hook.line)
+    def _read(self, hook: Hook) -> _Inputs:
+        """A hook's inputs; they are read once for each hooks.conf."""
+        known = self._inputs.get(hook.line)
         if known is None or known.hook is not hook:
-            targets, faults = read_targets(hook.inputs, hook.timeout_s)
-            addresses = ((target, literal(target.host)) for target in targets)
-            peers = {
-                target.name: Peer(address, target.port, target.name)
-                for target, address in addresses
-                if address is not None
-            }
-            known = _Known(hook, targets, faults, peers, _told(targets))
-            self._inputs_read[hook.line] = known
+            known = self._inputs[hook.line] = _Inputs(hook, *read_targets(hook.inputs, hook.timeout_s))
         return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
@@ -162,9 +143,12 @@ class SnmpTrapAction(Action):
                 tally[_SENT] += 1
                 tally[_ACKNOWLEDGED] += target.is_inform
 
-    def _send(self, call: Call, targets: Sequence[Target], known: _Known, now: float) -> dict[str, str]:
-        """Send to all of these; why it failed, by destination, for those that could not be reached."""
-        hook, notification, peers = call.hook, call.notification, known.peers
+    def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
+        """Send to all of these; the reasons, by destination, of those that could not be reached.
+
+        Names get half of the hook's time at most, so that acknowledgements get the other half.
+        """
+        hook, notification = call.hook, call.notification
         content = Content.of(
             notification.event_type,
             call.hook_context,
@@ -173,63 +157,31 @@ class SnmpTrapAction(Action):
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        deadline = now + hook.timeout_s
-        if len(peers) == len(known.targets):
-            return self._send_all(content, targets, peers, deadline, deadline)
-        half_way = now + hook.timeout_s / 2
-        unknown = self._names.look_up([each.host for each in targets if each.name not in peers])
-        first = [target for target in targets if target.host not in unknown]
-        last = [target for target in targets if target.host in unknown]
-        problems = self._send_all(content, first, peers, half_way, half_way if last else deadline)
-        problems |= self._send_all(content, last, peers, half_way, deadline)
+        self._names.look_up([target.host for target in targets])
+        problems: dict[str, str] = {}
+        informs: dict[str, Conversation] = {}
+        for target in targets:
+            try:
+                address = self._names.address(target.host, now + hook.timeout_s / 2)
+                peer = Peer(address, target.port, target.name)
+                messages = self._version_3() if target.version == "3" else self._version_2c
+                message = target, peer, next(self._request_ids) % 2**31, content
+                if target.is_inform:
+                    informs[target.name] = messages.inform(*message)
+                else:
+                    self._sender.send(messages.trap(*message), peer)
+            except (ActionFailed, StateError) as error:
+                problems[target.name] = str(error)
+        if informs:
+            problems |= self._sender.converse(informs, now + hook.timeout_s)
         for target in targets:
             if target.name in problems:
                 self._names.doubt(target.host)
         return problems
 
-    def _send_all(
-        self,
-        content: Content,
-        targets: Iterable[Target],
-        peers: Mapping[str, Peer],
-        resolved_by: float,
-        deadline: float,
-    ) -> dict[str, str]:
-        """Send to each of these; `deadline` is the end of waiting for acknowledgements."""
-        problems: dict[str, str] = {}
-        informs: dict[str, Conversation] = {}
-        for target in targets:
-            try:
-                peer = peers.get(target.name) or Peer(
-                    self._names.address(target.host, resolved_by), target.port, target.name
-                )
-                if target.is_inform:
-                    informs[target.name] = self._inform(target, peer, content)
-                else:
-                    self._sender.send(self._trap(target, peer, content), peer)
-            except (ActionFailed, StateError) as error:
-                problems[target.name] = str(error)
-        return problems | self._sender.converse(informs, deadline) if informs else problems
-
-    def _trap(self, target: Target, peer: Peer, content: Content) -> bytes:
-        request_id = next(self._request_ids) % 2**31
-        if target.version == "3":
-            bindings = content.bindings(target.layout)
-            return self._version_3().trap(target, peer, request_id, bindings)
-        pdu = ber.pdu(ber.TRAP, request_id, content.varbinds(target.layout))
-        return ber.message_v2c(target.community, pdu)
-
-    def _inform(self, target: Target, peer: Peer, content: Content) -> Conversation:
-        request_id = next(self._request_ids) % 2**31
-        if target.version == "3":
-            bindings = content.bindings(target.layout)
-            return self._version_3().inform(target, peer, request_id, bindings)
-        pdu = ber.pdu(ber.INFORM, request_id, content.varbinds(target.layout))
-        return V2cInform(target, peer, request_id, pdu)
-
     def _version_3(self) -> V3Messages:
-        """Raises ActionFailed where there is no state directory."""
-        if self._engine_file is None:
+        """Raises ActionFailed where there is no state directory, StateError where it cannot be used."""
+        if self._state_dir is None:
             raise ActionFailed(
                 "version 3 needs a state directory, for the engine ID and its boots: name one with"
                 " 'listener: state_dir'"
@@ -237,16 +189,16 @@ class SnmpTrapAction(Action):
         if self._v3 is None:
             from listener.snmp.v3 import V3Messages  # pysnmp is slow to import
 
-            self._v3 = V3Messages(self._engine_file.open)
+            self._v3 = V3Messages(engine_identity(self._state_dir))
         return self._v3
 
 
 _SENT, _ACKNOWLEDGED, _FAILED = range(3)
 
 
-def _told(targets: Iterable[Target]) -> str:
-    """What was done, by destination."""
+def _result(targets: Iterable[Target]) -> str:
+    """The destinations that were reached, in words."""
     sent = ", ".join([target.name for target in targets if not target.is_inform])
     acknowledged = ", ".join([target.name for target in targets if target.is_inform])
-    told = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")
-    return "; ".join(filter(None, told))
+    results = (sent and f"sent to {sent}", acknowledged and f"acknowledged by {acknowledged}")
+    return "; ".join(filter(None, results))

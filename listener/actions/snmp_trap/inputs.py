@@ -13,7 +13,7 @@ from listener.actions import Fault
 from listener.actions.snmp_trap.values import INPUTS
 from listener.hooks.values import INVALID, in_words, nearest
 from listener.snmp.mib import LAYOUTS
-from listener.snmp.target import Target, User, shown
+from listener.snmp.target import Target, User, address_name
 
 _VERSION_3 = (
     "user", "auth_protocol", "auth_key", "priv_protocol", "priv_key", "context_name", "engine_id"
@@ -124,8 +124,8 @@ class _Destination:
             return None
         layout = self._values.get("layout", LAYOUTS[0])
         return Target(
-            shown(host, port), host, port, version, is_inform, layout, community, timeout_s, retries,
-            user, context_name, engine_id,
+            address_name(host, port), host, port, version, is_inform, layout, community,
+            timeout_s, retries, user, context_name, engine_id,
         )  # fmt: skip
 
     def _user(self) -> User:

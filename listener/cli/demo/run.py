@@ -27,7 +27,8 @@ import click
 from listener.cli.shipped import shipped
 from listener.errors import HooksError
 from listener.snmp import mib
-from listener.snmp.receiver import Trap, TrapReceiver
+from listener.snmp.receiver import TrapReceiver
+from listener.snmp.trap import Trap
 from listener.supervisord import emit as emitter
 
 TIME_LIMIT_S = 25.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from listener.actions.snmp_trap.inputs import read_targets
 from listener.actions.snmp_trap.values import INPUTS
-from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS, Target, User, shown
+from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS, Target, User, address_name
 
 HOST = {"destination_address": "10.0.0.1", "destination_port": 162}
 V2C = HOST | {"community_string": "public"}
@@ -56,7 +56,7 @@ def listed(*items: Any) -> dict[str, Any]:
 
 def at(host: str, port: int = 162, **more: Any) -> Target:
     """A destination with these settings, and the defaults for all others."""
-    return Target(name=shown(host, port), host=host, port=port, **more)
+    return Target(name=address_name(host, port), host=host, port=port, **more)
 
 
 def without(inputs: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.snmp.receivers import LIMIT_S, udp_socket
+from tests.snmp.receivers import udp_socket
 from tests.support import require_program
 
 ROOT = "1.3.6.1.4.1.52312.1"
@@ -46,12 +46,10 @@ class NetSnmp:
             finally:
                 process.kill()
 
-    def datagram(self, *options: str) -> bytes:
-        """What snmptrap sends."""
+    def datagram(self, program: str, *options: str) -> bytes:
+        """The first that a program sends."""
         with (
             udp_socket("127.0.0.1") as taker,
-            self.sending("snmptrap", taker.getsockname()[1], *options) as process,
+            self.sending(program, taker.getsockname()[1], *options),
         ):
-            datagram = taker.recv(65535)
-            assert process.communicate(timeout=LIMIT_S)[0] == ""
-        return datagram
+            return taker.recv(65535)
