@@ -103,7 +103,6 @@ class Dispatcher:
         """
         if lost := self._journal.renew_if_removed():
             _log.error("%s", lost)
-            self._agenda.keep_only(())  # other entries have these ids now
         if not self._journal.is_changed():
             return
         unsettled = self._journal.unsettled()

@@ -65,7 +65,7 @@ def test_fresh_entries_come_in_order_and_before_what_has_been_due_for_long(agend
 
 
 def test_retries_come_when_they_are_due_and_the_longest_due_first(agenda: Agenda) -> None:
-    put(agenda, entry(1, at=30.0), entry(2, at=10.0), entry(3, at=20.0))
+    put(agenda, entry(1, at=5.0), entry(1, at=30.0), entry(2, at=10.0), entry(3, at=20.0))
     assert agenda.next_at() == 10.0
     assert pop(agenda, 9.9) is None
     assert popped(agenda, 20.0) == [2, 3]

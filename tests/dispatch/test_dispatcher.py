@@ -272,7 +272,8 @@ def test_what_another_process_dropped_is_tried_no_more(house: House, how: str) -
     dispatcher.act(delivery(message={"text": "two"}))
     if how == "it recalls":
         dispatcher.recall()
-    house.work(house.restarted(dispatcher, how == "it restarts"), until=1001)
+    dispatcher = house.restarted(dispatcher, how == "it restarts")
+    house.work(dispatcher, until=1001 if how == "it comes upon it" else 1000)
 
     assert [call.notification.text for call in house.actions.calls] == ["one", "one", "two", "two"]
     assert house.states == ["dropped", "done"]
