@@ -21,7 +21,7 @@ def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]
 
 
 def plugin_line(hook: Hook, plugin: Plugin) -> str:
-    """Such a pair as a person is told of it."""
+    """Such a pair as one line."""
     for_whom = f" for tenant {plugin.tenant}" if plugin.tenant else ""
     return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"
 

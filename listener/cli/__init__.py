@@ -1,8 +1,8 @@
 """The command line: the group of all verbs.
 
-Owns which verbs there are and which exit status a mistake gives: 0 yes, 1 a negative answer, 2 usage
-or something that cannot be read. What the verbs do stands in the other rooms of this folder, of which
-only the one that is asked for is imported.
+Owns which verbs there are and the exit status of a mistake. 0: success. 1: a mistake, a failure, or no
+match. 2: usage, or unreadable input. The verbs themselves are in the other modules of this package;
+only the one that is called is imported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import click
 
 from listener.errors import HooksError
 
-_ROOMS = {
+_MODULES = {
     "listen": "run",
     "check": "author",
     "fire": "author",
@@ -33,13 +33,13 @@ class _Group(click.Group):
     """Turns our own errors into one line on stderr and exit status 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_ROOMS)
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _ROOMS:
+        if cmd_name not in _MODULES:
             return None
-        room = importlib.import_module(f"listener.cli.{_ROOMS[cmd_name]}")
-        verb: click.Command = getattr(room, cmd_name)
+        module = importlib.import_module(f"listener.cli.{_MODULES[cmd_name]}")
+        verb: click.Command = getattr(module, cmd_name)
         return verb
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,6 +1,7 @@
 """What all verbs share: the options that each accepts, and how an answer is printed.
 
-Answers go to stdout, for people as a table or for programs as JSON; progress and logs go to stderr.
+Owns the form of tables and of JSON. Answers go to stdout; progress and logs go to stderr. It knows no
+verb; every one of them calls it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 
 def common_options(*used: str) -> Callable[[_Verb], _Verb]:
-    """--config and --state-dir, which every verb accepts and hands on those that it has a use for."""
+    """--config and --state-dir. Every verb accepts both, and gets those that it has `used`."""
 
     def decorate(verb: _Verb) -> _Verb:
         verb = click.option(
@@ -55,13 +56,13 @@ def output_option(verb: _Verb) -> _Verb:
 
 
 def ask(question: str) -> None:
-    """Return when a person says yes. Raises click.Abort, or HooksError where nobody can be asked."""
+    """Return when a person says yes. Raises click.Abort, or HooksError where there is no terminal."""
     try:
         is_wanted = click.confirm(question, err=True)
     except click.Abort as error:
         if sys.stdin is not None and sys.stdin.isatty():
             raise
-        raise HooksError("nobody has answered; where there is no terminal, add --yes") from error
+        raise HooksError("the question got no answer; where there is no terminal, add --yes") from error
     if not is_wanted:
         raise click.Abort
 
@@ -82,7 +83,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 
 def one_line(value: Any, most: int | None = None) -> str:
-    """The value as one line that no terminal obeys; None is ''. What is longer than `most` is cut."""
+    """The value as one line without control characters; None is ''. It is cut after `most`."""
     text = "" if value is None else str(value)
     if most is not None and len(text) > most:
         text = text[: most - 1] + "…"

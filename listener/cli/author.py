@@ -1,7 +1,7 @@
-"""The verbs of whoever writes hooks: check, fire, emit.
+"""The verbs for writing hooks: check, fire, emit.
 
-Owns their options and what they print. They act through the same rooms as the listener: what `fire`
-runs is what the listener would run.
+Owns their options and what they print. They run hooks through the same modules as the listener, so
+`fire` runs what the listener would run.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _field(assignment: str) -> tuple[str, Any]:
 
 @click.command(short_help="Run the hooks for a notification.")
 @_notification_options
-@click.option("--dry-run", is_flag=True, help="Tell which hooks would run, and run none.")
+@click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
 @output_option
 @common_options("config", "state_dir")
 def fire(

@@ -1,7 +1,7 @@
-"""How entries of the journal are found and printed, by every verb that has to do with them.
+"""How entries of the journal are found and printed.
 
-Owns the one form of an entry, as a row and as a JSON object, and what is said when there is no journal.
-operate.py and replay.py use it.
+Owns the one form of an entry, as a row and as a JSON object, and the message about a missing journal.
+It changes no entry. operate.py and replay.py call it.
 """
 
 from __future__ import annotations

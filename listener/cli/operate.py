@@ -1,4 +1,4 @@
-"""The verbs of whoever operates the listener: history, show, drop.
+"""The verbs for operating the listener: history, show, drop.
 
 Owns their options and what they print of the journal, which they read beside a running listener.
 """
@@ -42,7 +42,7 @@ _LOOK_S = 0.2
 @click.option("--execution", default="", metavar="ID", help="Only this execution.")
 @click.option("--since", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@click.option("--follow", is_flag=True, help="Go on with what comes, oldest first, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Then show what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
 @output_option
 @common_options("config", "state_dir")
@@ -60,7 +60,7 @@ def history(
 ) -> None:
     """The entries of the journal, newest first. With --output json and --follow, one a line."""
     if destinations and (states or event_type or execution or since or follow):
-        raise click.UsageError("--destinations tells of all that was ever sent, and takes no filters")
+        raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")
     journal, _ = open_journal(config, state_dir)
     if destinations:
         _print_tallies(journal.tallies(), output)
@@ -97,7 +97,7 @@ def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
 
 
 def _follow(journal: Journal, filters: Filters, seen: Iterable[Entry], after: int) -> Iterator[Entry]:
-    """Every entry that passes the filters and is new, or has gone on, for as long as somebody looks.
+    """Every entry that passes the filters and is new or has changed, without end.
 
     `seen` are entries as they were seen before, `after` is the highest id there was before that.
     """

@@ -71,14 +71,14 @@ def replay(
     planned = _planned_again(entries, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > _MANY and not yes:
-        ask("go on?")
+        ask("run them?")
     try:
         held = None if is_locked(folder) else lock(folder)
     except InUse:
         held = None  # a listener has just started
     if held is not None:
         go_on_as_owner(folder)
-        _loaded(path)  # he may not be able to read it, and nothing is pending yet
+        _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
     if held is not None:
         _run_here([entry.id for entry in planned], path, journal, folder)
@@ -101,14 +101,14 @@ def _summary(planned: list[Entry]) -> str:
 
 
 def _reopened(journal: Journal, planned: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
-    """Those that are pending now; not those that somebody else has gone on with since then."""
+    """Those that are pending now; not those that have changed since they were read."""
     settled = {entry.id: entry for entry in known}
     reopened = []
     for entry in planned:
         if journal.reopen(settled[entry.id], entry.runs):
             reopened.append(entry)
         else:
-            click.echo(f"entry {entry.id} has gone on meanwhile, and is left as it is", err=True)
+            click.echo(f"entry {entry.id} has changed meanwhile, and is left as it is", err=True)
     return reopened
 
 
@@ -187,7 +187,7 @@ def _loaded(path: str) -> tuple[HooksFile, HookTable]:
 
 
 def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str) -> None:
-    """Go on with these entries in this process, which holds the state directory's lock."""
+    """Run these entries in this process, which holds the state directory's lock."""
     hooks_file, table = _loaded(path)
     with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         dispatcher = Dispatcher(hooks_file, actions, journal, table.listener.wait_for_retries)

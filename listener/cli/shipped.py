@@ -1,7 +1,7 @@
 """Where the files are that come with the package: hooks.conf and supervisor.d/.
 
-Owns the one answer for a checkout and for every kind of installation. It only finds them; nothing
-uses them unless it is told to.
+Owns the one answer for a checkout and for every kind of installation. It never reads them. The demo and
+the tests call it.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Dispatcher:
     """Accepts deliveries and runs their hooks.
 
     `wait_for_retries_s` is how long an entry waits at most for an earlier one of its execution. `now`
-    gives Unix time, `jitter` a number from 0 to 1. `is_stopping` tells whether the listener was asked
+    gives Unix time, `jitter` a number from 0 to 1. `is_stopping` is whether the listener was asked
     to stop. Any method raises ListenerMustEnd where the journal does.
     """
 

@@ -1,6 +1,6 @@
 """hooks.conf on disk, read once.
 
-Owns the messages about a file that cannot be read, and what tells its versions apart. It logs nothing
+Owns the messages about a file that cannot be read, and how versions of it differ. It logs nothing
 and imports little, because the listener reads the file before it says READY. watch.py reads it
 again when it has changed.
 """
@@ -20,7 +20,7 @@ from listener.hooks.yaml_lines import Mistake
 DEFAULT_CONFIG = "/opt/mgmtworker/config/hooks.conf"
 
 Stamp = tuple[int, int, int]
-"""What tells versions of a file apart: mtime in ns, inode, size in bytes."""
+"""What differs between versions of a file: mtime in ns, inode, size in bytes."""
 
 
 class Version(NamedTuple):

@@ -15,7 +15,8 @@ FOLDER = "inbox"
 """In the state directory, for its owner alone: it holds whole notifications, rest_token and all."""
 
 RECORDED_IN = "CONDUCTOR_HOOKS_RECORDED_IN"
-"""The environment variable that tells supervisord's programs which state directory is recorded into."""
+"""The environment variable that names, for supervisord's programs, the state directory of the
+recorder."""
 
 NAME = re.compile(
     r"[0-9]{8,}-(?:(?P<run>[0-9]{1,7}\.[0-9]+)\.events|(?P<source>[a-z]+)-[0-9a-f]+\.notifications)"

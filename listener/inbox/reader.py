@@ -40,7 +40,7 @@ class _File:
     def __init__(self, path: str, source: str, run: str) -> None:
         self.path = path
         self.run = run
-        self.is_final = not run  # nobody writes to it any more
+        self.is_final = not run  # it does not grow any more
         self.is_read = False  # nothing more comes from it
         self.is_damaged = False
         self.offset = 0  # of what is no complete record yet
@@ -69,7 +69,7 @@ class _File:
     def _complete(self, data: bytes) -> list[Record]:
         """The records that are complete in `data`.
 
-        Nothing is looked for behind damage: a writer whose write fails goes on in another file.
+        What follows damage is not read: a writer whose write fails begins another file.
         """
         found: list[Record] = []
         position = 0

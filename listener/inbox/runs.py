@@ -1,6 +1,7 @@
-"""Processes of this machine, and how one is told from another that has its number later.
+"""Runs of processes: a process and a later one with the same number are two.
 
-Owns the text that stands for one run of a process, of supervisord above all. It starts and ends none.
+Owns the text that names one run, of supervisord above all. It starts and ends no process. The recorder,
+the inbox and app.py call it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import os
 
 
 def run_of(pid: int) -> str:
-    """The run of a process: no other process of this machine has the same until it starts anew.
+    """The run of a process: `<pid>.<start>`, which no other process of this machine has until it boots.
 
-    `<pid>.<when it started, in clock ticks since the boot>`, the latter 0 where /proc does not tell.
+    `start` is in clock ticks since the boot (proc(5)), 0 where /proc does not say.
     """
     fields = _stat(pid)
     return f"{pid}.{fields[19].decode() if fields else 0}"
 
 
 def is_alive(run: str) -> bool:
-    """Whether that process still runs. Who can be seen but not looked at counts as alive."""
+    """Whether that process still runs. One that /proc hides, but a signal would reach, counts as
+    alive."""
     pid, _, started = run.partition(".")
     if fields := _stat(int(pid)):
         return fields[0] not in (b"Z", b"X") and started in ("0", fields[19].decode())
@@ -30,7 +32,7 @@ def is_alive(run: str) -> bool:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """What /proc/<pid>/stat says behind the name (proc(5)), state first; [] where it says nothing."""
+    """The fields of /proc/<pid>/stat behind the name (proc(5)), state first; [] without that file."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return file.read().rpartition(b")")[2].split()

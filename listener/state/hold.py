@@ -21,7 +21,7 @@ LONGEST_PAUSE_S = 10.0
 
 
 class Hold:
-    """`pause` waits for some seconds and tells whether the listener was asked to stop meanwhile."""
+    """`pause` waits for some seconds; it returns whether the listener was asked to stop meanwhile."""
 
     def __init__(self, pause: Callable[[float], bool]) -> None:
         self._pause = pause

@@ -103,8 +103,9 @@ class Journal:
     def save(self, entry: Entry, follow_ups: Sequence[Entry] = ()) -> list[int | None] | None:
         """Record what became of an unsettled entry, and accept what follows from it: their ids.
 
-        None, and nothing is recorded, when it is no longer unsettled: somebody has dropped it. The time
-        of receipt counts, too: in a journal that was made anew meanwhile another entry can have the id.
+        None, and nothing is recorded, when it is no longer unsettled: another process has dropped it.
+        The time of receipt counts, too: in a journal that was made anew meanwhile another entry can
+        have the id.
         """
         row = _row(entry)
         with self._database.transaction() if follow_ups else self._database as connection:

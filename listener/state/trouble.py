@@ -13,7 +13,10 @@ _HINTS = (
     ("no space", "free space on its file system"),
     ("too large", "raise the limit on the size of files"),
     ("disk i/o", "look at the disk, its free space and the limits of this process"),
-    ("locked", "another process keeps it locked; look who has it open (fuser), and end that"),
+    (
+        "locked",
+        "another process keeps it locked; end the process that has it open (fuser)",
+    ),
     ("readonly", "let the listener's user write to it and to its directory"),
     ("read-only", "mount its file system writable"),
     ("permission", "let the listener's user write to it and to its directory"),

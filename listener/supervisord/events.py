@@ -183,7 +183,7 @@ class Events:
         return Entry(0, time.time(), "supervisord", "dropped", "", f"gap {before}", error=problem)
 
     def _tidy(self) -> None:
-        """Every five seconds: what nobody waits for."""
+        """Do, every five seconds, what no event waits for."""
         self._keep_lock()
         self._actions.drain()
         self._journal.count(self._actions.take_tallies())

@@ -1,6 +1,6 @@
 """What supervisord has discarded: gaps in the numbers that it gives to the events of this listener.
 
-Owns the arithmetic of poolserial. It stores and logs nothing: events.py tells it of every event, and
+Owns the arithmetic of poolserial. It stores and logs nothing: events.py shows it every event, and
 asks what is missing at each TICK_5.
 """
 

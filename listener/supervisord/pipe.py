@@ -159,7 +159,7 @@ class SupervisorSource:
 
 
 def is_supervised(env: Mapping[str, str], parent: int) -> bool:
-    """Whether supervisord is the parent of this process, as far as /proc tells.
+    """Whether supervisord is the parent of this process, as far as /proc shows.
 
     A shell under supervisord hands SUPERVISOR_ENABLED on to what is started in it, so the variable
     alone proves nothing.

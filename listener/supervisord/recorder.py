@@ -35,7 +35,7 @@ MAX_BYTES = 1_000_000
 
 
 def make_recorder(supervisord: Any, **config: str) -> _Namespace:
-    """Begin to record, or go on with it after a reload; what is returned answers RPCs.
+    """Begin to record, or continue after a reload; what is returned answers RPCs.
 
     Raises ValueError when the section has no absolute `state_dir`, or more than that. supervisord then
     ends with status 2 and "Error: Could not make conductor_hooks rpc interface" on its stderr; its log

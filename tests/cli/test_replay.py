@@ -298,7 +298,7 @@ def test_more_than_ten_are_run_only_after_a_yes(
     entry_ids = [place.store(was("failed")) for _ in range(number)]
     result = run("replay", "--failed", *arguments, stdin=said)
     assert f"to run are {number} hooks of {number} entries" in result.stderr
-    assert ("go on?" in result.stderr) == (number > 10 and not arguments)
+    assert ("run them?" in result.stderr) == (number > 10 and not arguments)
     assert ("where there is no terminal, add --yes" in result.stderr) == (not is_done and not said)
     assert (result.returncode == 0) is is_done
     assert len(place.notes()) == (number if is_done else 0)
@@ -311,13 +311,13 @@ def test_what_was_replayed_by_another_while_the_question_waited_is_not_done_twic
     with replaying("--failed") as asking:
         assert asking.stderr
         said = ""
-        while "go on?" not in said:
+        while "run them?" not in said:
             said += asking.stderr.read(1)
         assert run("replay", str(first)).returncode == 0
         before = place.entry(first)
         status, output, errors = ended(asking, "y\n")
     assert status == 0, errors
-    assert f"entry {first} has gone on meanwhile, and is left as it is" in errors
+    assert f"entry {first} has changed meanwhile, and is left as it is" in errors
     assert place.notes() == [f"noted e-{number}" for number in range(11)]
     assert place.entry(first) == before
     assert sorted(int(line.split()[0]) for line in output.splitlines()[1:]) == others
