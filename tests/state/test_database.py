@@ -342,8 +342,8 @@ def test_what_another_process_keeps_locked_can_be_read_and_is_written_when_it_is
         ]
         for work in works:
             assert problem(work, file) == (
-                "database is locked; another process keeps it locked; look who has it open (fuser),"
-                " and end that"
+                "database is locked; another process keeps it locked; end the process that has it open"
+                " (fuser)"
             )
             assert journal.unsettled() == [entry(id=1)]
     assert journal.accept(entry()) == 2
