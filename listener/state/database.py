@@ -91,7 +91,8 @@ class Database:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if isinstance(exc, _TROUBLE):
+        is_defect = isinstance(exc, sqlite3.ProgrammingError)  # of ours, and no trouble with the file
+        if isinstance(exc, _TROUBLE) and not is_defect:
             raise self._failed(exc) from exc
 
     @contextmanager

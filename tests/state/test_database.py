@@ -510,3 +510,9 @@ def test_a_journal_that_is_there_or_not_open_or_in_memory_is_not_renewed(journal
         assert each.renew_if_removed() == ""
         assert ids(each) == [1]
     in_memory.close()
+
+
+def test_a_mistake_in_a_statement_of_ours_is_a_defect_and_no_trouble_with_the_file(file: Path) -> None:
+    file_open = database.Database(str(file))
+    with pytest.raises(sqlite3.ProgrammingError), closing(file_open), file_open as connection:
+        connection.execute("SELECT ?")
