@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -24,6 +25,7 @@ IN_MEMORY = ":memory:"
 """The path of a journal that ends with its process."""
 
 _LOCKED_S = 5.0
+_RETRY_S = 0.005
 _TROUBLE = (sqlite3.Error, OSError, OverflowError, msgspec.MsgspecError)
 _PAGE_BYTES = 2048  # each commit writes whole pages; with twice that, an event takes a third longer
 _CHECKPOINT_PAGES = 8000  # 16 MB; each checkpoint waits for the disk, a quarter as often as by default
@@ -83,7 +85,7 @@ class Database:
         """The connection; the file is made or opened first where it has to be. Raises OtherSchema."""
         if self._connection is None:
             try:
-                self._connection = self._opened()
+                self._connection = self._open()
             except _TROUBLE as error:
                 raise self._failed(error) from error
         return self._connection
@@ -136,12 +138,21 @@ class Database:
                 return f"{self.path}{suffix} was removed while it was in use: {what}"
         return ""
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
+        """SQLite does not wait, here, for a process that makes the file or has just closed it."""
         if self.path != IN_MEMORY:
             _make_or_check(self.path)
-        connection = sqlite3.connect(
-            self.path, timeout=_LOCKED_S, isolation_level=None, cached_statements=32
-        )
+        deadline = time.monotonic() + _LOCKED_S
+        while True:
+            try:
+                return self._opened()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_S)
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, cached_statements=32)
         try:
             connection.row_factory = sqlite3.Row
             for setting in (
@@ -154,6 +165,7 @@ class Database:
                 connection.execute(f"PRAGMA {setting}")
             if _version(connection) != _VERSION:
                 self._make_schema(connection)
+            connection.execute(f"PRAGMA busy_timeout = {int(_LOCKED_S * 1000)}")
             self._inodes = {suffix: _inode(self.path + suffix) for suffix in ("", "-wal")}
         except BaseException:
             connection.close()
