@@ -92,6 +92,13 @@ class Action:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""
         return ()
 
+    def is_instant(self, hook: Hook) -> bool:
+        """Whether an attempt at the hook takes no longer than a write to the journal.
+
+        If it is harmless to do it twice, too, the listener does it before it stores the notification.
+        """
+        return False
+
     def prepare(self, hook: Hook) -> None:
         """Do now, while nothing waits, what the hook's first attempt would have to do first."""
 

@@ -45,6 +45,10 @@ class Actions:
         """Whether running the hook twice is harmless: as it says itself, else as its action says."""
         return self.of(hook).repeatable if hook.repeatable is None else hook.repeatable
 
+    def is_instant(self, hook: Hook) -> bool:
+        """Whether the hook is over in a moment, and harmless to run twice."""
+        return self.of(hook).is_instant(hook) and self.is_repeatable(hook)
+
     def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""
         return self.of(hook).plugins(hook)

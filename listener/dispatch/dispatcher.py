@@ -55,6 +55,7 @@ class Dispatcher:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._hooks_file = hooks_file
+        self._actions = actions
         self._journal = journal
         self._agenda = Agenda(wait_for_retries_s)
         self._now = now
@@ -68,20 +69,27 @@ class Dispatcher:
         """
         self.finish()
         job = self._plan(delivery)
-        is_next = bool(job.hooks) and not self._agenda.must_wait(job.entry.execution_id)
-        if is_next:
-            begun = job.entry.runs[0].begun(job.entry.received_at)
-            job.entry = job.entry.with_runs((begun, *job.entry.runs[1:]))
+        beginning = self._runner.begin(job) if self._is_next(job) else None
         entry_id = self._journal.accept(job.entry)
         if entry_id is None:
             self._recognise(job)
         else:
             self._log_accepted(job, entry_id)
-            if is_next:
-                self._runner.run(job, 0)
+            if beginning is not None:
+                self._runner.run(job, beginning)
                 return
             self._put(job.entry)
         self._run_fresh()
+
+    def _is_next(self, job: Job) -> bool:
+        """Whether the hooks of a delivery run at once: no other entry comes first.
+
+        Instant hooks run before the journal accepts the delivery, so it must not know that one yet.
+        """
+        if not job.hooks or self._agenda.must_wait(job.entry.execution_id):
+            return False
+        is_instant = job.hooks[0] is not None and self._actions.is_instant(job.hooks[0])
+        return not is_instant or self._journal.find(str(job.entry.key)) is None
 
     def finish(self) -> None:
         """Store and log how the last action ended, if that is still to be done."""

@@ -41,6 +41,11 @@ class Job(msgspec.Struct):
         entry = f", entry {self.entry.id}" if self.entry.id else ""
         return f"execution {execution}, {self.origin}{entry}"
 
+    def put(self, position: int, run: Run) -> None:
+        """Put a run of the entry in the place of the one at this position."""
+        runs = self.entry.runs
+        self.entry = self.entry.with_runs((*runs[:position], run, *runs[position + 1 :]))
+
     def call(self, position: int, hook: Hook) -> Call:
         """What the action of this run is called with."""
         entry = self.entry

@@ -36,6 +36,17 @@ class _End(NamedTuple):
     at: float
 
 
+class Beginning(NamedTuple):
+    """What was done for a new entry before it was stored: the ends of its instant runs.
+
+    The run at `position` has begun, None when there is none; `outcome` is its end if that is known.
+    """
+
+    ended: Sequence[tuple[str, Outcome]]
+    position: int | None
+    outcome: Outcome | None = None
+
+
 class Runner:
     """Runs the hooks of Jobs, and puts on `agenda` what is left to do.
 
@@ -74,15 +85,40 @@ class Runner:
             runs[position] = runs[position].begun(now)
         self._save(job, runs)
         if position is not None and not job.entry.is_settled:
-            self.run(job, position)
+            self._run(job, position, None)
 
-    def run(self, job: Job, position: int) -> None:
+    def begin(self, job: Job) -> Beginning:
+        """Begin the hooks of a new entry, which is not stored yet.
+
+        Instant hooks at its head are run at once: that saves a write for each. A process that is killed
+        meanwhile has not answered, so the notification comes again, and to run them twice is harmless.
+        """
+        ended: list[tuple[str, Outcome]] = []
+        for position, (run, hook) in enumerate(zip(job.entry.runs, job.hooks, strict=True)):
+            job.put(position, run.begun(self._now()))
+            if hook is None or not self._actions.is_instant(hook):
+                return Beginning(ended, position)
+            outcome = self._attempt(job, position)
+            if not outcome.is_done:
+                return Beginning(ended, position, outcome)
+            job.put(position, job.entry.runs[position].ended(outcome, None))
+            ended.append((hook.name, outcome))
+        return Beginning(ended, None)
+
+    def run(self, job: Job, beginning: Beginning) -> None:
+        """Run the other hooks of a new entry, now that it is stored. `finish` has to follow."""
+        for hook, outcome in beginning.ended:
+            log_end(hook, outcome, job.about)
+        if beginning.position is not None:
+            self._run(job, beginning.position, beginning.outcome)
+
+    def _run(self, job: Job, position: int, known: Outcome | None) -> None:
         """Run every hook that is due, from the one at `position`, whose begin is on record.
 
-        `finish` has to follow: it stores the last end.
+        `known` is its outcome if it was run already. The last end is left to `finish`.
         """
         while True:
-            outcome = self._attempt(job, position)
+            outcome, known = known or self._attempt(job, position), None
             end = _End(job, position, outcome, self._now())
             following = first_due(job.entry.runs, end.at, position + 1)
             if following is None:

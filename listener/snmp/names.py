@@ -76,7 +76,7 @@ class _Name:
         self._host = host
         self._ask = ask
         self._now = now
-        self._address = _literal(host)
+        self._address = literal(host)
         self._fresh_until = math.inf if self._address else -math.inf
         self._problem = ""
         self._asked_at = -math.inf
@@ -125,7 +125,7 @@ class _Name:
             self._fresh_until = -math.inf
 
 
-def _literal(host: str) -> Address | None:
+def literal(host: str) -> Address | None:
     """The address that the text itself is, without the resolver."""
     try:
         return resolve(host, socket.AI_NUMERICHOST)

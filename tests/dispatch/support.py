@@ -40,7 +40,7 @@ class Killed(BaseException):
 class Doubles(Actions):
     """Actions that end as `ends` says, one attempt after the other; any other attempt is done.
 
-    `look` is called during each attempt.
+    `look` is called during each attempt. `instant` are the implementations that are over in a moment.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,7 @@ class Doubles(Actions):
         self.ends: dict[str, list[str | BaseException]] = {}
         self.calls: list[Call] = []
         self.look: Callable[[Call], object] = lambda call: None
+        self.instant: set[str] = set()
 
     @property
     def called(self) -> list[str]:
@@ -81,6 +82,9 @@ class _Double(Action):
 
     def run(self, call: Call) -> str:
         return self._doubles.run(call)
+
+    def is_instant(self, hook: Hook) -> bool:
+        return hook.implementation in self._doubles.instant
 
 
 class House:

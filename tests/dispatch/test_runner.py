@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +16,18 @@ from listener.model.entry import Entry
 from listener.model.notification import Notification
 from listener.state.database import Database
 from listener.state.journal import Journal
-from tests.dispatch.support import ALARM, NO, TOKEN, House, Killed, Log, delivery, hook
+from tests.dispatch.support import (
+    ALARM,
+    NO,
+    TOKEN,
+    House,
+    Killed,
+    Log,
+    Mortal,
+    MortalJournal,
+    delivery,
+    hook,
+)
 
 # What is on record, and when
 
@@ -73,6 +85,84 @@ def test_an_event_uses_the_journal_once_more_than_it_has_hooks(house: House, hoo
 
     assert used.call_count == hooks + 1
     assert house.run_states == ["done"] * hooks
+
+
+# Instant hooks
+
+
+def instant(house: House, *hooks: str) -> None:
+    """A hooks.conf in which `i` and `j` are over in a moment and harmless to run twice."""
+    house.actions.instant = {"i.f", "j.f"}
+    house.hooks(hook("i", repeatable=True), hook("j", repeatable=True), *hooks)
+
+
+def test_instant_hooks_at_the_head_run_before_the_notification_is_stored(house: House) -> None:
+    instant(house, hook("a"), hook("i2", implementation="i.f", repeatable=True))
+    seen: list[list[str]] = []
+    house.actions.look = lambda call: seen.append(house.run_states if house.entries else [])
+
+    house.start().act(delivery())
+
+    assert seen == [[], [], ["done", "done", "running", "pending"], ["done", "done", "done", "running"]]
+    assert house.states == ["done"]
+
+
+def test_an_entry_of_instant_hooks_is_written_once(house: House, log: Log) -> None:
+    instant(house)
+    enter = Database.__enter__
+
+    with patch.object(Database, "__enter__", autospec=True, side_effect=enter) as used:
+        house.start().act(delivery(serial=1))
+
+    assert used.call_count == 2  # one of them looks whether it is known
+    assert [line for line in log("INFO") if "done in" in line] == [
+        f"hook {name}: done in 0.000 s (execution x1, serial 1, entry 1)" for name in "ij"
+    ]
+
+
+def test_an_instant_hook_that_fails_is_tried_again_and_reported_like_any_other(house: House) -> None:
+    instant(house, hook("a"), ALARM)
+    house.actions.ends = {"i.f": [NO], "j.f": [ActionFailed("no", reached=("there",))]}
+    house.hooks(hook("i", repeatable=True, retries=1), hook("j", repeatable=True), hook("a"), ALARM)
+    dispatcher = house.start()
+
+    dispatcher.act(delivery())
+    house.work(dispatcher, until=2000)
+
+    assert [entry.state for entry in house.entries] == ["failed", "done"]
+    assert [run.state for run in house.entries[0].runs] == ["done", "failed", "done"]
+    assert house.actions.called == ["i.f", "j.f", "a.f", "alarm.f", "i.f"]
+
+
+def test_an_instant_hook_that_is_not_repeatable_is_on_record_first(house: House) -> None:
+    house.actions.instant = {"i.f"}
+    house.hooks(hook("i"))
+    seen: list[list[str]] = []
+    house.actions.look = lambda call: seen.append(house.run_states)
+
+    house.start().act(delivery())
+
+    assert seen == [["running"]]
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_an_instant_hook_runs_once_more_only_where_the_process_was_killed_before_its_record(
+    house: House, steps: int
+) -> None:
+    instant(house)
+    life = Mortal(steps)
+    house.actions.look = lambda call: life.step("in a hook")
+    with suppress(Killed):
+        house.start(house.opened(MortalJournal(str(house.folder), life))).act(delivery(serial=1))
+    was_stored = bool(house.entries)
+    before = len(house.actions.calls)
+    house.actions.look = lambda call: None
+    house.now += 1
+
+    house.recalled().act(delivery(serial=1))  # it was not answered
+
+    assert len(house.actions.calls) - before == (0 if was_stored else 2)
+    assert house.states == ["done"]
 
 
 # Retries

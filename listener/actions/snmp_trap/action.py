@@ -22,7 +22,7 @@ from listener.model.outcome import Tally
 from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
-from listener.snmp.names import Names
+from listener.snmp.names import Names, literal
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cMessages
@@ -41,6 +41,7 @@ class _Inputs(NamedTuple):
     hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
+    is_instant: bool
 
 
 class SnmpTrapAction(Action):
@@ -107,6 +108,9 @@ class SnmpTrapAction(Action):
         ]
         return faults
 
+    def is_instant(self, hook: Hook) -> bool:
+        return self._read(hook).is_instant
+
     def prepare(self, hook: Hook) -> None:
         """Do the slow part of the hook's first message of version 3: a tenth of a second or more.
 
@@ -131,7 +135,9 @@ class SnmpTrapAction(Action):
         """A hook's inputs; they are read once for each hooks.conf."""
         known = self._inputs.get(hook.line)
         if known is None or known.hook is not hook:
-            known = self._inputs[hook.line] = _Inputs(hook, *read_targets(hook.inputs, hook.timeout_s))
+            targets, faults = read_targets(hook.inputs, hook.timeout_s)
+            is_instant = all(map(_is_instant, targets))
+            known = self._inputs[hook.line] = _Inputs(hook, targets, faults, is_instant)
         return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
@@ -194,6 +200,11 @@ class SnmpTrapAction(Action):
 
 
 _SENT, _ACKNOWLEDGED, _FAILED = range(3)
+
+
+def _is_instant(target: Target) -> bool:
+    """Whether sending takes some microseconds: no name, no answer to wait for, no pysnmp."""
+    return target.version == "2c" and not target.is_inform and literal(target.host) is not None
 
 
 def _result(targets: Iterable[Target]) -> str:
