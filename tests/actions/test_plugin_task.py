@@ -26,7 +26,7 @@ from listener.model.outcome import NEVER
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
 from tests.interpreters.plugins.by_hand import make_plugin
 from tests.interpreters.test_end_of_listener import children, living
-from tests.state.test_directory import NOBODY, needs_root
+from tests.privileges import NOBODY, needs_root
 from tests.support import wait_for
 
 TASKS = """

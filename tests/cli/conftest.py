@@ -13,7 +13,7 @@ import pytest
 
 import listener
 from tests.interpreters.plugins.uploads import Made
-from tests.state.test_directory import NOBODY, needs_root
+from tests.privileges import NOBODY, needs_root
 from tests.support import do_without
 
 

@@ -19,7 +19,7 @@ from listener.interpreters.plugins import MARKER
 from listener.interpreters.plugins.source import COMMON
 from tests.faults.processes import is_gone
 from tests.interpreters.plugins.uploads import Made, installed
-from tests.state.test_directory import NOBODY
+from tests.privileges import NOBODY
 from tests.support import shown_at_terminal, uncounted_env, wait_for
 
 

@@ -11,7 +11,7 @@ import pytest
 from listener.interpreters.plugins import Plugin
 from listener.interpreters.plugins.health import Health, look, size_bytes
 from listener.interpreters.plugins.installer import Installer
-from tests.state.test_directory import NOBODY, needs_root
+from tests.privileges import NOBODY, needs_root
 
 
 @pytest.fixture

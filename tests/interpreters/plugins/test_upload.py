@@ -20,7 +20,7 @@ from listener.interpreters.plugins.health import Health, look
 from listener.interpreters.plugins.source import COMMON
 from listener.interpreters.plugins.upload import remove, working
 from tests.interpreters.plugins.uploads import Made, installed, left_in, run_in
-from tests.state.test_directory import NOBODY
+from tests.privileges import NOBODY
 from tests.support import wait_for
 
 TAG = sys.implementation.cache_tag
