@@ -105,7 +105,7 @@ class SnmpTrapAction(Action):
             reached=tuple(target.name for target in reached),
         )
 
-    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+    def check(self, hook: Hook) -> list[Fault]:
         faults = list(self._read(hook).faults)
         faults += [
             Fault(None, f"the MIB has no trap for the event type {event_type!r}", is_certain=False)
