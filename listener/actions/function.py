@@ -111,7 +111,7 @@ class FunctionAction(Action):
             return ()
 
     def drain(self) -> None:
-        self._interpreters.rest()
+        self._interpreters.drain()
 
     def close(self) -> None:
         self._interpreters.close()

@@ -96,10 +96,10 @@ class Interpreters:
             remedy=f"upload {plugin.name} {plugin.version} again",
         )
 
-    def rest(self) -> None:
-        """Log what programs left behind have printed since, and end children that were long idle."""
+    def drain(self) -> None:
+        """Log what programs left behind have printed since."""
         for _, worker in self._warm.values():
-            worker.rest()
+            worker.drain()
 
     def close(self) -> None:
         """End the warm children. Safe to call twice."""

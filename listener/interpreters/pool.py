@@ -35,8 +35,6 @@ _RELEASE_S = 1.0
 _LOOK_S = 0.02
 _MAX_ANSWER = 1 << 20
 _AFTER = "a program left behind by a hook"
-IDLE_S = 300.0
-"""A child that was asked nothing for so long is let go; the next question starts a new one."""
 
 
 class Worker:
@@ -62,7 +60,6 @@ class Worker:
         self._env = env
         self._remedy = remedy
         self._child: _Child | None = None
-        self._used_at = 0.0
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
         """The child's answer. `label` names the question in the log, in front of its output.
@@ -84,8 +81,6 @@ class Worker:
             failure = ActionFailed(f"the child interpreter {self.python} {how} before it answered")
         except ValueError:
             failure = ActionFailed(f"the child interpreter {self.python} answered with nonsense")
-        finally:
-            self._used_at = time.monotonic()
         self._child = None
         child.kill(label)
         raise failure
@@ -114,12 +109,6 @@ class Worker:
         child.output.end_call(_AFTER)
         if child.has_hung_up:
             _log.warning("the child interpreter %s ended while it was idle", self.python)
-            self.close()
-
-    def rest(self) -> None:
-        """Drain, and let go of a child that has been idle for IDLE_S."""
-        self.drain()
-        if time.monotonic() - self._used_at > IDLE_S:
             self.close()
 
     def close(self, label: str = _AFTER) -> None:

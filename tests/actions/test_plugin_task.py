@@ -18,7 +18,6 @@ from listener.actions.registry import Actions
 from listener.dispatch.attempt import attempt
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook, ListenerSettings
-from listener.interpreters import pool
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.entry import Run
 from listener.model.notification import Notification
@@ -556,7 +555,7 @@ def test_the_token_is_in_nothing_that_a_task_says(
     assert CONTEXT["rest_token"] not in failed.details
 
 
-# Memory and idleness
+# Memory
 
 
 def test_memory_above_the_bound_is_a_failure_that_names_the_setting(
@@ -590,20 +589,6 @@ def test_memory_is_bounded_for_functions_too_and_not_without_the_setting(
     bounded, free = (make_action(python_path=(str(tmp_path),), child_memory=mib) for mib in (64, None))
     assert "64 MiB of 'listener: child_memory'" in str(failure(bounded, "greedy.eat"))
     assert run(free, "greedy.eat") == f"returned {200 << 20}"
-
-
-def test_a_child_that_was_idle_for_long_ends_and_the_next_call_works(
-    action: FunctionAction, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert pool.IDLE_S == 300
-    known = children()
-    first = run(action, "pid")
-    action.drain()
-    assert run(action, "pid") == first
-    monkeypatch.setattr(pool, "IDLE_S", 0.0)
-    action.drain()
-    assert not children() - known
-    assert run(action, "pid") != first
 
 
 # Looking before

@@ -16,7 +16,6 @@ import pytest
 
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.interpreters import pool
 from listener.interpreters.output import MAX_OUTPUT, Output
 from listener.interpreters.pool import Worker
 from tests.interpreters.test_end_of_listener import children, living
@@ -84,10 +83,6 @@ def forks_twice(context):
     except OSError:
         os._exit(1)
     os._exit(0)
-
-
-def takes(context):
-    time.sleep(context["seconds"])
 
 
 def sleeps(context):
@@ -212,7 +207,7 @@ def test_a_child_that_has_ended_while_idle_is_told_of_without_a_question(
     os.kill(child, signal.SIGKILL)
 
     def told() -> list[str]:
-        worker.rest()
+        worker.drain()
         return caplog.messages
 
     wait_for("the warning", told)
@@ -294,19 +289,6 @@ def test_a_flood_of_output_does_not_hold_up_the_clock(
     assert time.monotonic() - began < SHORT_S + 3
     assert sum(map(len, caplog.messages)) < MAX_OUTPUT + 1000
     assert "was dropped" in caplog.messages[-1]
-
-
-def test_a_child_is_idle_from_the_end_of_its_call(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = child_of(worker)
-    monkeypatch.setattr(pool, "IDLE_S", SHORT_S)
-    ask(worker, "takes", {"seconds": 2 * SHORT_S})
-    worker.rest()
-    assert state(child) not in ("", "Z")
-    monkeypatch.setattr(pool, "IDLE_S", 0.0)
-    worker.rest()
-    assert state(child) == ""
 
 
 def test_output_is_taken_in_by_bounded_amounts_and_written_by_them(
