@@ -32,11 +32,13 @@ class FunctionAction(Action):
         hook = call.hook
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
+        token = call.hook_context.get("rest_token")
         request = {
             "op": "call",
             "path": _path(hook, plugin),
             "context": call.hook_context,
             "inputs": hook.inputs,
+            "secret": token if isinstance(token, str) else "",
             "plugin": _described(plugin),
             "folder": self._folder,
         }

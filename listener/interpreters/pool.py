@@ -19,8 +19,6 @@ import time
 from collections.abc import Container, Mapping
 from typing import Any
 
-import msgspec
-
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters.output import Output
@@ -164,7 +162,7 @@ class _Child:
         nonsense.
         """
         self._number += 1
-        self.output.keep_secret(request.get("context", {}).get("rest_token"))
+        self.output.secret = request.get("secret", "")
         message = memoryview(pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL))
         message = message[self._send(message) :]
         if message:
@@ -176,11 +174,12 @@ class _Child:
                 message = message[self._send(message) :]
                 if not message:
                     self._poll.unregister(self._requests)
-            # poll(2) looks at the answers first, so what was printed before an answer is told of, too.
+            # poll(2) looks at the answers first, so what was printed before an answer is in the pipe.
             if self.output.fd in ready and not self.output.drain(label):
                 self._poll.unregister(self.output.fd)
             if self._answers in ready and self._receive(answer):
-                return _judged(self._decoded(answer), self.output.end_call(label))
+                self.output.end_call(label)
+                return self._decoded(answer)
 
     def _wait(self, deadline: float) -> Container[int]:
         """What can be read or written now. Raises TimeoutError when that is nothing until then."""
@@ -210,10 +209,7 @@ class _Child:
         number, _, text = answer.partition(b" ")
         if number != b"%d" % self._number:
             raise ValueError("not the answer to this request")
-        try:
-            value = msgspec.json.decode(text)
-        except msgspec.DecodeError:  # half a surrogate pair stands in it, which json takes
-            value = json.loads(text)
+        value = json.loads(text)
         if isinstance(value, str):
             return {"text": value}
         if not isinstance(value, dict):
@@ -272,11 +268,3 @@ class _Child:
             self._process.wait(_RELEASE_S)
         except subprocess.TimeoutExpired:  # it hangs inside the kernel, in a file system perhaps
             _log.warning("process %d does not end although it was killed", self._process.pid)
-
-
-def _judged(answer: dict[str, Any], dropped: str) -> dict[str, Any]:
-    """The answer; where all went well but for output that was dropped, a failure that says so."""
-    if not dropped or "error" in answer:
-        return answer
-    then = "it ran to its end, and is not run again: let it print less, or into a file"
-    return {"error": f"it {dropped}; {then}", "is_final": True}

@@ -19,7 +19,6 @@ from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook, ListenerSettings
-from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.interpreters.test_end_of_listener import children, living
@@ -263,19 +262,6 @@ def prints(context):
     sys.stdout.write("cut \xff\r\nno end of line")
 
 
-def prints_much(context, size):
-    os.write(1, b"x" * size)
-
-
-def prints_three_megabytes(context):
-    prints_much(context, 3 << 20)
-
-
-def prints_much_and_raises(context):
-    prints_three_megabytes(context)
-    raises(context)
-
-
 def prints_at_its_end(context):
     atexit.register(os.write, 1, b"from an exit handler\ncut")
 
@@ -475,30 +461,6 @@ def test_a_result_that_is_no_json_is_a_failure_that_no_retry_follows(
     assert failed.value.retry_after_s == NEVER
     assert_next_call_works(action, caplog)
     assert run(action, "pid") == child
-
-
-def test_a_flood_of_output_is_a_failure_that_no_retry_follows(
-    action: FunctionAction, caplog: pytest.LogCaptureFixture
-) -> None:
-    child = run(action, "pid")
-    assert run(action, "prints_much", {"size": MAX_OUTPUT}) == ""
-    with pytest.raises(ActionFailed) as failed:
-        run(action, "prints_much", {"size": 3 * MAX_OUTPUT})
-    assert str(failed.value) == (
-        f"it printed {3 * MAX_OUTPUT} bytes; what follows the first {MAX_OUTPUT} was dropped; it ran to"
-        " its end, and is not run again: let it print less, or into a file"
-    )
-    assert failed.value.retry_after_s == NEVER
-    assert_next_call_works(action, caplog)
-    assert run(action, "pid") == child
-
-
-def test_a_function_that_prints_much_and_raises_fails_for_what_it_raised(
-    action: FunctionAction,
-) -> None:
-    with pytest.raises(ActionFailed, match=r"^ValueError: the door is shut$") as failed:
-        run(action, "prints_much_and_raises")
-    assert failed.value.retry_after_s is None
 
 
 ENDS_THE_CHILD: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -139,13 +139,13 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
 
 
 def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
-    """The answer as it is logged: without the context's rest_token, and only then cut to its length."""
+    """The answer as it is logged: without the secret, and only then cut to its length."""
     if not any(answer.values()):
         return answer  # most functions return nothing
-    token = request.get("context", {}).get("rest_token")
-    if isinstance(token, str) and token:
+    secret = request.get("secret")
+    if secret:
         answer = {
-            name: value.replace(token, "...") if isinstance(value, str) else value
+            name: value.replace(secret, "...") if isinstance(value, str) else value
             for name, value in answer.items()
         }
     for name, most in _MOST.items():
