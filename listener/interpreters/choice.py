@@ -89,12 +89,7 @@ class Interpreters:
             python = self._settings.python or sys.executable
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
         plugin.refuse_to_root()
-        return Worker(
-            plugin.python,
-            env=_inside(plugin, env),
-            memory_mib=memory_mib,
-            remedy=f"upload {plugin.name} {plugin.version} again",
-        )
+        return Worker(plugin.python, env=_inside(plugin, env), memory_mib=memory_mib)
 
     def drain(self) -> None:
         """Log what programs left behind have printed since."""

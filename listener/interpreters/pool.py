@@ -51,12 +51,10 @@ class Worker:
         *,
         env: Mapping[str, str] | None = None,
         memory_mib: int | None = None,
-        remedy: str = "correct 'listener: python' in hooks.conf",
     ) -> None:
         self.python = python
         self._arguments = (str(memory_mib or 0), *python_path)
         self._env = env
-        self._remedy = remedy
         self._child: _Child | None = None
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
@@ -92,7 +90,8 @@ class Worker:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ActionFailed(
-                f"the interpreter {self.python} cannot be started: {reason}; {self._remedy}"
+                f"the interpreter {self.python} cannot be started: {reason}; correct 'listener: python'"
+                " in hooks.conf, or upload the plugin again"
             ) from error
 
     def drain(self) -> None:

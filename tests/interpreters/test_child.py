@@ -61,7 +61,7 @@ def start_program(context):
 
 SOURCES = {
     name: Path(child.__file__).with_name(name).read_text(encoding="utf-8")
-    for name in ("main.py", "memory.py", "ctx.py")
+    for name in ("main.py", "ctx.py")
 }
 
 

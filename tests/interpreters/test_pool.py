@@ -422,7 +422,7 @@ def test_an_interpreter_that_cannot_be_started_is_named_with_the_setting_to_corr
             ask(worker, "pid")
         assert str(failed.value) == (
             f"the interpreter {python} cannot be started: {problem};"
-            " correct 'listener: python' in hooks.conf"
+            " correct 'listener: python' in hooks.conf, or upload the plugin again"
         )
     assert descriptors() == before
     worker.close()
