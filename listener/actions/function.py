@@ -97,12 +97,10 @@ class FunctionAction(Action):
             return f"{_name(plugin)}{of_tenant}: {error}"
         if answer.get("cause") != "module":
             return error
-        name = hook.implementation.partition(".")[0]
-        if self._interpreters.has_alike(name):
-            return f"{error}; {self._interpreters.missing(name, tenant)}"
+        no_plugin = self._interpreters.no_plugin(hook.implementation.partition(".")[0], tenant)
         return (
-            f"{error}; if it lies in a folder of its own, name the folder in 'listener: python_path';"
-            f" if {name} is a managed plugin, upload it"
+            f"{error}, and {no_plugin}; name the module's folder in 'listener: python_path', or upload"
+            " the plugin"
         )
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:

@@ -281,7 +281,7 @@ def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
     run(action, "the-doors.doors.version")
     (folder / MARKER).rename(folder / "gone")
     assert str(failure(action, "the-doors.doors.version")) == (
-        "there is no managed plugin 'the-doors', nor any other;"
+        "there is no managed plugin 'the-doors' (there is none);"
         " upload it with 'conductor-hooks plugins upload'"
     )
     (folder / "gone").rename(folder / MARKER)
@@ -330,20 +330,17 @@ def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(
 
 
 MISSING = {
-    "near": ("my-plugn.my.tasks.pid", "there is no managed plugin 'my-plugn'; upload it with"
-             " 'conductor-hooks plugins upload', or correct the name: did you mean 'my-plugin'?"),
-    "far": ("x-1.my.tasks.pid", "there is no managed plugin 'x-1'; upload it with"
-            " 'conductor-hooks plugins upload', or correct the name: known are: my-plugin"),
+    "near": ("my-plugn.my.tasks.pid", "there is no managed plugin 'my-plugn' (did you mean"
+             " 'my-plugin'?); upload it with 'conductor-hooks plugins upload'"),
+    "far": ("x-1.my.tasks.pid", "there is no managed plugin 'x-1' (known are: my-plugin); upload it"
+            " with 'conductor-hooks plugins upload'"),
     "no module": ("my-plugin.pid", "my-plugin.pid names the plugin my-plugin 1.0 and no module in it;"
                   " correct 'implementation' to my-plugin.module.pid"),
     "no such module": ("my-plugin.my.task.pid", "my-plugin 1.0: No module named my.task for {python}"),
     "no function": ("my-plugin.my.tasks.pit", "my-plugin 1.0: my.tasks has no function named 'pit'"),
-    "spelled alike": ("My_Plugin.my.tasks.pid", "No module named My_Plugin.my.tasks for {ours};"
-                      " there is no managed plugin 'My_Plugin'; upload it with 'conductor-hooks"
-                      " plugins upload', or correct the name: did you mean 'my-plugin'?"),
-    "neither": ("myplugin.tasks.pid", "No module named myplugin.tasks for {ours}; if it lies in a"
-                " folder of its own, name the folder in 'listener: python_path'; if myplugin is a"
-                " managed plugin, upload it"),
+    "neither": ("My_Plugin.my.tasks.pid", "No module named My_Plugin.my.tasks for {ours}, and no"
+                " managed plugin 'My_Plugin' (did you mean 'my-plugin'?); name the module's folder in"
+                " 'listener: python_path', or upload the plugin"),
 }  # fmt: skip
 
 
@@ -363,7 +360,7 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
         make_plugin(own, "the-doors", {"doors.py": VERSION.format(tenant)}, tenant=tenant)
     action = make_action()
     assert str(failure(action, "the-doors.doors.version")) == (
-        "the managed plugin 'the-doors' is not there for tenant 'acme', but for b, c;"
+        "there is no managed plugin 'the-doors' for tenant 'acme', only for b, c;"
         " upload it with 'conductor-hooks plugins upload'"
     )
     reason = (

@@ -71,7 +71,7 @@ def test_wagons_are_uploaded_run_replaced_and_removed_while_the_listener_works(
     assert [entry.runs[0].attempts[-1].text for entry in site.entries] == [
         f"{NAME} 1.9 returned ['1.9', 'hook', 'e-1']",
         f"{NAME} 1.33 returned ['1.33', 'hook', 'e-2']",
-        f"there is no managed plugin '{NAME}', nor any other; upload it with 'conductor-hooks plugins"
+        f"there is no managed plugin '{NAME}' (there is none); upload it with 'conductor-hooks plugins"
         " upload'",
     ]
     assert site.states == ["done", "done", "failed"]
