@@ -581,20 +581,3 @@ def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: 
     assert [(plugin.version, plugin.tenant) for plugin in action.plugins(hook)] == [
         ("1.0", None), ("2.0", "b"), ("3.0", "c")
     ]  # fmt: skip
-
-
-def test_whether_a_function_is_a_plugin_s_task_is_known_by_two_looks(
-    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
-    action = make_action()
-    looked: list[str] = []
-    listdir = os.listdir
-
-    def look(path: str) -> list[str]:
-        looked.append(path)
-        return listdir(path)
-
-    monkeypatch.setattr(os, "listdir", look)
-    assert action._interpreters.plugin("my_hooks.paging.page", "acme") is None
-    assert looked == [f"{own}/acme/my_hooks", f"{own}/_global/my_hooks"]
