@@ -20,7 +20,7 @@ from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 from tests.interpreters.test_end_of_listener import children, living
 from tests.privileges import NOBODY, needs_root
 from tests.support import wait_for

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import listener
-from tests.interpreters.plugins.uploads import Made
 from tests.privileges import NOBODY, needs_root
 from tests.support import do_without
+from tests.wagons import Made
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from listener.supervisord.emit import frame
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 
 FUNCTIONS = """
 import pathlib

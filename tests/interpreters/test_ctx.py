@@ -18,7 +18,7 @@ from listener.errors import ActionFailed
 from listener.hooks.table import Hook, ListenerSettings, RestService
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.interpreters.plugins.by_hand import dispatched, make_plugin
+from tests.handmade_plugins import dispatched, make_plugin
 from tests.interpreters.test_child import interpreters
 
 TASKS = '''

@@ -37,7 +37,7 @@ class Root(NamedTuple):
 
     @classmethod
     def of_manager(cls, path: str) -> Root:
-        """A manager's. No file there says which plugins are global; the default tenant's count as such."""
+        """A manager's. No file there says which plugins are global: the default tenant's are."""
         return cls(path, _DEFAULT_TENANT)
 
 
