@@ -80,8 +80,11 @@ class Action:
         """
         raise NotImplementedError
 
-    def check(self, hook: Hook) -> list[Fault]:
-        """What would make the hook fail, as far as it can be seen without doing the work."""
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        """What would make the hook fail, as far as it can be seen without doing the work.
+
+        `may_import` allows running the code of modules that the hook names.
+        """
         return []
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:

@@ -1,8 +1,8 @@
 """Checks the hooks of a table without running them.
 
 Owns the question whether each hook can do its work, which every Action answers for itself, and puts
-the answers at the lines of hooks.conf. The listener asks at its start and when hooks.conf has
-changed, the verb `check` when somebody runs it.
+the answers at the lines of hooks.conf. The listener asks at its start, the `check` verb with more
+patience.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def described(hook: Hook, plugin: Plugin) -> str:
     return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"
 
 
-def check_hooks(table: HookTable, actions: Actions) -> list[Mistake]:
-    """What will make a hook of this table fail, by line."""
+def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
+    """What will make a hook of this table fail, by line. With `may_import`, modules' code is run."""
     return [
         Mistake(
             hook.input_lines.get(fault.input or "", hook.line),
@@ -36,5 +36,5 @@ def check_hooks(table: HookTable, actions: Actions) -> list[Mistake]:
         )
         for hook in table.hooks
         if hook.enabled
-        for fault in actions.of(hook).check(hook)
+        for fault in actions.of(hook).check(hook, may_import=may_import)
     ]

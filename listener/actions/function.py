@@ -27,6 +27,7 @@ class FunctionAction(Action):
         settings, state_dir, config_folder = surroundings
         self._interpreters = Interpreters(settings, state_dir)
         self._folder = None if settings.manager else config_folder
+        self._silent: set[Plugin | None] = set()  # whose interpreters are not asked twice
 
     def run(self, call: Call) -> str:
         hook = call.hook
@@ -56,11 +57,8 @@ class FunctionAction(Action):
             raise ActionFailed(reason, details, retry_after_s=after_s)
         return " ".join(filter(None, (_name(plugin), str(answer["text"]))))
 
-    def check(self, hook: Hook) -> list[Fault]:
-        """Only inputs that do not fit are certain: the listener may find what is not found here.
-
-        The module is imported, so the first call need not do that.
-        """
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        """Only inputs that do not fit are certain: the listener may find what is not found here."""
         plugins: Sequence[Plugin | None]
         try:
             plugins = self._interpreters.plugins(hook.implementation)
@@ -68,17 +66,22 @@ class FunctionAction(Action):
         except ActionFailed as error:
             return [Fault(None, str(error), is_certain=False)]
         faults = [_for_some_alone(hook, plugins)]
-        faults += [self._check(hook, plugin) for plugin in plugins]
+        faults += [self._check(hook, plugin, may_import) for plugin in plugins]
         return [fault for fault in faults if fault is not None]
 
-    def _check(self, hook: Hook, plugin: Plugin | None) -> Fault | None:
+    def _check(self, hook: Hook, plugin: Plugin | None, may_import: bool) -> Fault | None:
+        if plugin in self._silent:
+            return None
         try:
             path = _path(hook, plugin)
-            request = {"op": "check", "path": path, "inputs": hook.inputs}
+            request = {"op": "import" if may_import else "look", "path": path, "inputs": hook.inputs}
             worker = self._interpreters.warm(plugin)
             answer = worker.ask(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
         except ActionTimedOut:
-            reason = f"importing {path}: {worker.python} did not answer in {CHECK_TIMEOUT_S:g} s"
+            if not may_import:
+                self._silent.add(plugin)
+            what = "importing" if may_import else "looking for"
+            reason = f"{what} {path}: {worker.python} did not answer in {CHECK_TIMEOUT_S:g} s"
             return Fault(None, reason, is_certain=False)
         except ActionFailed as error:
             return Fault(None, str(error), is_certain=False)

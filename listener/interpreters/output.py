@@ -17,7 +17,7 @@ _log.setLevel(logging.DEBUG)  # a hook that calls ctx.logger.debug wants to see 
 _RECORD = b"\x1e"  # ctx.py writes it before each record of ctx.logger
 _READ_BYTES = 65536
 MAX_OUTPUT = 1 << 20
-"""Bytes of one call that are logged; the rest is dropped."""
+"""Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
 
 
 class Output:
@@ -46,17 +46,17 @@ class Output:
             self._log(label, line)
         return bool(data)
 
-    def end_call(self, label: str) -> None:
-        """Log a last line without an end, and what was dropped; the next call starts anew."""
+    def end_call(self, label: str) -> str:
+        """Log a last line without an end; what was dropped, in words, or ''. The next call starts anew."""
         if self._unfinished:
             self._log(label, self._unfinished)
+        dropped = ""
         if self._size > MAX_OUTPUT:
-            _log.warning(
-                "%s: it printed %d bytes, of which only the first %d are logged: let it print less, or"
-                " into a file", label, self._size, MAX_OUTPUT
-            )  # fmt: skip
+            dropped = f"printed {self._size} bytes; what follows the first {MAX_OUTPUT} was dropped"
+            _log.warning("%s: it %s", label, dropped)
         self._unfinished = b""
         self._size = 0
+        return dropped
 
     def _log(self, label: str, line: bytes) -> None:
         printed, mark, record = line.partition(_RECORD)

@@ -177,8 +177,7 @@ class _Child:
             if self.output.fd in ready and not self.output.drain(label):
                 self._poll.unregister(self.output.fd)
             if self._answers in ready and self._receive(answer):
-                self.output.end_call(label)
-                return self._decoded(answer)
+                return _judged(self._decoded(answer), self.output.end_call(label))
 
     def _wait(self, deadline: float) -> Container[int]:
         """What can be read or written now. Raises TimeoutError when that is nothing until then."""
@@ -267,3 +266,11 @@ class _Child:
             self._process.wait(_RELEASE_S)
         except subprocess.TimeoutExpired:  # it hangs inside the kernel, in a file system perhaps
             _log.warning("process %d does not end although it was killed", self._process.pid)
+
+
+def _judged(answer: dict[str, Any], dropped: str) -> dict[str, Any]:
+    """The answer; a failure that says so where all went well but for output that was dropped."""
+    if not dropped or "error" in answer:
+        return answer
+    then = "it ran to its end, and is not run again: let it print less, or into a file"
+    return {"error": f"it {dropped}; {then}", "is_final": True}

@@ -74,5 +74,5 @@ class HookChecks:
         if table is self._checked or table is None:
             return
         self._checked = table
-        for fault in check_hooks(table, self._actions):
+        for fault in check_hooks(table, self._actions, may_import=False):
             _log.warning("%s", fault.told(self._hooks_file.path))

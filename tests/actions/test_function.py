@@ -6,9 +6,11 @@ import datetime
 import logging
 import math
 import os
+import py_compile
 import re
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook, ListenerSettings
+from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.interpreters.test_end_of_listener import children, living
@@ -262,6 +265,10 @@ def prints(context):
     sys.stdout.write("cut \xff\r\nno end of line")
 
 
+def prints_much(context, size):
+    os.write(1, b"x" * size)
+
+
 def prints_at_its_end(context):
     atexit.register(os.write, 1, b"from an exit handler\ncut")
 
@@ -457,6 +464,22 @@ def test_a_result_that_is_no_json_is_a_failure_that_no_retry_follows(
     assert str(failed.value) == (
         f"it ran to its end, and is not run again, but its result cannot be put into JSON: {why};"
         " let it return what can, or nothing"
+    )
+    assert failed.value.retry_after_s == NEVER
+    assert_next_call_works(action, caplog)
+    assert run(action, "pid") == child
+
+
+def test_a_flood_of_output_is_a_failure_that_no_retry_follows(
+    action: FunctionAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = run(action, "pid")
+    assert run(action, "prints_much", {"size": MAX_OUTPUT}) == ""
+    with pytest.raises(ActionFailed) as failed:
+        run(action, "prints_much", {"size": 3 * MAX_OUTPUT})
+    assert str(failed.value) == (
+        f"it printed {3 * MAX_OUTPUT} bytes; what follows the first {MAX_OUTPUT} was dropped; it ran to"
+        " its end, and is not run again: let it print less, or into a file"
     )
     assert failed.value.retry_after_s == NEVER
     assert_next_call_works(action, caplog)
@@ -754,20 +777,137 @@ def test_a_function_has_our_environment_and_an_empty_stdin(
     assert run(action, "surroundings") == "returned ('ours', '', '', '/dev/null')"
 
 
-def reasons(action: FunctionAction, path: str, **inputs: Any) -> list[str]:
-    return [fault.reason for fault in action.check(a_hook(path, inputs))]
+FINDABLE = {
+    "def": "def page(context): pass",
+    "async def": "async def page(context): pass",
+    "class": "class page:\n    def __init__(self, context): pass",
+    "assignment": "page = print",
+    "chained assignment": "other = page = print",
+    "annotated assignment": "page: object = print",
+    "tuple": "other, (page, *_) = 1, (print, 3)",
+    "condition": "if True:\n    def page(context): pass",
+    "fallback": "try:\n    import no_such\nexcept ImportError:\n    page = print",
+    "loop": "for page in [print]: pass",
+    "with": "from contextlib import nullcontext\nwith nullcontext(print) as page: pass",
+    "global": "def make():\n    global page\n    page = print\nmake()",
+    "import": "from package.curious import page",
+    "import as": "from package.curious import page_now as page",
+    "star import": "from package.curious import *",
+    "__getattr__": "def __getattr__(name):\n if name == 'page': return print\n raise AttributeError",
+}
+"""Texts of a module, `page` being there in each."""
+
+check_modes = pytest.mark.parametrize("may_import", [False, True], ids=["look", "import"])
+
+
+def reasons(action: FunctionAction, path: str, *, may_import: bool, **inputs: Any) -> list[str]:
+    return [fault.reason for fault in action.check(a_hook(path, inputs), may_import=may_import)]
+
+
+@check_modes
+@pytest.mark.parametrize("text", FINDABLE.values(), ids=FINDABLE.keys())
+def test_check_finds_a_function_whichever_way_its_module_has_it(
+    make_action: MakeAction, text: str, may_import: bool
+) -> None:
+    action = make_action({**MODULES, "paging.py": text})
+    assert reasons(action, "paging.page", may_import=may_import) == []
+
+
+@check_modes
+@pytest.mark.parametrize(
+    "path",
+    [
+        "package.page_here",
+        "package.curious.page",
+        "package.time.page",
+        "plain.inner.paging.page",
+        "builtins.print",
+        "time.sleep",
+        "math.sqrt",  # an extension module, in most Pythons
+        "compiled.page",
+    ],
+)
+def test_check_finds_a_function_in_whatever_kind_of_module(
+    make_action: MakeAction, tmp_path: Path, path: str, may_import: bool
+) -> None:
+    texts = {"plain/inner/paging.py": "def page(context): pass", "source.py": "page = print"}
+    action = make_action({**MODULES, **texts})
+    py_compile.compile(str(tmp_path / "source.py"), str(tmp_path / "compiled.pyc"))
+    assert reasons(action, path, may_import=may_import) == []
+
+
+@check_modes
+def test_check_finds_a_function_in_a_zip_file(
+    make_action: MakeAction, tmp_path: Path, may_import: bool
+) -> None:
+    with zipfile.ZipFile(tmp_path / "hooks.zip", "w") as archive:
+        archive.writestr("paging.py", "def page(context): pass")
+        archive.writestr("zipped/__init__.py", "")
+        archive.writestr("zipped/paging.py", "def page(context): pass")
+    action = make_action({}, "hooks.zip")
+    for path in ("paging.page", "zipped.paging.page"):
+        assert reasons(action, path, may_import=may_import) == []
+    (reason,) = reasons(action, "zipped.paging.call", may_import=may_import)
+    assert reason == "zipped.paging has no function named 'call'"
+
+
+@check_modes
+def test_check_finds_a_function_that_an_editable_installation_leads_to(
+    make_action: MakeAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_import: bool
+) -> None:
+    finder = f"""
+import importlib.util, sys
+class Finder:  # as setuptools makes one
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        if fullname == "edited":
+            file = {str(tmp_path / "sources" / "__init__.py")!r}
+            return importlib.util.spec_from_file_location(fullname, file)
+sys.meta_path.append(Finder)
+"""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    texts = {f"sources/{name}": "def page(context): pass" for name in ("__init__.py", "paging.py")}
+    action = make_action({**texts, "sitecustomize.py": finder})
+    for path in ("edited.page", "edited.paging.page"):
+        assert reasons(action, path, may_import=may_import) == []
+
+
+@check_modes
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere.page", "No module named nowhere for "),
+        ("package.nowhere.page", "No module named package.nowhere for "),
+        ("package.broken.deeper.page", "No module named package.broken.deeper for "),
+        ("material.time.page", "No module named material.time for "),
+        ("material.json.dumps", "No module named material.json for "),
+        ("package.page", "package has no function named 'page'"),
+        ("package.curious.call", "package.curious has no function named 'call'"),
+        ("package.curious.inner", "package.curious has no function named 'inner'"),
+        ("package.curious.method", "package.curious has no function named 'method'"),
+        ("package.misspelt.page", "SyntaxError: "),
+    ],
+)
+def test_check_tells_what_is_not_there(
+    action: FunctionAction, path: str, reason: str, may_import: bool
+) -> None:
+    if path.startswith("package.broken") and may_import:
+        reason = "ZeroDivisionError: "
+    (told,) = reasons(action, path, may_import=may_import)
+    assert told.startswith(reason)
+    if reason == "SyntaxError: ":
+        assert "misspelt.py, line 1" in told
+    if reason.startswith("No module"):
+        name = path.partition(".")[0]
+        assert told.endswith(
+            f"{sys.executable}; if it lies in a folder of its own, name the folder in"
+            f" 'listener: python_path'; if {name} is a managed plugin, upload it"
+        )
 
 
 @pytest.mark.parametrize(
     ("path", "inputs", "reason"),
     [
-        ("package.page_here", {}, None),
-        ("builtins.max", {"key": 1}, None),  # it does not tell its parameters
-        ("nowhere.page", {}, "No module named nowhere for "),
-        ("package.nowhere.page", {}, "No module named package.nowhere for "),
-        ("material.time.page", {}, "No module named material.time for "),
-        ("package.page", {}, "package has no function named 'page'"),
-        ("package.misspelt.page", {}, "SyntaxError: "),
         ("package.broken.page", {}, "ZeroDivisionError: division by zero"),
         ("package.leaving.page", {}, "it called sys.exit(5)"),
         ("material.number", {}, "material.number is no function, but a value of type int"),
@@ -777,11 +917,27 @@ def reasons(action: FunctionAction, path: str, **inputs: Any) -> list[str]:
         ("material.part", {"x": 1}, "the inputs do not fit "),
     ],
 )
-def test_check_tells_why_a_function_cannot_be_called(
-    action: FunctionAction, path: str, inputs: dict[str, Any], reason: str | None
+def test_check_that_imports_tells_what_looking_cannot(
+    action: FunctionAction, path: str, inputs: dict[str, Any], reason: str
 ) -> None:
-    found = reasons(action, path, **inputs)
-    assert [text[: len(reason or "")] for text in found] == ([reason] if reason else [])
+    assert reasons(action, path, may_import=False, **inputs) == []
+    (told,) = reasons(action, path, may_import=True, **inputs)
+    assert told.startswith(reason)
+
+
+def test_check_accepts_any_inputs_for_a_function_that_does_not_tell_its_own(
+    action: FunctionAction,
+) -> None:
+    assert reasons(action, "builtins.max", may_import=True, key=1) == []
+
+
+def test_looking_runs_no_code_of_modules(make_action: MakeAction, tmp_path: Path) -> None:
+    trace = f"open({str(tmp_path / 'trace')!r}, 'w').close()\ndef page(context): pass\n"
+    action = make_action({"traced/__init__.py": trace, "traced/paging.py": trace})
+    assert reasons(action, "traced.paging.page", may_import=False) == []
+    assert not (tmp_path / "trace").exists()
+    assert reasons(action, "traced.paging.page", may_import=True) == []
+    assert (tmp_path / "trace").exists()
 
 
 def test_check_ends_an_import_that_takes_too_long(
@@ -793,17 +949,32 @@ def test_check_ends_an_import_that_takes_too_long(
     reason = f"importing package.patient.page: {sys.executable} did not answer in {SHORT_S:g} s"
     expected = [Fault(None, reason, is_certain=False)]
     began = time.monotonic()
-    assert action.check(a_hook("package.patient.page")) == expected
+    assert action.check(a_hook("package.patient.page"), may_import=True) == expected
     assert time.monotonic() - began < SHORT_S + 3
-    assert reasons(action, "package.curious.page") == []
+    assert reasons(action, "package.curious.page", may_import=True) == []
+
+
+def test_a_python_that_never_answers_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    action = FunctionAction(Surroundings(ListenerSettings(python=str(python))))
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", SHORT_S)
+    [reason] = reasons(action, "material.page", may_import=False)
+    assert reason == f"looking for material.page: {python} did not answer in {SHORT_S:g} s"
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 60)
+    assert reasons(action, "material.page", may_import=False) == []
+    action.close()
 
 
 def test_check_tells_of_a_python_that_cannot_be_started() -> None:
     action = FunctionAction(Surroundings(ListenerSettings(python="/no/python")))
-    (reason,) = reasons(action, "material.page")
+    (reason,) = reasons(action, "material.page", may_import=False)
     assert reason.startswith("the interpreter /no/python cannot be started: No such file")
     action = FunctionAction(Surroundings(ListenerSettings(python_path=("a\0b",))))
-    (reason,) = reasons(action, "material.page")
+    (reason,) = reasons(action, "material.page", may_import=False)
     assert "cannot be started: embedded null byte" in reason
 
 

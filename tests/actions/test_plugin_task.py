@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, Surroundings
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook, ListenerSettings
@@ -311,7 +311,7 @@ def test_plugins_that_cannot_be_read_are_a_failure_and_no_reason_to_import_somet
     hook = hook_for("os.path.basename")
     expected = f"looking for plugins, {own}/{GLOBAL}/os cannot be read: "
     assert str(failure(action, hook.implementation)).startswith(expected)
-    [fault] = action.check(hook)
+    [fault] = action.check(hook, may_import=True)
     assert fault.reason.startswith(expected)
     assert action.plugins(hook) == ()
 
@@ -325,7 +325,7 @@ def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(
     action = make_action()
     expected = f"{folder} belongs to user {NOBODY}, and root runs nothing that others can change"
     assert str(failure(action, "doors.doors.version")).startswith(expected)
-    [fault] = action.check(hook_for("doors.doors.version"))
+    [fault] = action.check(hook_for("doors.doors.version"), may_import=True)
     assert fault.reason.startswith(expected)
 
 
@@ -351,8 +351,9 @@ def test_what_is_not_there_is_told_by_a_call_and_by_check(
     python = state_dir / "plugins/_global/my-plugin/1.0/bin/python"
     expected = reason.format(python=python, ours=sys.executable)
     assert str(failure(action, implementation)) == expected
-    faults = action.check(hook_for(implementation))
-    assert faults == [Fault(None, expected, is_certain=False)]
+    for may_import in (False, True):
+        faults = action.check(hook_for(implementation), may_import=may_import)
+        assert faults == [Fault(None, expected, is_certain=False)]
 
 
 def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction, own: Path) -> None:
@@ -368,9 +369,9 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
         " without --tenant, or add 'when: {tenant_name: [b, c]}'"
     )
     hook = hook_for("the-doors.doors.version")
-    assert action.check(hook) == [Fault(None, reason, is_certain=False)]
+    assert action.check(hook, may_import=True) == [Fault(None, reason, is_certain=False)]
     theirs = hook._replace(when=(("tenant_name", ()),))
-    assert action.check(theirs) == []
+    assert action.check(theirs, may_import=True) == []
 
 
 # Isolation
@@ -564,7 +565,8 @@ def test_check_tells_whether_the_inputs_fit_the_task(
 ) -> None:
     hook = hook_for(f"my-plugin.my.tasks.{name}", inputs)
     expected = [Fault(None, f"my-plugin 1.0: {reason}")] if reason else []
-    assert action.check(hook) == expected
+    assert action.check(hook, may_import=True) == expected
+    assert action.check(hook, may_import=False) == []
 
 
 def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: Path) -> None:
@@ -573,7 +575,7 @@ def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: 
     make_plugin(own, "doors", {"doors.py": VERSION.format("c")}, version="3.0", tenant="c")
     action = make_action()
     hook = hook_for("doors.doors.version")
-    reasons = [fault.reason for fault in action.check(hook)]
+    reasons = [fault.reason for fault in action.check(hook, may_import=False)]
     assert reasons == [
         "doors 1.0: doors has no function named 'version'",
         f"doors 2.0 of tenant b: No module named doors for {own}/b/doors/2.0/bin/python",
@@ -581,3 +583,21 @@ def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: 
     assert [(plugin.version, plugin.tenant) for plugin in action.plugins(hook)] == [
         ("1.0", None), ("2.0", "b"), ("3.0", "c")
     ]  # fmt: skip
+
+
+def test_a_plugin_that_never_answers_is_asked_once_and_the_others_all_the_same(
+    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make_plugin(own, "doors", {"doors.py": ""}) / "bin/python"
+    make_plugin(own, "gates", {"gates.py": ""})
+    python.unlink()
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 0.5)
+    action = make_action()
+    [fault] = action.check(hook_for("doors.doors.version"), may_import=False)
+    assert fault.reason == f"looking for doors.version: {python} did not answer in 0.5 s"
+    assert action.check(hook_for("doors.doors.version"), may_import=False) == []
+    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", LIMIT_S)
+    [fault] = action.check(hook_for("gates.gates.version"), may_import=False)
+    assert "no function named 'version'" in fault.reason

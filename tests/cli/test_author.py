@@ -17,8 +17,8 @@ from tests.handmade_plugins import make_plugin
 
 FUNCTIONS = """
 import pathlib
+pathlib.Path(__file__).with_suffix(".imported").touch()
 def greet(context, name):
-    pathlib.Path(__file__).with_suffix(".called").touch()
     return "hello " + name
 def fail(context):
     raise ValueError("as it should")
@@ -107,13 +107,16 @@ def test_check_names_every_mistake_with_its_line_at_once(folder: Path, file: str
     ]
 
 
-def test_check_finds_what_functions_lack(folder: Path) -> None:
+def test_check_finds_what_functions_lack_and_can_leave_their_modules_alone(folder: Path) -> None:
+    imported = folder / "test_functions.imported"
     hooks = HOOKS.replace("test_functions.fail", "test_functions.fall")
-    warned = run(folder, "check", "-", stdin=hooks)
-    assert "line 7: warning: hook 'fail': test_functions has no function named 'fall'" in warned.stdout
-    wrong = run(folder, "check", "-", stdin=hooks.replace("name: world", "nome: world"))
-    assert "line 3: hook 'greet': the inputs do not fit greet(context, name)" in wrong.stdout
-    assert (warned.returncode, wrong.returncode) == (0, 1)
+    looked = run(folder, "check", "--no-import", "-", stdin=hooks)
+    assert not imported.exists()
+    tried = run(folder, "check", "-", stdin=hooks.replace("name: world", "nome: world"))
+    assert imported.exists()
+    assert "line 7: warning: hook 'fail': test_functions has no function named 'fall'" in looked.stdout
+    assert "line 3: hook 'greet': the inputs do not fit greet(context, name)" in tried.stdout
+    assert (looked.returncode, tried.returncode) == (0, 1)
 
 
 def test_check_puts_mistakes_in_the_inputs_of_a_trap_at_their_lines(folder: Path) -> None:
@@ -256,7 +259,7 @@ def test_a_dry_run_shows_what_would_run_and_runs_nothing(folder: Path) -> None:
     assert (would.returncode, would_not.returncode) == (0, 1)
     assert "would fail" in would_not.stdout
     assert "has no function named 'fall'" in would_not.stdout
-    assert not (folder / "test_functions.called").exists()
+    assert not (folder / "test_functions.imported").exists()
 
 
 def test_fire_sends_a_real_trap(folder: Path) -> None:

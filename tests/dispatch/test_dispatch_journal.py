@@ -74,7 +74,7 @@ class Doubles(Actions):
             raise end
         return end
 
-    def check(self, hook: Hook) -> list[Fault]:
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         raise NotImplementedError
 
 

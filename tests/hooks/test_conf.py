@@ -804,7 +804,7 @@ def looked_over(text: str, **env: str) -> list[str]:
     """What `check` tells of the inputs of the hooks, as a person reads it."""
     table = table_of(text, **env)
     with Actions(table.listener) as actions:
-        mistakes = sorted(look_over(table, actions))
+        mistakes = sorted(look_over(table, actions, may_import=False))
     return [mistake.told("hooks.conf") for mistake in mistakes]
 
 

@@ -61,7 +61,7 @@ def start_program(context):
 
 SOURCES = {
     name: Path(child.__file__).with_name(name).read_text(encoding="utf-8")
-    for name in ("main.py", "ctx.py")
+    for name in ("main.py", "ctx.py", "look.py")
 }
 
 
@@ -129,7 +129,7 @@ def test_every_python_tells_of_an_exception_with_the_functions_own_lines(worker:
     assert second == '    raise ValueError("the door is shut")'
 
 
-@pytest.mark.parametrize("op", ["call", "check"])
+@pytest.mark.parametrize("op", ["call", "import", "look"])
 def test_every_python_tells_what_is_not_there(worker: Worker, python: str, op: str) -> None:
     assert ask(worker, "no_package.module.page", op) == {
         "error": f"No module named no_package.module for {python}",
@@ -146,7 +146,7 @@ def test_every_python_tells_what_is_not_there(worker: Worker, python: str, op: s
 def test_every_python_tells_which_inputs_do_not_fit(worker: Worker) -> None:
     called = ask(worker, "material.raises", x=1)["error"]
     assert called.startswith("the inputs do not fit: raises() got an unexpected keyword")
-    checked = ask(worker, "material.raises", "check", x=1)["error"]
+    checked = ask(worker, "material.raises", "import", x=1)["error"]
     assert checked.startswith("the inputs do not fit raises(context): got an unexpected keyword")
 
 

@@ -196,7 +196,7 @@ def test_a_stopped_child_goes_too(start: Driver, told: Path, stopped: str) -> No
 
 def runs_our_script(pid: int) -> bool:
     """As the child and its watcher do."""
-    return b"child/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,9 @@ class SnmpTrapAction(Action):
         state_dir = surroundings.state_dir
         self._now = now
         self._started_at = now()
-        self._request_ids = itertools.count(int.from_bytes(os.urandom(4), "big") if first_id is None else first_id)
+        self._request_ids = itertools.count(
+            int.from_bytes(os.urandom(4), "big") if first_id is None else first_id
+        )
         self._names = Names()
         self._sender = TrapSender()
         self._engine_file = EngineFile(state_dir) if state_dir else None
@@ -105,7 +107,7 @@ class SnmpTrapAction(Action):
             reached=tuple(target.name for target in reached),
         )
 
-    def check(self, hook: Hook) -> list[Fault]:
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         faults = list(self._read(hook).faults)
         faults += [
             Fault(None, f"the MIB has no trap for the event type {event_type!r}", is_certain=False)

@@ -126,7 +126,10 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
     try:
         if request["op"] == "call":
             return {"text": call(request)}
-        check(request["path"], request["inputs"])
+        if request["op"] == "import":
+            check_fit(request["path"], request["inputs"])
+        else:
+            look(request["path"])
         return {"text": ""}
     except Refusal as refusal:
         cause = refusal.cause
@@ -194,32 +197,37 @@ def find(path: str) -> "Callable[..., Any]":
     except ImportError as error:
         missing = error.name or ""
         if isinstance(error, ModuleNotFoundError) and (module_name + ".").startswith(missing + "."):
-            reason = "No module named %s for %s" % (module_name, sys.executable)
-            raise Refusal(reason, "module") from None
+            raise no_module(module_name) from None
         raise
     if not hasattr(module, name):
-        raise Refusal("%s has no function named %r" % (module_name, name))
+        raise no_function(module_name, name)
     function = getattr(module, name)
     if not callable(function):
         raise Refusal("%s is no function, but a value of type %s" % (path, type(function).__name__))
     return function  # type: ignore[no-any-return]
 
 
-def check(path: str, inputs: "Dict[str, Any]") -> None:
+def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
     """Raise Refusal when there is no function that takes `(hook_context, **inputs)`."""
-    import inspect  # slow, and no call needs it
+    misfit = room("look").misfit(find(path), path.rpartition(".")[2], inputs)
+    if misfit:
+        raise Refusal(misfit, "inputs")
 
-    function = find(path)
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return  # a function written in C may not tell
-    try:
-        signature.bind({}, **inputs)
-    except TypeError as error:
-        name = path.rpartition(".")[2]
-        reason = "the inputs do not fit %s%s: %s" % (name, signature, error)
-        raise Refusal(reason, "inputs") from None
+
+def look(path: str) -> None:
+    """Raise Refusal when nothing is at `path`, as far as files tell; no module's code is run."""
+    module_name, _, name = path.rpartition(".")
+    missing = room("look").missing(module_name, name)
+    if missing:
+        raise no_module(module_name) if missing == "module" else no_function(module_name, name)
+
+
+def no_module(name: str) -> Refusal:
+    return Refusal("No module named %s for %s" % (name, sys.executable), "module")
+
+
+def no_function(module_name: str, name: str) -> Refusal:
+    return Refusal("%s has no function named %r" % (module_name, name))
 
 
 @functools.lru_cache(maxsize=None)
