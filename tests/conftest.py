@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interpreters.plugins.by_hand import cloudify_packages, fabric_packages
-from tests.interpreters.plugins.uploads import made, state
+from tests.handmade_plugins import cloudify_packages, fabric_packages
+from tests.wagons import made, state
 
 __all__ = ["cloudify_packages", "fabric_packages", "made", "state"]
 

@@ -16,7 +16,7 @@ from listener.hooks.watch import HooksFile
 from listener.model.entry import Run
 from listener.model.notification import Notification
 from listener.state.journal import Journal
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 from tests.support import Finishing, delivery_of
 
 TASKS = """

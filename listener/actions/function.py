@@ -36,11 +36,13 @@ class FunctionAction(Action):
             raise ActionFailed(reason)
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
+        token = call.hook_context.get("rest_token")
         request = {
             "op": "call",
             "path": _path(hook, plugin),
             "context": call.hook_context,
             "inputs": hook.inputs,
+            "secret": token if isinstance(token, str) else "",
             "plugin": _described(plugin),
             "folder": self._folder,
         }
@@ -103,12 +105,10 @@ class FunctionAction(Action):
             return f"{_name(plugin)}{of_tenant}: {error}"
         if answer.get("cause") != "module":
             return error
-        name = hook.implementation.partition(".")[0]
-        if self._interpreters.has_alike(name):
-            return f"{error}; {self._interpreters.missing(name, tenant)}"
+        no_plugin = self._interpreters.no_plugin(hook.implementation.partition(".")[0], tenant)
         return (
-            f"{error}; if it lies in a folder of its own, name the folder in 'listener: python_path';"
-            f" if {name} is a managed plugin, upload it"
+            f"{error}, and {no_plugin}; name the module's folder in 'listener: python_path', or upload"
+            " the plugin"
         )
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
@@ -119,7 +119,7 @@ class FunctionAction(Action):
             return ()
 
     def drain(self) -> None:
-        self._interpreters.rest()
+        self._interpreters.drain()
 
     def close(self) -> None:
         self._interpreters.close()

@@ -1,7 +1,7 @@
 """The verbs for managed plugins: plugins upload, list, remove, renew-common.
 
-Owns their options, and what they print. They change the state directory's own plugins alone, and do so
-as its owner: what a plugin holds is run to look at it, and root lends nobody his rights.
+Owns their options and what they print. They change only the plugins of the state directory, and as its
+owner: root runs no code that another user can change. The command's group in cli/__init__.py has them.
 """
 
 from __future__ import annotations
@@ -12,61 +12,41 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from listener.cli.answers import ask, common_options, output_option, print_json, print_table
-from listener.cli.rights import (
-    existing_place,
-    go_on_as_owner,
-    place,
-    readable,
-    readable_folder,
-    refuse_unreadable,
-)
+from listener.errors import HooksError
 from listener.hooks.table import HookTable
 from listener.interpreters.plugins import Plugin, Plugins, Root
-from listener.state.directory import make
+from listener.state.directory import become_owner, make, path_of
 
-_TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as a manager demands; it names a folder here
+_TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as on a manager; it names a folder here
 _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "health")
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """A way to tell each step; at a terminal the last one shows how long it has been going on."""
+def _reporting() -> Iterator[Callable[[str], None]]:
+    """A way to report each step; at a terminal a spinner shows that the last one is in progress."""
     if not sys.stderr.isatty():
-        yield _tell
+        yield _report
         return
     from rich.console import Console  # slow to import
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.table import Column
 
-    text = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
-    console = Console(stderr=True)
-    with Progress(SpinnerColumn(), TimeElapsedColumn(), text, console=console) as progress:
-
-        def end_last() -> None:
-            for task in progress.tasks[-1:]:
-                progress.update(task.id, total=1, completed=1)
-
-        def tell(line: str) -> None:
-            end_last()
-            progress.add_task(line, total=None)
-
-        yield tell
-        end_last()
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    with console.status("working"):
+        yield console.print
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not _TENANT.fullmatch(value):
         raise click.BadParameter(
-            f"{value!r} is no tenant's name, which is a letter, then letters, digits, '.', '_' and '-';"
+            f"{value!r} is no tenant's name: that is a letter, then letters, digits, '.', '_' and '-';"
             " leave --tenant out for all tenants"
         )
     return value
@@ -78,7 +58,7 @@ _tenant_option = click.option(
 _wheels_option = click.option(
     "--wheels",
     metavar="FOLDER",
-    help="Wheels that take the network's place, for cloudify-common and for what is no wagon.",
+    help="Wheels to take instead of the network's, for cloudify-common and for all but wagons.",
 )
 
 
@@ -111,27 +91,25 @@ def upload(
     """
     from listener.interpreters.plugins.definition import PluginYaml
     from listener.interpreters.plugins.source import Given
-    from listener.interpreters.plugins.upload import upload, working
+    from listener.interpreters.plugins.upload import locked, upload
 
-    table, folder = place(config, state_dir)
+    table, folder = _place(config, state_dir)
     settings = table.listener
     path = os.path.abspath(path)
     named_yaml = None
     if plugin_yaml is not None:
-        with readable(plugin_yaml) as file:
+        with _opened(plugin_yaml) as file:
             named_yaml = PluginYaml(plugin_yaml, file.read())
-    with contextlib.nullcontext() if os.path.isdir(path) else readable(path) as file:
+    with contextlib.nullcontext() if os.path.isdir(path) else _opened(path) as file:
         if not os.path.isdir(folder):
             make(folder)
-            _tell(f"made the state directory {folder}, for the user who must also run the listener")
-        go_on_as_owner(folder)
-        if file is None:
-            refuse_unreadable(path)
-        wheels = readable_folder(wheels)
+            _report(f"made the state directory {folder}; its owner must also run the listener")
+        become_owner(folder)
+        wheels = _folder_of_wheels(wheels)
         given = Given(path, file, named_yaml)
         _end_by_interrupt()
-        with _progress() as tell, working(folder, tell) as workshop:
-            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, tell)
+        with _reporting() as report, locked(folder, report) as workshop:
+            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, report)
     _print([made], Plugins.below(folder, settings.plugins), output)
 
 
@@ -140,15 +118,14 @@ def upload(
 @common_options("config", "state_dir")
 def list_(output: str, config: str | None, state_dir: str | None) -> None:
     """The plugins, those that run marked: each tenant's newest version, else the newest for all."""
-    table, folder = place(config, state_dir)
+    table, folder = _place(config, state_dir)
     settings = table.listener
     if os.path.isdir(folder):
-        go_on_as_owner(folder)
-        refuse_unreadable(folder)
+        become_owner(folder)
     known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
     if not known.all():
-        _tell(f"no plugin in {' or '.join(root.path for root in known.roots)}")
+        _report(f"no plugin in {' or '.join(root.path for root in known.roots)}")
 
 
 @plugins.command(short_help="Take a plugin away.")
@@ -166,27 +143,27 @@ def remove(
     state_dir: str | None,
 ) -> None:
     """Remove one version of a plugin, or all. Exits with 1 when there is none."""
-    from listener.interpreters.plugins.upload import remove, working
+    from listener.interpreters.plugins.upload import locked, remove
 
-    table, folder = existing_place(config, state_dir)
+    table, folder = _place_of_owner(config, state_dir)
     _end_by_interrupt()
-    with working(folder, _tell):
-        there = Plugins([Root.own(folder)]).all()
+    with locked(folder, _report):
+        uploaded = Plugins([Root.own(folder)]).all()
         doomed = [
             plugin
-            for plugin in there
+            for plugin in uploaded
             if (plugin.name, plugin.tenant) == (name, tenant) and version in (None, plugin.version)
         ]
         if not doomed:
-            _tell(_unknown(name, version, tenant, there))
+            _report(_no_such(name, version, tenant, uploaded))
             sys.exit(1)
         versions = ", ".join(plugin.version for plugin in doomed)
         _warn_of_hooks(table, folder, doomed)
         if len(doomed) > 1 and not yes:
             ask(f"remove {len(doomed)} versions of {name}, {versions}?")
-        for plugin in reversed(doomed):  # the newest last: as long as it is there, hooks run it
+        for plugin in reversed(doomed):  # the newest last: until then hooks run in it
             remove(plugin)
-    _tell(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
+    _report(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
 
 
 @plugins.command("renew-common", short_help="Get cloudify-common anew.")
@@ -194,17 +171,59 @@ def remove(
 @output_option
 @common_options("config", "state_dir")
 def renew_common_(wheels: str | None, output: str, config: str | None, state_dir: str | None) -> None:
-    """Get cloudify-common anew, and list the plugins, which all share it. A failure changes nothing."""
-    from listener.interpreters.plugins.upload import renew_common, working
+    """Get cloudify-common anew for all plugins, and list them. A failure changes nothing."""
+    from listener.interpreters.plugins.upload import locked, renew_common
 
-    table, folder = existing_place(config, state_dir)
+    table, folder = _place_of_owner(config, state_dir)
     settings = table.listener
-    wheels = readable_folder(wheels)
+    wheels = _folder_of_wheels(wheels)
     _end_by_interrupt()
-    with _progress() as tell, working(folder, tell) as workshop:
-        renew_common(workshop, settings.python or sys.executable, wheels, tell)
+    with _reporting() as report, locked(folder, report) as workshop:
+        renew_common(workshop, settings.python or sys.executable, wheels, report)
     known = Plugins.below(folder, settings.plugins)
     _print(known.all(), known, output)
+
+
+def _place(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
+    """What hooks.conf says, and the state directory."""
+    from listener.hooks.file import config_path, load  # YAML is slow to import
+
+    path = config_path(config, os.environ)
+    table = load(path, os.environ).table
+    if table is None and config is not None:
+        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    found = table or HookTable()
+    return found, path_of(state_dir, os.environ, lambda: found.listener.state_dir)
+
+
+def _place_of_owner(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
+    """As `_place`; the state directory exists, and from now on we have its owner's rights."""
+    table, folder = _place(config, state_dir)
+    if not os.path.isdir(folder):
+        raise HooksError(f"there is no state directory {folder}; name the right one with --state-dir")
+    become_owner(folder)
+    return table, folder
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise HooksError(f"{path} cannot be read: {error.strerror}; name another file") from error
+
+
+def _folder_of_wheels(path: str | None) -> str | None:
+    """Its absolute path. Raises HooksError unless we can read it now: pip would only find no wheel."""
+    if path is None:
+        return None
+    try:
+        os.listdir(path)
+    except OSError as error:
+        raise HooksError(
+            f"{path} cannot be read: {error.strerror}; name a folder with wheels that the owner of the"
+            " state directory can read"
+        ) from error
+    return os.path.abspath(path)
 
 
 def _warn_of_hooks(table: HookTable, state_dir: str, doomed: list[Plugin]) -> None:
@@ -215,35 +234,35 @@ def _warn_of_hooks(table: HookTable, state_dir: str, doomed: list[Plugin]) -> No
         used = plugins_used(table, actions)
     hooks = dict.fromkeys(repr(hook.name) for hook, plugin in used if plugin in doomed)
     if hooks:
-        _tell(f"warning: hooks of hooks.conf run in what is removed: {', '.join(hooks)}")
+        _report(f"warning: hooks of hooks.conf run in what is removed: {', '.join(hooks)}")
 
 
 def _end_by_interrupt() -> None:
-    """Let SIGTERM and a closed terminal end the programs that were started, too, as Ctrl-C does."""
+    """Let SIGTERM and a closed terminal end the programs we have started, as Ctrl-C does."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
 
 
-def _unknown(name: str, version: str | None, tenant: str | None, there: list[Plugin]) -> str:
-    """What is said when there is no such plugin: where it is, or which there are."""
+def _no_such(name: str, version: str | None, tenant: str | None, uploaded: list[Plugin]) -> str:
+    """That there is no such plugin, and for whom it is there or which there are."""
     from listener.hooks.values import nearest
 
     what = f"there is no plugin {name if version is None else f'{name} {version}'}"
-    same = [plugin for plugin in there if plugin.name == name]
+    same = [plugin for plugin in uploaded if plugin.name == name]
     if same:
-        found = ", ".join(f"{each.version} for {_whose(each.tenant)}" for each in same)
-        return f"{what} for {_whose(tenant)}; of {name} there is {found}"
-    if not there:
+        found = ", ".join(f"{plugin.version} for {_served(plugin.tenant)}" for plugin in same)
+        return f"{what} for {_served(tenant)}; of {name} there is {found}"
+    if not uploaded:
         return f"{what}; no plugin was uploaded"
-    return f"{what}; {nearest(name, sorted({plugin.name for plugin in there}))}"
+    return f"{what}; {nearest(name, sorted({plugin.name for plugin in uploaded}))}"
 
 
-def _whose(tenant: str | None) -> str:
+def _served(tenant: str | None) -> str:
     return f"tenant {tenant}" if tenant else "all tenants"
 
 
 def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
-    rows = [_described(plugin, known) for plugin in shown]
+    rows = [_as_json(plugin, known) for plugin in shown]
     if output == "json":
         print_json(rows)
         return
@@ -256,11 +275,11 @@ def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
     print_table(_COLUMNS, rows, whole=_COLUMNS[:-1])
 
 
-def _described(plugin: Plugin, known: Plugins) -> dict[str, Any]:
+def _as_json(plugin: Plugin, known: Plugins) -> dict[str, Any]:
     """A plugin as every verb prints it."""
-    from listener.interpreters.plugins.health import look, size_bytes
+    from listener.interpreters.plugins.health import health_of, size_bytes
 
-    health = look(plugin)
+    health = health_of(plugin)
     return {
         "name": plugin.name,
         "version": plugin.version,

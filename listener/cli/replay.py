@@ -17,7 +17,6 @@ from listener import log
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
 from listener.cli.entries import open_journal, print_entries, required_entry, time_option
-from listener.cli.rights import go_on_as_owner
 from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse
@@ -26,7 +25,7 @@ from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.model import payload
 from listener.model.entry import Entry, Run
-from listener.state.directory import is_locked, lock
+from listener.state.directory import become_owner, is_locked, lock
 from listener.state.journal import Filters, Journal
 
 _TO_REPAIR = ("failed", "interrupted")
@@ -77,7 +76,7 @@ def replay(
     except InUse:
         held = None  # a listener has just started
     if held is not None:
-        go_on_as_owner(folder)
+        become_owner(folder)
         _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
     if held is not None:

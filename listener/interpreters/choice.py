@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
-from listener.hooks.values import nearest, spelled_alike
+from listener.hooks.values import nearest
 from listener.interpreters.plugins import MARKER, Plugin, Plugins
 
 if TYPE_CHECKING:
@@ -39,12 +39,8 @@ class Interpreters:
         name = implementation.partition(".")[0]
         plugin = self._plugins.newest(name, tenant)
         if plugin is None and not name.isidentifier():
-            raise ActionFailed(self.missing(name, tenant))
+            raise ActionFailed(f"there is {self.no_plugin(name, tenant)}; {_UPLOAD}")
         return plugin
-
-    def has_alike(self, name: str) -> bool:
-        """Whether some plugin has this name, in whatever spelling and for whatever tenant."""
-        return any(spelled_alike(each.name) == spelled_alike(name) for each in self._plugins.all())
 
     def plugins(self, implementation: str) -> Sequence[Plugin]:
         """Every plugin that has this implementation for some tenant: its own, or that of all others."""
@@ -53,18 +49,15 @@ class Interpreters:
         found = (self._plugins.newest(name, tenant) for tenant in tenants)
         return [plugin for plugin in found if plugin is not None]
 
-    def missing(self, name: str, tenant: object) -> str:
-        """Why a name names no plugin of a tenant, and what to do about it."""
+    def no_plugin(self, name: str, tenant: object) -> str:
+        """`no managed plugin 'x'`, with the tenants that have it or the names that there are."""
         plugins = self._plugins.all()
         tenants = sorted({each.tenant or "" for each in plugins if each.name == name})
         if tenants:
-            has = ", ".join(tenants)
-            there = f"is not there for tenant {tenant!r:.60}, but for {has}"
-            return f"the managed plugin {name!r} {there}; {_UPLOAD}"
-        if not plugins:
-            return f"there is no managed plugin {name!r}, nor any other; {_UPLOAD}"
-        known = nearest(name, sorted({each.name for each in plugins}))
-        return f"there is no managed plugin {name!r}; {_UPLOAD}, or correct the name: {known}"
+            only = ", ".join(tenants)
+            return f"no managed plugin {name!r} for tenant {tenant!r:.60}, only for {only}"
+        known = sorted({each.name for each in plugins})
+        return f"no managed plugin {name!r} ({nearest(name, known) if known else 'there is none'})"
 
     def warm(self, plugin: Plugin | None) -> Worker:
         """The child that is kept: for functions, or for this plugin as it is on disk now."""
@@ -89,17 +82,12 @@ class Interpreters:
             python = self._settings.python or sys.executable
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
         plugin.refuse_to_root()
-        return Worker(
-            plugin.python,
-            env=_inside(plugin, env),
-            memory_mib=memory_mib,
-            remedy=f"upload {plugin.name} {plugin.version} again",
-        )
+        return Worker(plugin.python, env=_inside(plugin, env), memory_mib=memory_mib)
 
-    def rest(self) -> None:
-        """Log what programs left behind have printed since, and end children that were long idle."""
+    def drain(self) -> None:
+        """Log what programs left behind have printed since."""
         for _, worker in self._warm.values():
-            worker.rest()
+            worker.drain()
 
     def close(self) -> None:
         """End the warm children. Safe to call twice."""

@@ -1,6 +1,6 @@
-"""What a child interpreter prints, and what its `ctx.logger` is told, becomes lines of the log.
+"""The output of a child interpreter, as lines of the log.
 
-Owns how much of it is logged and at which level, and that a call's secret is not. It never waits;
+Owns how much of it is logged, at which level, and that the call's secret is left out. It never waits.
 pool.py calls it whenever there is something to read, and at the end of each call.
 """
 
@@ -11,75 +11,69 @@ import os
 
 import msgspec
 
-from listener import log
-
 _log = logging.getLogger(__name__)
-_log.setLevel(logging.DEBUG)  # who calls ctx.logger.debug wants it to be seen
+_log.setLevel(logging.DEBUG)  # a hook that calls ctx.logger.debug wants to see it
 
-_RECORD = b"\x1e"  # stands before what ctx.py writes
+_RECORD = b"\x1e"  # ctx.py writes it before each record of ctx.logger
 _READ_BYTES = 65536
 MAX_OUTPUT = 1 << 20
 """Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
 
 
 class Output:
-    """The child's stdout and stderr: whole lines go to the log, up to MAX_OUTPUT bytes a call."""
+    """The child's stdout and stderr, which are one pipe."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._rest = b""
-        self._taken = 0
-        self._secret = ""
-
-    def keep_secret(self, secret: object) -> None:
-        """From now on this text is left out of every line."""
-        self._secret = secret if isinstance(secret, str) else ""
+        self.secret = ""
+        """What no line shows."""
+        self._unfinished = b""  # a line whose end has not come yet
+        self._size = 0  # of what the call has printed
 
     def drain(self, label: str) -> bool:
-        """Log what is in the pipe; False once nobody can write any more.
+        """Log the lines that are in the pipe; False when every writer has closed it.
 
-        Reads as much as a pipe holds and no more, so that a flood cannot hold up the clock.
+        It reads at most what a pipe holds, so that a flood cannot delay a timeout.
         """
         try:
             data = os.read(self.fd, _READ_BYTES)
         except BlockingIOError:
             return True
-        room = max(0, MAX_OUTPUT - self._taken)
-        self._taken += len(data)
-        *lines, self._rest = (self._rest + data[:room]).split(b"\n")
+        kept = data[: max(0, MAX_OUTPUT - self._size)]
+        self._size += len(data)
+        *lines, self._unfinished = (self._unfinished + kept).split(b"\n")
         for line in lines:
             self._log(label, line)
-        if self._taken % _READ_BYTES < len(data):
-            log.flush()  # each time so much has come, or the lines of a flood would fill the memory
         return bool(data)
 
     def end_call(self, label: str) -> str:
-        """What was dropped, in words, or ''. A new call may print MAX_OUTPUT bytes again."""
-        if self._rest:
-            self._log(label, self._rest)
+        """Log a last line without an end; what was dropped, in words, or ''. The next call starts
+        anew."""
+        if self._unfinished:
+            self._log(label, self._unfinished)
         dropped = ""
-        if self._taken > MAX_OUTPUT:
-            dropped = f"printed {self._taken} bytes; what follows the first {MAX_OUTPUT} was dropped"
-            _log.warning("%s: %s", label, dropped)
-        self._rest = b""
-        self._taken = 0
+        if self._size > MAX_OUTPUT:
+            dropped = f"printed {self._size} bytes; what follows the first {MAX_OUTPUT} was dropped"
+            _log.warning("%s: it %s", label, dropped)
+        self._unfinished = b""
+        self._size = 0
         return dropped
 
     def _log(self, label: str, line: bytes) -> None:
         printed, mark, record = line.partition(_RECORD)
         if printed or not mark:
-            self._tell(label, logging.INFO, printed.decode("utf-8", "replace").rstrip("\r"))
+            self._log_text(label, logging.INFO, printed.decode("utf-8", "replace").rstrip("\r"))
         if mark:
-            self._tell(label, *_read(record))
+            self._log_text(label, *_level_and_text(record))
 
-    def _tell(self, label: str, level: int, text: str) -> None:
-        if self._secret:
-            text = text.replace(self._secret, "...")
+    def _log_text(self, label: str, level: int, text: str) -> None:
+        if self.secret:
+            text = text.replace(self.secret, "...")
         _log.log(level, "%s | %s", label, text)
 
 
-def _read(record: bytes) -> tuple[int, str]:
-    """Level and text of what `ctx.logger` was told, if ctx.py has written it."""
+def _level_and_text(record: bytes) -> tuple[int, str]:
+    """A record of `ctx.logger`; what ctx.py has not written is a line at INFO."""
     try:
         level, text = msgspec.json.decode(record, type=tuple[int, str])
     except msgspec.DecodeError:

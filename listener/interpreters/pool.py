@@ -19,8 +19,6 @@ import time
 from collections.abc import Container, Mapping
 from typing import Any
 
-import msgspec
-
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters.output import Output
@@ -35,8 +33,6 @@ _RELEASE_S = 1.0
 _LOOK_S = 0.02
 _MAX_ANSWER = 1 << 20
 _AFTER = "a program left behind by a hook"
-IDLE_S = 300.0
-"""A child that was asked nothing for so long is let go; the next question starts a new one."""
 
 
 class Worker:
@@ -55,14 +51,11 @@ class Worker:
         *,
         env: Mapping[str, str] | None = None,
         memory_mib: int | None = None,
-        remedy: str = "correct 'listener: python' in hooks.conf",
     ) -> None:
         self.python = python
         self._arguments = (str(memory_mib or 0), *python_path)
         self._env = env
-        self._remedy = remedy
         self._child: _Child | None = None
-        self._used_at = 0.0
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
         """The child's answer. `label` names the question in the log, in front of its output.
@@ -84,8 +77,6 @@ class Worker:
             failure = ActionFailed(f"the child interpreter {self.python} {how} before it answered")
         except ValueError:
             failure = ActionFailed(f"the child interpreter {self.python} answered with nonsense")
-        finally:
-            self._used_at = time.monotonic()
         self._child = None
         child.kill(label)
         raise failure
@@ -99,7 +90,8 @@ class Worker:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ActionFailed(
-                f"the interpreter {self.python} cannot be started: {reason}; {self._remedy}"
+                f"the interpreter {self.python} cannot be started: {reason}; correct 'listener: python'"
+                " in hooks.conf, or upload the plugin again"
             ) from error
 
     def drain(self) -> None:
@@ -114,12 +106,6 @@ class Worker:
         child.output.end_call(_AFTER)
         if child.has_hung_up:
             _log.warning("the child interpreter %s ended while it was idle", self.python)
-            self.close()
-
-    def rest(self) -> None:
-        """Drain, and let go of a child that has been idle for IDLE_S."""
-        self.drain()
-        if time.monotonic() - self._used_at > IDLE_S:
             self.close()
 
     def close(self, label: str = _AFTER) -> None:
@@ -175,7 +161,7 @@ class _Child:
         nonsense.
         """
         self._number += 1
-        self.output.keep_secret(request.get("context", {}).get("rest_token"))
+        self.output.secret = request.get("secret", "")
         message = memoryview(pickle.dumps({**request, "id": self._number}, _PICKLE_PROTOCOL))
         message = message[self._send(message) :]
         if message:
@@ -187,7 +173,7 @@ class _Child:
                 message = message[self._send(message) :]
                 if not message:
                     self._poll.unregister(self._requests)
-            # poll(2) looks at the answers first, so what was printed before an answer is told of, too.
+            # poll(2) looks at the answers first, so what was printed before an answer is in the pipe.
             if self.output.fd in ready and not self.output.drain(label):
                 self._poll.unregister(self.output.fd)
             if self._answers in ready and self._receive(answer):
@@ -221,10 +207,7 @@ class _Child:
         number, _, text = answer.partition(b" ")
         if number != b"%d" % self._number:
             raise ValueError("not the answer to this request")
-        try:
-            value = msgspec.json.decode(text)
-        except msgspec.DecodeError:  # half a surrogate pair stands in it, which json takes
-            value = json.loads(text)
+        value = json.loads(text)
         if isinstance(value, str):
             return {"text": value}
         if not isinstance(value, dict):
@@ -286,7 +269,7 @@ class _Child:
 
 
 def _judged(answer: dict[str, Any], dropped: str) -> dict[str, Any]:
-    """The answer; where all went well but for output that was dropped, a failure that says so."""
+    """The answer; a failure that says so where all went well but for output that was dropped."""
     if not dropped or "error" in answer:
         return answer
     then = "it ran to its end, and is not run again: let it print less, or into a file"

@@ -20,7 +20,7 @@ from listener.actions.registry import Actions
 from listener.hooks.watch import HooksFile
 from listener.model.notification import Notification
 from listener.state.journal import Journal
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 from tests.support import Finishing, delivery_of, require_program, wait_for
 
 RUN_TASK = """

@@ -270,15 +270,6 @@ def prints_much(context, size):
     os.write(1, b"x" * size)
 
 
-def prints_three_megabytes(context):
-    prints_much(context, 3 << 20)
-
-
-def prints_much_and_raises(context):
-    prints_three_megabytes(context)
-    raises(context)
-
-
 def prints_at_its_end(context):
     atexit.register(os.write, 1, b"from an exit handler\ncut")
 
@@ -494,14 +485,6 @@ def test_a_flood_of_output_is_a_failure_that_no_retry_follows(
     assert failed.value.retry_after_s == NEVER
     assert_next_call_works(action, caplog)
     assert run(action, "pid") == child
-
-
-def test_a_function_that_prints_much_and_raises_fails_for_what_it_raised(
-    action: FunctionAction,
-) -> None:
-    with pytest.raises(ActionFailed, match=r"^ValueError: the door is shut$") as failed:
-        run(action, "prints_much_and_raises")
-    assert failed.value.retry_after_s is None
 
 
 ENDS_THE_CHILD: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -22,7 +22,7 @@ from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from tests.benchmarks.machine import LISTENER_CORE, on_core
 from tests.benchmarks.tables import at_least, at_most, judged, median, quantile, ratio, show
-from tests.interpreters.plugins.by_hand import (
+from tests.handmade_plugins import (
     CLOUDIFY,
     dispatch_input,
     installed,

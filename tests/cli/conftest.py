@@ -13,9 +13,9 @@ import pytest
 
 import listener
 from listener.state.journal import Journal
-from tests.interpreters.plugins.uploads import Made
 from tests.support import do_without
 from tests.users import NOBODY, needs_root
+from tests.wagons import Made
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from listener.model.outcome import Tally
 from listener.state.journal import Journal
 from listener.supervisord.emit import frame
 from tests.cli.commands import answer, ids, run
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 from tests.snmp.receivers import closed_port, udp_socket
 
 FUNCTIONS = """

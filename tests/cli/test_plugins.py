@@ -1,4 +1,7 @@
-"""plugins upload, list and remove, as whoever moves plugins over from a manager uses them."""
+"""plugins upload, list, remove and renew-common, as an operator who moves plugins over uses them.
+
+Only an upload makes a whole plugin; for the other verbs a folder with the marker is one.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from listener.cli import command
-from listener.interpreters.plugins import MARKER
+from listener.interpreters.plugins import GLOBAL, MARKER
+from listener.interpreters.plugins.health import health_of
 from listener.interpreters.plugins.source import COMMON
 from tests.faults.processes import is_gone
-from tests.interpreters.plugins.uploads import Made, installed
 from tests.support import shown_at_terminal, uncounted_env, wait_for
 from tests.users import NOBODY
+from tests.wagons import Made, installed
+
+COMMAND = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
 
 
 def run(*arguments: str | Path, stdin: str = "") -> Result:
@@ -44,9 +50,20 @@ def failed(result: Result, status: int = 2) -> str:
     return result.stderr.splitlines()[-1]
 
 
+def put(tmp_path: Path, *versions: str, tenant: str = GLOBAL) -> None:
+    """Folders that count as versions of the plugin `tried`; no interpreter is in them."""
+    for version in versions:
+        folder = tmp_path / "state/plugins" / tenant / "tried" / version
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+
+
+def versions() -> list[str]:
+    return [plugin["version"] for plugin in listed()]
+
+
 def test_upload_makes_a_plugin_and_prints_it(made: Made, state: Path) -> None:
-    wagon = made.wagon("tried")
-    result = run("upload", wagon, "--output", "json")
+    result = run("upload", made.wagon("tried"), "--output", "json")
     assert result.exit_code == 0, result.stderr
     [plugin] = json.loads(result.stdout)
     assert plugin["size_bytes"] > 10_000
@@ -63,43 +80,24 @@ def test_upload_makes_a_plugin_and_prints_it(made: Made, state: Path) -> None:
     }
     assert plugin == expected
     assert listed() == [expected]
-    assert f"{COMMON} {plugin['cloudify_common']} is provided by {state}" in result.stderr
-    assert "installing tried 1.0 for Python 3." in result.stderr
+    provided, installing = result.stderr.splitlines()
+    assert provided.startswith(f"{COMMON} {plugin['cloudify_common']} is provided by {state}")
+    assert installing.startswith("installing tried 1.0 for Python 3.")
+    row = run("list").stdout.splitlines()[1]
+    assert row.split() == [
+        "tried", "1.0", "yes", "(all)", f"{plugin['size_bytes'] / 1e6:.1f}", "MB",
+        plugin["cloudify_common"], "ok",
+    ]  # fmt: skip
 
 
-def test_all_answers_go_to_stdout_and_all_else_to_stderr(made: Made, state: Path) -> None:
-    verb = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "listener",
-        "plugins",
-        "upload",
-        str(made.wagon("tried")),
-    ]
-    words = [*verb, "--output", "json", "--config", "/dev/null"]
-    result = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert [plugin["name"] for plugin in json.loads(result.stdout)] == ["tried"]
-    assert len(result.stderr.splitlines()) == 2
-    assert sorted(os.listdir(state / "plugins")) == [".lock", "_global"]
-
-
-def test_list_is_a_table_that_tells_which_runs_and_what_is_wrong(made: Made, state: Path) -> None:
-    for version in ("1.0", "1.33", "1.9"):
-        installed(state, made.wagon("tried", version))
-    broken = installed(state, made.wagon("tried"), tenant="acme")
-    Path(broken.python).unlink()
-    result = run("list")
-    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    common = listed()[0]["cloudify_common"]
+def test_list_is_a_table_that_says_which_runs_and_what_is_wrong(tmp_path: Path) -> None:
+    put(tmp_path, "1.0", "1.33", "1.9")
+    put(tmp_path, "1.0", tenant="acme")
+    lines = [" ".join(line.split()) for line in run("list").stdout.splitlines()]
     assert lines[0] == "name version runs tenant size cloudify-common health"
-    for line, start in zip(
-        lines[1:], ["1.33 yes (all)", "1.9 (all)", "1.0 (all)", "1.0 yes acme"], strict=False
-    ):
-        assert line.startswith(f"tried {start} 0.")
-    assert [line.rpartition(" MB ")[2] for line in lines[1:4]] == [f"{common} ok"] * 3
-    assert lines[4].rpartition(" MB ")[2].startswith("its interpreter does not work:")
+    starts = ["1.33 yes (all)", "1.9 (all)", "1.0 (all)", "1.0 yes acme"]
+    for line, start in zip(lines[1:], starts, strict=True):
+        assert line.startswith(f"tried {start} 0.0 MB its interpreter does not work: ")
     assert [plugin["runs"] for plugin in listed()] == [True, False, False, True]
 
 
@@ -114,25 +112,33 @@ def test_the_state_directory_and_the_interpreter_are_those_of_hooks_conf(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR")
-    python = tmp_path / "python"
-    python.symlink_to(sys.executable)
+    other = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(other)], check=True)
+    [site_packages] = other.glob("lib/*/site-packages")
+    (site_packages / "of_other.py").touch()
     conf = tmp_path / "hooks.conf"
-    conf.write_text(f"listener: {{state_dir: {tmp_path}/elsewhere, python: {python}}}\n")
+    conf.write_text(f"listener: {{state_dir: {tmp_path}/elsewhere, python: {other}/bin/python}}\n")
     result = run("upload", made.wagon("tried"), "--wheels", made.wheels, "--config", conf)
     assert result.exit_code == 0, result.stderr
     [plugin] = listed("--config", conf)
     assert plugin["folder"] == f"{tmp_path}/elsewhere/plugins/_global/tried/1.0"
     assert plugin["cloudify_common"] == "9.9"
-    assert f"made the state directory {tmp_path}/elsewhere, for the user who must" in result.stderr
+    assert f"made the state directory {tmp_path}/elsewhere; its owner must also run" in result.stderr
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o700
     conf.write_text(f"listener: {{state_dir: {tmp_path}/elsewhere, python: /none/python}}\n")
     assert "/none/python" in failed(run("upload", made.wagon("tried"), "--config", conf))
 
 
-def test_a_hooks_conf_that_is_named_and_not_there_is_no_empty_one(made: Made, state: Path) -> None:
-    expected = "Error: /none/hooks.conf does not exist; name a hooks.conf with --config"
-    for words in (["list"], ["upload", made.wagon("tried")], ["remove", "tried"]):
-        assert failed(run(*words, "--config", "/none/hooks.conf")) == expected
+def test_what_is_named_and_cannot_be_read_is_an_error(made: Made, state: Path) -> None:
+    wagon = made.wagon("tried")
+    for words in (["list"], ["upload", wagon], ["remove", "tried"]):
+        assert failed(run(*words, "--config", "/none/hooks.conf")) == (
+            "Error: /none/hooks.conf does not exist; name a hooks.conf with --config"
+        )
+    for words in (["/none.wgn"], [wagon, "--plugin-yaml", "/none.yaml"], [wagon, "--wheels", "/none"]):
+        assert failed(run("upload", *words)).startswith(
+            f"Error: {words[-1]} cannot be read: No such file or directory; name "
+        )
     assert not (state / "plugins").exists()
 
 
@@ -140,9 +146,7 @@ def test_a_tenant_and_a_plugin_yaml_can_be_named(made: Made, state: Path, tmp_pa
     named = tmp_path / "plugin.yaml"
     named.write_text("plugins: {x: {executor: host_agent}}")
     reason = failed(run("upload", made.wagon("tried"), "--plugin-yaml", named))
-    assert reason.startswith(
-        f"Error: {named}: plugin 'x' has the executor host_agent, and hooks run only"
-    )
+    assert reason.startswith(f"Error: {named}: plugin 'x' has the executor host_agent, and hooks run")
     named.write_text("plugins: {x: {executor: central_deployment_agent}}")
     result = run("upload", made.wagon("tried"), "--plugin-yaml", named, "--tenant", "acme")
     assert result.exit_code == 0, result.stderr
@@ -150,56 +154,41 @@ def test_a_tenant_and_a_plugin_yaml_can_be_named(made: Made, state: Path, tmp_pa
     assert (state / "plugins/acme/tried/1.0" / MARKER).exists()
 
 
-@pytest.mark.parametrize(
-    "tenant", ["", "..", "a/b", "_global", ".a", "-a", "1a", "a b", "\u00e4", "a" * 256]
-)
-def test_what_is_no_tenant_is_refused(tenant: str) -> None:
+@pytest.mark.parametrize("tenant", ["", "..", "a/b", "_global", ".a", "1a", "a b", "\u00e4", "a" * 256])
+def test_a_text_that_is_no_tenant_is_refused(tenant: str) -> None:
     for result in (run("upload", "x.wgn", "--tenant", tenant), run("remove", "x", "--tenant", tenant)):
         assert failed(result).endswith(
-            f"{tenant!r} is no tenant's name, which is a letter, then letters, digits, '.', '_' and"
-            " '-'; leave --tenant out for all tenants"
+            f"{tenant!r} is no tenant's name: that is a letter, then letters, digits, '.', '_' and '-';"
+            " leave --tenant out for all tenants"
         )
 
 
-@pytest.mark.parametrize("option", [[], ["--plugin-yaml", "none.yaml"]])
-def test_a_file_that_is_not_there_is_named(made: Made, option: list[str]) -> None:
-    path = made.wagon("tried") if option else "none.wgn"
-    reason = failed(run("upload", path, *option))
-    missing = option[-1] if option else "none.wgn"
-    assert f"{missing} cannot be read: No such file or directory" in reason
-
-
-def test_remove_takes_one_version_or_asks_before_it_takes_all(made: Made, state: Path) -> None:
-    for version in ("1.0", "1.33", "1.9"):
-        installed(state, made.wagon("tried", version))
+def test_remove_takes_one_version_or_asks_before_it_takes_all(tmp_path: Path) -> None:
+    put(tmp_path, "1.0", "1.33", "1.9")
+    put(tmp_path, "1.0", tenant="acme")
     assert run("remove", "tried", "1.33").stderr == "removed tried 1.33\n"
-    assert [(plugin["version"], plugin["runs"]) for plugin in listed()] == [
-        ("1.9", True),
-        ("1.0", False),
-    ]
+    assert run("remove", "tried", "--tenant", "acme").stderr == "removed tried 1.0 of tenant acme\n"
     asked = run("remove", "tried", stdin="n\n")
     assert asked.exit_code == 1
     assert asked.stderr.startswith("remove 2 versions of tried, 1.9, 1.0? [y/N]: ")
-    assert len(listed()) == 2
+    assert versions() == ["1.9", "1.0"]
     assert run("remove", "tried", "--yes").stderr == "removed tried 1.9, 1.0\n"
-    assert listed() == []
-    assert os.listdir(state / "plugins") == [".lock"]
+    assert versions() == []
+    assert os.listdir(tmp_path / "state/plugins") == [".lock"]
 
 
-def test_remove_asks_nothing_for_the_only_version_and_takes_the_tenants_own(
-    made: Made, state: Path
-) -> None:
-    for tenant in (None, "acme"):
-        installed(state, made.wagon("tried"), tenant=tenant)
-    assert run("remove", "tried", "--tenant", "acme").exit_code == 0
-    assert [plugin["tenant"] for plugin in listed()] == [None]
+def test_the_newest_version_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "1.0", "1.9", "1.33")
+    removed: list[str] = []
+    monkeypatch.setattr(
+        "listener.interpreters.plugins.upload.remove", lambda plugin: removed.append(plugin.version)
+    )
+    run("remove", "tried", "--yes")
+    assert removed == ["1.0", "1.9", "1.33"]
 
 
-def test_remove_names_the_hooks_that_run_in_what_is_removed(
-    made: Made, state: Path, tmp_path: Path
-) -> None:
-    for version in ("1.0", "1.9"):
-        installed(state, made.wagon("tried", version))
+def test_remove_names_the_hooks_that_run_in_what_is_removed(tmp_path: Path) -> None:
+    put(tmp_path, "1.0", "1.9")
     conf = tmp_path / "hooks.conf"
     hook = "{{name: {}, event_type: '*', implementation: {}.tasks.version, enabled: {}}}"
     lines = [
@@ -214,39 +203,13 @@ def test_remove_names_the_hooks_that_run_in_what_is_removed(
     )
 
 
-def test_cloudify_common_is_renewed_for_all_plugins_or_stays_as_it_was(
-    made: Made, tmp_path: Path
-) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    plugin = installed(state, made.wagon("tried"), wheels=made.wheels)
-    marker = Path(plugin.folder, MARKER)
-    before = marker.stat().st_mtime_ns
-    (tmp_path / "empty").mkdir()
-    assert "cannot be had" in failed(run("renew-common", "--wheels", tmp_path / "empty"))
-    assert [each["cloudify_common"] for each in listed()] == ["9.9"]
-    assert marker.stat().st_mtime_ns == before
-    result = run("renew-common", "--wheels", made.wheels_with_common("9.10"), "--output", "json")
-    assert [(each["cloudify_common"], each["problems"]) for each in json.loads(result.stdout)] == [
-        ("9.10", [])
-    ]
-    assert result.stderr.startswith(f"getting {COMMON} for ")
-    assert marker.stat().st_mtime_ns > before  # by which its warm child is replaced
-    assert sorted(os.listdir(state / "plugins")) == [".lock", "_global"]
-    assert len(os.listdir(state / COMMON)) == 1
-
-
-def test_cloudify_common_can_be_got_before_there_is_a_plugin(made: Made, tmp_path: Path) -> None:
+def test_remove_of_what_is_not_there_is_exit_1_and_names_the_nearest(tmp_path: Path) -> None:
+    assert failed(run("remove", "tried")) == (
+        f"Error: there is no state directory {tmp_path}/state; name the right one with --state-dir"
+    )
     (tmp_path / "state").mkdir()
-    result = run("renew-common", "--wheels", made.wheels, "--output", "json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
-    [folder] = (tmp_path / "state" / COMMON).iterdir()
-    assert (folder / MARKER).exists()
-
-
-def test_remove_of_what_is_not_there_is_exit_1_and_names_the_nearest(made: Made, state: Path) -> None:
     assert failed(run("remove", "tried"), 1) == "there is no plugin tried; no plugin was uploaded"
-    installed(state, made.wagon("tried"))
+    put(tmp_path, "1.0")
     expected = {
         ("treid",): "there is no plugin treid; did you mean 'tried'?",
         ("fabric", "2.0"): "there is no plugin fabric 2.0; known are: tried",
@@ -257,18 +220,63 @@ def test_remove_of_what_is_not_there_is_exit_1_and_names_the_nearest(made: Made,
     }  # fmt: skip
     for words, line in expected.items():
         assert failed(run("remove", *words), 1) == line
-    assert len(listed()) == 1
+    assert versions() == ["1.0"]
 
 
-def test_remove_without_a_state_directory_makes_none(tmp_path: Path) -> None:
-    reason = failed(run("remove", "tried"))
-    assert reason == (
-        f"Error: there is no state directory {tmp_path}/state; name the right one with --state-dir"
-    )
-    assert not (tmp_path / "state").exists()
+def test_cloudify_common_is_renewed_for_all_plugins_or_stays_as_it_was(
+    made: Made, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    plugin = installed(state, made.wagon("tried"), wheels=made.wheels)
+    marker = Path(plugin.folder, MARKER)
+    before = marker.stat().st_mtime_ns
+    (tmp_path / "empty").mkdir()
+    assert "cannot be had" in failed(run("renew-common", "--wheels", tmp_path / "empty"))
+    assert health_of(plugin).common_version == "9.9"
+    assert marker.stat().st_mtime_ns == before
+    result = run("renew-common", "--wheels", made.wheels_with_common("9.10"), "--output", "json")
+    assert [(each["cloudify_common"], each["problems"]) for each in json.loads(result.stdout)] == [
+        ("9.10", [])
+    ]
+    assert result.stderr.startswith(f"getting {COMMON} for ")
+    assert marker.stat().st_mtime_ns > before  # so the next call starts a new interpreter
+    assert sorted(os.listdir(state / "plugins")) == [".lock", "_global"]
+    assert len(os.listdir(state / COMMON)) == 1
 
 
-# Whose rights are taken
+def test_at_a_terminal_each_step_of_an_upload_is_a_line(made: Made, state: Path) -> None:
+    lines = shown_at_terminal([*COMMAND, made.wagon("tried")], columns=80, stream="stderr")
+    plain = "\n".join(lines)
+    assert re.search(r"^cloudify-common 7\S+ is provided by ", plain, re.MULTILINE), plain
+    assert re.search(r"^installing tried 1\.0 for Python ", plain, re.MULTILINE), plain
+
+
+HANGS = """
+import os, pathlib, time
+pathlib.Path({note!r}).write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
+    signum: signal.Signals, state: Path, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    (tmp_path / "hanging").mkdir()
+    (tmp_path / "hanging/setup.py").write_text(HANGS.format(note=str(note)))
+    with subprocess.Popen(
+        [*COMMAND, tmp_path / "hanging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for("its setup.py", lambda: note.exists() and note.read_text() != "")
+        process.send_signal(signum)
+        answer, said = process.communicate(timeout=30)
+    assert (process.returncode, answer, said.splitlines()[-1]) == (1, "", "Aborted!")
+    wait_for("the end of its setup.py", lambda: is_gone(int(note.read_text())))
+    assert os.listdir(state / "plugins") == [".lock"]
+
+
+# With the rights of the state directory's owner
 
 
 def run_at(
@@ -284,11 +292,11 @@ def run_at(
     )
 
 
-def test_what_root_uploads_belongs_to_the_owner_and_runs_with_his_rights(
+def test_what_root_uploads_belongs_to_the_owner_and_runs_with_its_rights(
     made: Made, nobodys: Path
 ) -> None:
     wagon = made.wagon("tried")
-    wagon.chmod(0o600)  # which root alone can read
+    wagon.chmod(0o600)  # only root can read it
     result = run_at(nobodys, "upload", wagon, "--wheels", nobodys / "wheels", "--output", "json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)[0]["problems"] == []
@@ -306,90 +314,17 @@ def test_what_root_uploads_belongs_to_the_owner_and_runs_with_his_rights(
     assert os.listdir(nobodys / "state/plugins") == [".lock"]
 
 
-def test_a_wheels_folder_that_the_owner_cannot_read_is_named(made: Made, nobodys: Path) -> None:
+def test_a_folder_that_the_owner_cannot_read_is_named(made: Made, nobodys: Path) -> None:
     (nobodys / "of-root").mkdir(0o700)
-    result = run_at(nobodys, "upload", made.wagon("tried"), "--wheels", nobodys / "of-root")
-    assert result.returncode == 2
-    assert result.stderr == (
-        f"Error: {nobodys}/of-root cannot be read: Permission denied; it must be readable by the owner"
-        " of the state directory, the listener's user, whose rights are taken here\n"
-    )
+    for words in ([made.wagon("tried"), "--wheels", nobodys / "of-root"], [nobodys / "of-root"]):
+        result = run_at(nobodys, "upload", *words)
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"Error: {nobodys}/of-root cannot be ")
+        assert "Permission denied" in result.stderr
 
 
-def test_who_may_not_look_into_the_state_directory_is_told_so(nobodys: Path) -> None:
+def test_a_state_directory_that_cannot_be_read_is_named(nobodys: Path) -> None:
     os.chown(nobodys / "state", 0, 0)
     result = run_at(nobodys, "list", as_nobody=True)
     assert result.returncode == 2
-    assert f"{nobodys}/state cannot be read: Permission denied" in result.stderr
-
-
-def test_at_a_terminal_each_step_of_an_upload_shows_how_long_it_takes(made: Made, state: Path) -> None:
-    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
-    lines = shown_at_terminal([*command, made.wagon("tried")], columns=80, stream="stderr")
-    plain = "\n".join(lines)
-    assert re.search(r"0:00:\d\d cloudify-common 7\S+ is provided by ", plain), plain
-    assert re.search(r"0:00:\d\d installing tried 1\.0 for Python ", plain), plain
-
-
-HANGS = """
-import os, pathlib, time
-pathlib.Path({note!r}).write_text(str(os.getpid()))
-time.sleep(600)
-"""
-
-
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
-    signum: signal.Signals, state: Path, tmp_path: Path
-) -> None:
-    note = tmp_path / "note"
-    (tmp_path / "hanging").mkdir()
-    (tmp_path / "hanging/setup.py").write_text(HANGS.format(note=str(note)))
-    command = [sys.executable, "-m", "listener", "plugins", "upload", "--config", "/dev/null"]
-    with subprocess.Popen(
-        [*command, tmp_path / "hanging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_for("its setup.py", lambda: note.exists() and note.read_text() != "")
-        process.send_signal(signum)
-        answer, told = process.communicate(timeout=30)
-    assert (process.returncode, answer, told.splitlines()[-1]) == (1, "", "Aborted!")
-    wait_for("the end of its setup.py", lambda: is_gone(int(note.read_text())))
-    assert os.listdir(state / "plugins") == [".lock"]
-
-
-def test_a_wheels_folder_that_is_not_there_is_named(made: Made, state: Path) -> None:
-    reason = failed(run("upload", made.wagon("tried"), "--wheels", state / "none"))
-    assert reason == f"Error: there is no {state}/none; name a folder that is there"
-
-
-def test_the_newest_version_is_removed_last_and_the_tenant_named(
-    made: Made, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for version in ("1.0", "1.9", "1.33"):
-        installed(state, made.wagon("tried", version), tenant="acme")
-    removed: list[str] = []
-    monkeypatch.setattr(
-        "listener.interpreters.plugins.upload.remove", lambda plugin: removed.append(plugin.version)
-    )
-    result = run("remove", "tried", "--tenant", "acme", "--yes")
-    assert removed == ["1.0", "1.9", "1.33"]
-    assert result.stderr == "removed tried 1.33, 1.9, 1.0 of tenant acme\n"
-
-
-def test_a_source_folder_that_the_owner_cannot_read_is_named(nobodys: Path) -> None:
-    (nobodys / "source").mkdir(0o700)
-    result = run_at(nobodys, "upload", nobodys / "source")
-    assert result.returncode == 2
-    assert result.stderr.startswith(
-        f"Error: {nobodys}/source cannot be read: Permission denied; it must"
-    )
-
-
-def test_a_command_that_the_owner_cannot_run_is_named(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.access", lambda path, _mode: path != os.__file__)
-    assert failed(run("list")) == (
-        f"Error: {os.__file__} cannot be read by the owner of the state directory, as whom this goes"
-        " on: install conductor-hooks, and its Python, where that user can read them"
-    )
+    assert f"{nobodys}/state/plugins cannot be read: Permission denied" in result.stderr

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from listener.interpreters.plugins import Plugins, Root
-from listener.interpreters.plugins.health import look
+from listener.interpreters.plugins.health import health_of
 from tests.faults import processes
 from tests.faults.ledger import Setting, Verdict
-from tests.interpreters.plugins.uploads import Made, left_in, run_in
+from tests.wagons import Made, left_in, run_in
 
 _LIMIT_S = 60
 
@@ -67,7 +67,7 @@ def _uploading(setting: Setting, state: Path, wagon: Path, wheels: Path) -> subp
 def _half(state: Path, when: str) -> Iterator[str]:
     """What can be seen, and does not work."""
     for plugin in Plugins([Root.own(str(state))]).all():
-        if found := look(plugin).problems:
+        if found := health_of(plugin).problems:
             yield f"{when}, half of {plugin.name} can be seen: {found[0]}"
 
 

@@ -61,7 +61,7 @@ def start_program(context):
 
 SOURCES = {
     name: Path(child.__file__).with_name(name).read_text(encoding="utf-8")
-    for name in ("main.py", "look.py", "memory.py", "ctx.py")
+    for name in ("main.py", "ctx.py", "look.py")
 }
 
 
@@ -196,7 +196,7 @@ def test_the_child_imports_the_standard_library_alone_and_cloudify_for_ctx(name:
 
 def test_a_token_is_left_out_of_an_answer_before_that_is_cut() -> None:
     token = "S" * 60
-    request = {"context": {"rest_token": token}}
+    request = {"secret": token}
     for size in range(100, 600):
         answer = {"text": "x" * size + token, "error": "y" * size + token, "details": token}
         shown = child.presentable(answer, request)

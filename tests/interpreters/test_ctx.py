@@ -19,7 +19,7 @@ from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.interpreters.plugins.by_hand import dispatched, make_plugin
+from tests.handmade_plugins import dispatched, make_plugin
 from tests.interpreters.test_child import interpreters
 
 TASKS = '''

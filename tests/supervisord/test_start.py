@@ -15,7 +15,7 @@ from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
-from tests.interpreters.plugins.by_hand import make_plugin
+from tests.handmade_plugins import make_plugin
 
 HOOK = "{event_type: '*', implementation: os.getpid}"
 Start = Callable[..., list[str]]

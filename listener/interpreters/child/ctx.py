@@ -62,7 +62,7 @@ def cloudify_context(request: "Dict[str, Any]") -> "Dict[str, Any]":
     }
 
 
-def consequence(error: BaseException) -> "Dict[str, Any]":
+def retry_advice(error: BaseException) -> "Dict[str, Any]":
     """`is_final` when the error says that no retry helps, `retry_after_s` when it says when one may."""
     if isinstance(error, exceptions.NonRecoverableError):
         return {"is_final": True}

@@ -7,12 +7,14 @@ and JSON, which is a text when all went well, else an object. Pickle, so that in
 they had; JSON, so that no function's result is ever unpickled by the listener.
 """
 
+import functools
 import importlib
 import importlib.util
 import io
 import json
 import os
 import pickle
+import resource
 import select
 import signal
 import sys
@@ -138,17 +140,19 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
         if isinstance(error, MemoryError):
             traceback.clear_frames(error.__traceback__)  # what fills the memory is theirs
         details = "".join(traceback.format_tb(below_us(error), -50))
-        return dict(consequence(error), error=describe(error), details=details)
+        ctx = ctx_module()
+        advice = {} if ctx is None else ctx.retry_advice(error)
+        return dict(advice, error=describe(error), details=details)
 
 
 def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
-    """The answer as it is logged: without the context's rest_token, and only then cut to its length."""
+    """The answer as it is logged: without the secret, and only then cut to its length."""
     if not any(answer.values()):
         return answer  # most functions return nothing
-    token = request.get("context", {}).get("rest_token")
-    if isinstance(token, str) and token:
+    secret = request.get("secret")
+    if secret:
         answer = {
-            name: value.replace(token, "...") if isinstance(value, str) else value
+            name: value.replace(secret, "...") if isinstance(value, str) else value
             for name, value in answer.items()
         }
     for name, most in _MOST.items():
@@ -160,7 +164,7 @@ def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[st
 def call(request: "Dict[str, Any]") -> str:
     """The function's result, as text to log; '' for None. One that JSON cannot hold is refused."""
     function = find(request["path"])
-    ctx = ctx_room()
+    ctx = ctx_module()
     try:
         if ctx is None:
             result = function(request["context"], **request["inputs"])
@@ -183,13 +187,9 @@ def call(request: "Dict[str, Any]") -> str:
         ) from None
 
 
-_found = {}  # type: Dict[str, Callable[..., Any]]
-
-
+@functools.lru_cache(maxsize=None)
 def find(path: str) -> "Callable[..., Any]":
-    """The function at `package.module.function`; found once, kept for as long as we live."""
-    if path in _found:
-        return _found[path]
+    """The function at `package.module.function`; a second call costs nothing."""
     module_name, _, name = path.rpartition(".")
     importlib.invalidate_caches()  # it may have been installed since we looked last
     try:
@@ -204,13 +204,12 @@ def find(path: str) -> "Callable[..., Any]":
     function = getattr(module, name)
     if not callable(function):
         raise Refusal("%s is no function, but a value of type %s" % (path, type(function).__name__))
-    _found[path] = function
     return function  # type: ignore[no-any-return]
 
 
 def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
     """Raise Refusal when there is no function that takes `(hook_context, **inputs)`."""
-    misfit = room("look").misfit(find(path), path.rpartition(".")[2], inputs)
+    misfit = own_module("look").misfit(find(path), path.rpartition(".")[2], inputs)
     if misfit:
         raise Refusal(misfit, "inputs")
 
@@ -218,7 +217,7 @@ def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
 def look(path: str) -> None:
     """Raise Refusal when nothing is at `path`, as far as files tell; no module's code is run."""
     module_name, _, name = path.rpartition(".")
-    missing = room("look").missing(module_name, name)
+    missing = own_module("look").missing(module_name, name)
     if missing:
         raise no_module(module_name) if missing == "module" else no_function(module_name, name)
 
@@ -231,36 +230,24 @@ def no_function(module_name: str, name: str) -> Refusal:
     return Refusal("%s has no function named %r" % (module_name, name))
 
 
-_rooms = {}  # type: Dict[str, Any]
+@functools.lru_cache(maxsize=None)
+def own_module(name: str) -> "Any":
+    """The module that lies beside this file, where no import statement finds it."""
+    file = os.path.join(_FOLDER, name + ".py")
+    spec = importlib.util.spec_from_file_location("conductor_hooks_" + name, file)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
 
 
-def room(name: str) -> "Any":
-    """The module of ours that lies beside this file; no import statement finds it."""
-    if name not in _rooms:
-        file = os.path.join(_FOLDER, name + ".py")
-        spec = importlib.util.spec_from_file_location("conductor_hooks_" + name, file)
-        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-        spec.loader.exec_module(module)  # type: ignore[union-attr]
-        _rooms[name] = module
-    return _rooms[name]
-
-
-def ctx_room() -> "Any":
-    """The room that makes cloudify's `ctx`; None where this interpreter has no cloudify that works."""
-    if "ctx" not in _rooms:
-        try:
-            if importlib.util.find_spec("cloudify") is not None:
-                return room("ctx")
-        except Exception as error:
-            print("there is no ctx, as cloudify cannot be imported: %s" % describe(error))
-        _rooms["ctx"] = None
-    return _rooms["ctx"]
-
-
-def consequence(error: BaseException) -> "Dict[str, Any]":
-    """What follows from an error of cloudify's for the hook's retries, as the listener takes it."""
-    ctx = _rooms.get("ctx")
-    return {} if ctx is None else ctx.consequence(error)
+@functools.lru_cache(maxsize=None)
+def ctx_module() -> "Any":
+    """ctx.py, which makes cloudify's `ctx`; None where this interpreter has no cloudify that works."""
+    try:
+        return own_module("ctx") if importlib.util.find_spec("cloudify") is not None else None
+    except Exception as error:
+        print("there is no ctx, as cloudify cannot be imported: %s" % describe(error))
+        return None
 
 
 def describe(error: BaseException) -> str:
@@ -269,8 +256,9 @@ def describe(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "(its text cannot be had)"
-    if isinstance(error, MemoryError) and "memory" in _rooms:
-        text = _rooms["memory"].exceeded()
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if isinstance(error, MemoryError) and limit != resource.RLIM_INFINITY:
+        text = "more than the %d MiB of 'listener: child_memory' in hooks.conf" % (limit >> 20)
     return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
 
 
@@ -291,6 +279,12 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def bound_memory(mib: int) -> None:
+    """Let this process and each that it starts have so much memory of its own, and no more."""
+    # Not RLIMIT_AS, which counts what is only reserved: 64 MiB for each thread that allocates.
+    resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
+
+
 def main() -> None:
     """Take the arguments that pool.py gave, then serve until it lets go."""
     request_fd, answer_fd = int(sys.argv[1]), int(sys.argv[2])
@@ -301,7 +295,7 @@ def main() -> None:
     sys.path[:0] = sys.argv[4:]
     watch(request_fd, answer_fd)
     if int(sys.argv[3]):
-        room("memory").bound(int(sys.argv[3]))
+        bound_memory(int(sys.argv[3]))
     serve(request_fd, answer_fd)
 
 

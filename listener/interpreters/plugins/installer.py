@@ -1,8 +1,8 @@
 """Virtualenvs of plugins, and what pip does in them.
 
 Owns the command lines and the environment of pip and of the interpreter that makes virtualenvs. It
-never decides what is installed where, and gives no virtualenv a pip of its own. upload.py has it make
-and install, source.py has it build.
+never decides what is installed where, and puts no pip into a virtualenv. upload.py has it make and
+install, source.py has it build.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIP = ("-I", "-m", "pip")
 _OLDEST_PIP = "22.3"  # the first that installs for another interpreter: `pip --python`
 _START_S = 60.0
 _INSTALL_S = 1200.0
-_SHOWN = 600  # characters of what pip says
+_SHOWN = 600  # characters of what pip printed
 
 _VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.implementation.cache_tag)"
 
@@ -41,13 +41,13 @@ class Interpreter(NamedTuple):
 class Installer:
     """Makes virtualenvs by one interpreter and installs in them.
 
-    `scratch` is a folder for what is temporary, `held_fd` stays open for as long as any program runs.
-    What a package needs comes from the folder `wheels` alone or, without one, from where pip's own
+    `scratch` is a folder for temporary files; `held_fd` stays open as long as any program runs. What a
+    package needs comes from the folder `wheels` alone or, without one, from where pip's own
     configuration says.
     """
 
     def __init__(self, python: str, scratch: str, held_fd: int, wheels: str | None) -> None:
-        _refuse_old_pip()
+        _check_pip()
         self._scratch = scratch
         self._held_fds = (held_fd,)
         self._wheels = wheels
@@ -62,19 +62,19 @@ class Installer:
         self.python = Interpreter(python, version, tag)
 
     def make(self, folder: str) -> None:
-        """Make an empty virtualenv, without pip. Of the interpreter's own packages it sees none."""
+        """Make an empty virtualenv without pip. It sees none of the interpreter's own packages."""
         command = [self.python.path, "-I", "-m", "venv", "--without-pip", folder]
         try:
             run(command, env=environment(), limit_s=_START_S, held_fds=self._held_fds)
         except ProgramFailed as error:
             raise HooksError(
-                f"{self.python.path} cannot make a virtualenv: {error}: {told(error.output)}"
+                f"{self.python.path} cannot make a virtualenv: {error}: {reason_in(error.output)}"
             ) from error
 
     def install(self, virtualenv: str, requirement: str, *, only_from: str | None = None) -> None:
         """Install a package and what it needs, if `only_from` is given from the wheels in that folder.
 
-        Raises ProgramFailed, with pip's words as its text.
+        Raises ProgramFailed; its text is pip's reason.
         """
         self._pip(virtualenv, "install", requirement, only_from=only_from)
 
@@ -87,20 +87,20 @@ class Installer:
     def _pip(self, virtualenv: str, *arguments: str, only_from: str | None = None) -> None:
         links = only_from or self._wheels
         where = ["--no-index", "--find-links", links] if links else []
-        where += ["--pre"] if only_from else []  # what lies in a wagon is meant, whatever its version
+        where += ["--pre"] if only_from else []  # a wagon may carry a pre-release
         own_pip = [sys.executable, *_PIP, "--python", os.path.join(virtualenv, "bin", "python")]
         command = [*own_pip, "-q", "--no-input", arguments[0], *where, *arguments[1:]]
         env = environment(is_offline=links is not None, temporary=self._scratch)
         try:
             run(command, env=env, limit_s=_INSTALL_S, held_fds=self._held_fds)
         except ProgramFailed as error:
-            raise ProgramFailed(told(error.output) or str(error), error.output) from error
+            raise ProgramFailed(reason_in(error.output) or str(error), error.output) from error
 
 
 def environment(*, is_offline: bool = True, temporary: str | None = None) -> Mapping[str, str]:
-    """What these programs inherit: all but what tells a Python where to look, or pip what to do.
+    """What these programs inherit: all but the settings of Python and of pip.
 
-    pip's own settings are kept, environment and files, when it is to reach the network by them.
+    pip's settings, variables and files, are kept when it reaches the network by them.
     """
     dropped = ("PYTHON", "VIRTUAL_ENV", "PIP_") if is_offline else ("PYTHON", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
@@ -111,22 +111,22 @@ def environment(*, is_offline: bool = True, temporary: str | None = None) -> Map
     return {**env, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
-def told(output: str) -> str:
-    """What a program printed about its failure, as one short line: pip's errors, else the last line.
+def reason_in(output: str) -> str:
+    """Why a program failed, from its output, as one short line: pip's errors, else the last line.
 
-    Of a program that pip has run, as a setup.py, that is the last line above pip's mark.
+    Of a program that pip ran, a setup.py for one, it is the last line above pip's "[end of output]".
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     above = [line for line, mark in pairwise(lines) if mark == "[end of output]"]
-    telling = dict.fromkeys(line.removeprefix("ERROR: ") for line in (*errors, *above))
-    return " ".join("; ".join(telling or lines[-1:]).split())[:_SHOWN]
+    reasons = dict.fromkeys(line.removeprefix("ERROR: ") for line in (*errors, *above))
+    return " ".join("; ".join(reasons or lines[-1:]).split())[:_SHOWN]
 
 
-def _refuse_old_pip() -> None:
+def _check_pip() -> None:
     from packaging.version import Version  # slow to import
 
-    try:  # the one that will be run, which is not one of the user's own packages
+    try:  # with -I, as it will be run: a pip among the user's own packages does not count
         answer = run([sys.executable, *_PIP, "--version"], env=environment(), limit_s=_START_S)
         version = answer.split()[1]
     except (ProgramFailed, IndexError):

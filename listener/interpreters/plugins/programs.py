@@ -1,7 +1,7 @@
-"""Programs that are run to their end: pip, and the interpreters of plugins.
+"""Programs that run to their end: pip, and the interpreters of plugins.
 
-Owns how they are started, how long they may take, and how much is kept of what they print. It never
-runs anybody's hook, which the worker does. Whoever makes plugins or looks at them comes here.
+Owns how they are started, how long they may take, and how much of their output is kept. It never runs
+a hook; pool.py does. installer.py and health.py call it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from contextlib import suppress
 from listener.errors import ProgramFailed
 
 MAX_OUTPUT = 65536
-"""Bytes that are kept, from the end."""
+"""Bytes of the output that are kept: the last ones."""
 
 
 def run(
     command: Sequence[str], *, env: Mapping[str, str], limit_s: float, held_fds: Sequence[int] = ()
 ) -> str:
-    """What the program has printed, on stdout and stderr. Raises ProgramFailed.
+    """What the program printed, on stdout and stderr. Raises ProgramFailed.
 
-    It has `env` alone, nothing to read, and a process group of its own, which is killed after `limit_s`
-    and when we are interrupted. `held_fds` stay open in it: a lock is held until it has ended, too.
+    Its environment is `env`, its stdin is empty, and its process group is its own: that is killed after
+    `limit_s` and when we are interrupted. `held_fds` stay open in it, so a lock lasts until it ends.
     """
-    with tempfile.TemporaryFile() as output:  # no pipe, which a program left behind would keep open
+    with tempfile.TemporaryFile() as output:  # not a pipe: a program left behind would keep it open
         try:
             process = subprocess.Popen(
                 command,

@@ -1,8 +1,7 @@
-"""What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the plugin in it.
+"""What somebody uploads: a wagon, a wheel, an sdist or a source folder, and the package in it.
 
-Owns what makes it no plugin, or none for this machine. It installs nothing, and gives the package wagon
-no archive to unpack that is cut off or would write elsewhere. upload.py has it read what it makes a
-plugin of.
+Owns what makes it no plugin, or none for this machine. It installs nothing. upload.py has it read what
+it makes a plugin of.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import email.parser
 import gzip
 import json
-import lzma
 import os
 import re
 import shutil
@@ -19,9 +17,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from listener.errors import HooksError, ProgramFailed
@@ -34,15 +30,15 @@ _WAGON = "wagon>=1.0.3,<2"
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
-_DAMAGE = (EOFError, RuntimeError, ValueError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError,
+_DAMAGE = (EOFError, IndexError, RuntimeError, ValueError, gzip.BadGzipFile, tarfile.TarError,
            zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What the standard library raises for archives that are none, or not whole."""
+"""What the standard library and wagon raise for a file that is no archive, or not a whole one."""
 
 
 class Given(NamedTuple):
-    """What was named on the command line; `file` is None for a folder.
+    """What the command line names; `file` is None for a folder.
 
-    The file is open already, because root reads it before he goes on as another user.
+    The file is open: root opens it before it takes on the rights of the state directory's owner.
     """
 
     path: str
@@ -51,9 +47,9 @@ class Given(NamedTuple):
 
 
 class Package(NamedTuple):
-    """What pip is to install. `wheels` is a wagon's own folder of wheels: nothing else is needed.
+    """What pip is to install. `wheels` is a wagon's own folder of wheels, which needs no other source.
 
-    `carries_common`: it holds cloudify-common, too. The last three tell what a wagon was made for.
+    `carries_common`: cloudify-common is in there, too. `platform` is what a wagon was made for.
     """
 
     name: str
@@ -63,8 +59,6 @@ class Package(NamedTuple):
     wheels: str | None = None
     carries_common: bool = False
     platform: str = "any"
-    python_requires: str = ""
-    python_versions: str = ""
 
 
 def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Package:
@@ -75,7 +69,7 @@ def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Packa
     file = given.file
     if file is None:
         source = os.path.join(scratch, "source")
-        _copy(given, source)  # building leaves files behind
+        _copy(given, source)  # a build leaves files behind
         return _of_source(given, source, scratch, build)
     archive = os.path.join(tempfile.mkdtemp(dir=scratch), os.path.basename(given.path))
     with open(archive, "wb") as copy:
@@ -93,25 +87,6 @@ def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Packa
     )
 
 
-def misfit(package: Package, python_version: str, machine: str) -> str | None:
-    """Why a package cannot run by this Python on this machine, as far as it says so itself."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # slow to import
-
-    platform = package.platform
-    if platform != "any" and not ("linux" in platform and platform.endswith(f"_{machine}")):
-        return f"it was made for {platform}, and this is linux_{machine}; make it for this machine"
-    try:
-        is_right = SpecifierSet(package.python_requires).contains(python_version, prereleases=True)
-    except InvalidSpecifier:
-        return None  # pip looks at each wheel in any case
-    if not is_right:
-        return (
-            f"it requires Python {package.python_requires}, and plugins run by Python"
-            f" {python_version}; make it for that one, or name another with 'listener: python'"
-        )
-    return None
-
-
 def _copy(given: Given, target: str) -> None:
     if os.path.realpath(target).startswith(os.path.join(os.path.realpath(given.path), "")):
         raise HooksError(f"{given.path} holds the state directory; name a folder that does not")
@@ -120,7 +95,7 @@ def _copy(given: Given, target: str) -> None:
     except OSError as error:
         why = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
         raise HooksError(
-            f"{given.path} cannot be copied: {why}; mend that, or upload an sdist"
+            f"{given.path} cannot be copied: {why}; correct that, or upload an sdist"
         ) from error
 
 
@@ -129,25 +104,20 @@ def _of_wagon(given: Given, top: str) -> Package:
     try:
         with open(os.path.join(top, "package.json"), "rb") as file:
             metadata = json.load(file)
-        name, version = _text(metadata, "package_name"), _text(metadata, "package_version")
-        platform = _text(metadata, "supported_platform")
-        there = os.listdir(wheels) if os.path.isdir(wheels) else []
-        missing = sorted(set(map(str, metadata["wheels"])) - set(there))
-        python_versions = ", ".join(map(str, metadata.get("supported_python_versions") or ()))
-    except (KeyError, TypeError, AttributeError, *_DAMAGE) as error:
-        raise HooksError(_damaged(given, _first(error))) from error
-    if missing:
-        raise HooksError(_damaged(given, f"the wheel {missing[0]} is missing"))
+        name, version, platform = (
+            str(metadata[key]) for key in ("package_name", "package_version", "supported_platform")
+        )
+    except (KeyError, TypeError, *_DAMAGE) as error:
+        raise HooksError(_damaged(given, error)) from error
+    carried = os.listdir(wheels) if os.path.isdir(wheels) else []
     return Package(
         _checked(given, name),
         _checked(given, version),
         f"{name}=={version}",
         given.plugin_yaml or PluginYaml.in_folder(os.path.join(top, "files"), given.path),
         wheels,
-        any(wheel.lower().replace("-", "_").startswith("cloudify_common_") for wheel in there),
+        any(wheel.lower().replace("-", "_").startswith("cloudify_common_") for wheel in carried),
         platform,
-        str(metadata.get("python_requires") or ""),
-        python_versions,
     )
 
 
@@ -172,35 +142,30 @@ def _of_source(given: Given, source: str, scratch: str, build: Callable[[str, st
 def _of_wheel(given: Given, wheel: str, plugin_yaml: PluginYaml | None) -> Package:
     try:
         with zipfile.ZipFile(wheel) as archive:
-            names = list(filter(_METADATA.fullmatch, archive.namelist()))
-            if len(names) != 1:
-                raise ValueError(f"of .dist-info/METADATA it has {len(names)}, and not one")
-            [name] = names
+            [name] = filter(_METADATA.fullmatch, archive.namelist())
             metadata = email.parser.BytesParser().parsebytes(archive.read(name), headersonly=True)
     except _DAMAGE as error:
-        raise HooksError(_damaged(given, _first(error))) from error
+        raise HooksError(_damaged(given, error)) from error
     return Package(
         _checked(given, metadata["Name"]), _checked(given, metadata["Version"]), wheel, plugin_yaml
     )
 
 
 def _unpacked(given: Given, archive: str, scratch: str) -> str:
-    """The one folder that an archive consists of, unpacked by wagon below `scratch`."""
+    """The folder that a wagon or an sdist consists of, unpacked below `scratch`."""
     wagon = _wagon()
     before, tempfile.tempdir = tempfile.tempdir, scratch  # where it unpacks
     try:
-        _look_through(archive)
+        _read_to_end(archive)
         return str(wagon.get_source(archive))
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise HooksError(_damaged(given, f"two of its files are at {error.filename}")) from error
     except (wagon.WagonError, *_DAMAGE) as error:
-        raise HooksError(_damaged(given, _first(error))) from error
+        raise HooksError(_damaged(given, error)) from error
     finally:
         tempfile.tempdir = before
 
 
 def _wagon() -> Any:
-    """The package that unpacks wagons, and sdists as well; silent, and not trusted with any archive."""
+    """The package that unpacks wagons, and sdists as well."""
     try:
         import wagon
     except ImportError as error:
@@ -209,65 +174,30 @@ def _wagon() -> Any:
             f" {sys.executable} -m pip install '{_WAGON}', or upload a wheel or a source folder"
         ) from error
     wagon.logger.handlers.clear()  # it logs on stdout, where the answers go
-    # Its files are to be readable whatever modes they had; Pythons before 3.11.4 may lack the filter.
-    readable: Any = getattr(tarfile, "data_filter", None)
-    tarfile.TarFile.extraction_filter = staticmethod(readable)
+    # Nothing is written elsewhere, and all can be read; Pythons before 3.11.4 may lack the filter.
+    data_filter: Any = getattr(tarfile, "data_filter", None)
+    tarfile.TarFile.extraction_filter = staticmethod(data_filter)
     return wagon
 
 
-def _look_through(archive: str) -> None:
-    """Raise one of _DAMAGE unless a zip or tar archive is whole, and all in it is of one folder.
-
-    The sums in a zip archive are left to the unpacking, which compares them.
-    """
-    names = _names(archive)
-    paths = list(map(PurePosixPath, names))
-    for path in paths:
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"it would write outside of its folder, to {str(path)!r}")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"two of its files are at {twice[0]!r}")
-    tops = {path.parts[:1] for path in paths} - {()}
-    if len(tops) != 1 or max(len(path.parts) for path in paths) == 1:
-        raise ValueError("it does not consist of one folder")
-
-
-def _names(archive: str) -> list[str]:
-    """The names of all that an archive holds. Raises one of _DAMAGE for what is no file or folder."""
-    if not tarfile.is_tarfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            return zipped.namelist()
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if not (member.isfile() or member.isdir()):
-                raise ValueError(f"{member.name!r} is neither a file nor a folder")
-        while tar.fileobj and tar.fileobj.read(1 << 20):
-            continue  # a damaged member looks like the last one, but for the sum at the end
-        return tar.getnames()
-
-
-def _text(metadata: Any, key: str) -> str:
-    value = metadata[key]
-    if not isinstance(value, str):
-        raise ValueError(f"its package.json has {value!r} as {key}")
-    return value
+def _read_to_end(archive: str) -> None:
+    """Raise one of _DAMAGE for a tar archive that is not whole. A zip's sums are left to wagon."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            tar.getmembers()
+            while tar.fileobj and tar.fileobj.read(1 << 20):
+                continue  # a damaged member looks like the last one, but for the sum at the end
 
 
 def _checked(given: Given, name: str | None) -> str:
     """The package's name or version, which names a folder and stands in a command line."""
     if name is None or not _NAME.fullmatch(name):
-        raise HooksError(_damaged(given, f"it says that its name or version is {name!r}"))
+        raise HooksError(_damaged(given, ValueError(f"it says that its name or version is {name!r}")))
     return name
 
 
-def _damaged(given: Given, how: str) -> str:
-    return f"{given.path} is damaged: {how}; make it again, or copy it again"
-
-
-def _first(error: Exception) -> str:
-    """The first line of an error; a KeyError's text is the missing key alone."""
+def _damaged(given: Given, error: Exception) -> str:
+    """A KeyError's text is the missing key alone."""
     text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-    if text == "File is not a zip file":  # what is asked last
-        text = "it is neither a zip nor a tar archive, or cut off"
-    return text.strip().partition("\n")[0][:300] or type(error).__name__
+    reason = text.strip().partition("\n")[0][:300] or type(error).__name__
+    return f"{given.path} is damaged: {reason}; make it again, or copy it again"

@@ -1,4 +1,4 @@
-"""plugin.yaml: whose it is, and whether its plugin's tasks can be hooks."""
+"""plugin.yaml: which package it is for, and whether its plugin's tasks can be hooks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ plugins:
 data_types: {a: {properties: {b: {default: {get_secret: x}, c: 2024-13-45}}}}
 y: !include other.yaml
 z: !!python/object/apply:os.system ["false"]
-? [a, b]
-: key
 """
 
 
@@ -31,70 +29,53 @@ def check(text: str, name: str = "my-plugin", version: str = "2.10") -> None:
 
 
 def test_only_the_block_plugins_is_read_and_versions_are_texts() -> None:
-    with pytest.raises(HooksError, match=r"unhashable key"):
-        check(FULL)
-    check(FULL.replace("? [a, b]\n: key\n", ""))
+    check(FULL)
     with pytest.raises(
-        HooksError, match=r"^plugin\.yaml in x\.wgn is of version 2\.10, and the package"
+        HooksError, match=r"^plugin\.yaml in x\.wgn is for version 2\.10, the package is 2\.1;"
     ):
-        check(FULL.replace("? [a, b]\n: key\n", ""), version="2.1")
+        check(FULL, version="2.1")
 
 
 @pytest.mark.parametrize(
-    ("block", "name", "version"),
+    ("block", "version"),
     [
-        (f"my: {{{RIGHT}}}", "my-plugin", "1.0"),
-        (f"my: {{{RIGHT}, package_name: My_Plugin, package_version: 1.0.0}}", "my-plugin", "1.0"),
-        (f"my: {{{RIGHT}, package_version: zuletzt}}", "my-plugin", "zuletzt"),
-        (f"a: {{executor: host_agent}}\n  b: {{{RIGHT}}}", "my-plugin", "1.0"),
-        (f"a: {{executor: host_agent, package_name: other}}\n  b: {{{RIGHT}}}", "my-plugin", "1.0"),
-        (f"a: text\n  b: {{{RIGHT}}}", "my-plugin", "1.0"),
+        (f"my: {{{RIGHT}}}", "1.0"),
+        (f"my: {{{RIGHT}, package_name: My_Plugin, package_version: 1.0.0}}", "1.0"),
+        (f"my: {{{RIGHT}, package_version: latest}}", "latest"),
+        (f"a: {{executor: host_agent}}\n  b: {{{RIGHT}}}", "1.0"),
+        (f"a: {{executor: host_agent, package_name: other}}\n  b: {{{RIGHT}}}", "1.0"),
+        (f"a: text\n  b: {{{RIGHT}}}", "1.0"),
     ],
 )
-def test_a_plugin_with_the_right_executor_is_taken(block: str, name: str, version: str) -> None:
+def test_a_plugin_with_the_right_executor_is_taken(block: str, version: str) -> None:
     text = f"plugins:\n  {block}\n"
-    check(text, name, version)
+    check(text, version=version)
     with pytest.raises(HooksError, match="and hooks run only tasks of"):
-        check(text.replace(EXECUTOR, "host_agent"), name, version)
+        check(text.replace(EXECUTOR, "host_agent"), version=version)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("plugins:\n  my: {executor: host_agent}", ": plugin 'my' has the executor host_agent, and"),
+        ("plugins:\n  my: {source: x}", ": plugin 'my' has no executor, and hooks run only tasks of"),
+        (f"plugins:\n  my: {{{RIGHT}, package_name: other}}", " is for other, not for my-plugin; name"),
+        (f"plugins:\n  my: {{{RIGHT}, package_name: [x]}}", " is for ['x'], not for my-plugin; name"),
+        (f"plugins:\n  my: {{{RIGHT}, package_version: x}}", " is for version x, the package is 2.10"),
+        ("plugins: [my]", " has no block 'plugins' with a plugin; name the right file with --plugin-"),
+        ("plugins: {my: text}", " has no block 'plugins'"),
+        ("- plugins", " has no block 'plugins'"),
         (
-            "plugins:\n  my: {executor: host_agent}",
-            "plugin 'my' has the executor host_agent, and hooks",
+            "a: b\nplugins: {my",
+            ", line 2 is not YAML: expected ',' or '}', but got '<stream end>';",
         ),
-        (
-            "plugins:\n  my: {source: x}",
-            "plugin 'my' has no executor, and hooks run only tasks of cent",
-        ),
-        (
-            f"plugins:\n  my: {{{RIGHT}, package_name: other}}",
-            "is of other, not of my-plugin; name the",
-        ),
-        (
-            f"plugins:\n  my: {{{RIGHT}, package_name: [my-plugin]}}",
-            "is of \\['my-plugin'\\], not of my-",
-        ),
-        (
-            f"plugins:\n  my: {{{RIGHT}, package_version: x}}",
-            "is of version x, and the package is 2.10",
-        ),
-        ("plugins: {}", "has no block 'plugins' with a plugin; name the right file with --plugin-yaml"),
-        ("plugins: [my]", "has no block 'plugins'"),
-        ("plugins: {my: text}", "has no block 'plugins'"),
-        ("- plugins", "has no block 'plugins'"),
-        ("", "has no block 'plugins'"),
-        ("a: b\nplugins: {my", "line 2: this is no YAML: expected ',' or '}', but got '<stream end>'"),
-        ("a: !!int b", "this is no YAML: invalid literal"),
-        ("[" * 1500, "this is no YAML: maximum recursion"),
-        ("\0", "this is no YAML: unacceptable character #x0000"),
+        ("\0", " is not YAML: unacceptable character #x0000"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(text: str, reason: str) -> None:
-    with pytest.raises(HooksError, match=r"^plugin\.yaml in x\.wgn.*" + reason):
+    with pytest.raises(HooksError) as refused:
         check(text)
+    assert str(refused.value).startswith(f"plugin.yaml in x.wgn{reason}")
 
 
 @pytest.mark.parametrize(
@@ -109,12 +90,6 @@ def test_what_cannot_be_used_is_refused_with_the_reason(text: str, reason: str) 
 def test_the_file_is_found_by_its_name(tmp_path: Path, names: list[str], found: str | None) -> None:
     for name in names:
         (tmp_path / name).write_text(f"text of {name}")
-    plugin_yaml = PluginYaml.in_folder(str(tmp_path), "x.wgn")
-    if found is None:
-        assert plugin_yaml is None
-    else:
-        assert plugin_yaml == (f"{found} in x.wgn", f"text of {found}".encode())
-
-
-def test_no_folder_is_no_file(tmp_path: Path) -> None:
-    assert PluginYaml.in_folder(str(tmp_path / "files"), "x.wgn") is None
+    expected = found and (f"{found} in x.wgn", f"text of {found}".encode())
+    assert PluginYaml.in_folder(str(tmp_path), "x.wgn") == expected
+    assert PluginYaml.in_folder(str(tmp_path / "nowhere"), "x.wgn") is None

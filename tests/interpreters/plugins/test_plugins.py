@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from listener.errors import ActionFailed
-from listener.interpreters.plugins import GLOBAL, MARKER, Plugins, Root
+from listener.interpreters.plugins import GLOBAL, MARKER, Plugins
 
 
 def put(root: Path, tenant: str, name: str, *versions: str) -> None:
@@ -25,8 +25,7 @@ def own(tmp_path: Path) -> Path:
 @pytest.fixture
 def plugins(tmp_path: Path) -> Plugins:
     """The plugins of a state directory, and of a manager beside it."""
-    roots = Root.own(str(tmp_path)), Root.of_manager(str(tmp_path / "manager"))
-    return Plugins(roots)
+    return Plugins.below(str(tmp_path), str(tmp_path / "manager"))
 
 
 def newest(plugins: Plugins, name: str, tenant: object) -> str | None:
@@ -35,16 +34,15 @@ def newest(plugins: Plugins, name: str, tenant: object) -> str | None:
     return plugin and f"{plugin.version} of {plugin.tenant or 'all'}"
 
 
-def test_the_newest_is_the_highest_version_and_not_the_last_text(own: Path, plugins: Plugins) -> None:
-    put(own, "_global", "fabric", "1.9", "1.33", "1.0")
-    assert newest(plugins, "fabric", "acme") == "1.33 of all"
-
-
-def test_what_is_no_version_comes_before_all_that_are(own: Path, plugins: Plugins) -> None:
-    put(own, "_global", "fabric", "0.1.dev1", "zuletzt")
-    assert newest(plugins, "fabric", "acme") == "0.1.dev1 of all"
-    put(own, "_global", "other", "a", "b")
-    assert newest(plugins, "other", "acme") == "b of all"
+@pytest.mark.parametrize(
+    ("versions", "highest"),
+    [(("1.9", "1.33", "1.0"), "1.33"), (("0.1.dev1", "latest"), "0.1.dev1"), (("a", "b"), "b")],
+)
+def test_the_newest_is_the_highest_version_and_a_text_that_is_none_comes_before_all(
+    own: Path, plugins: Plugins, versions: tuple[str, ...], highest: str
+) -> None:
+    put(own, "_global", "fabric", *versions)
+    assert newest(plugins, "fabric", "acme") == f"{highest} of all"
 
 
 def test_a_tenants_own_serves_it_although_a_newer_one_serves_all(own: Path, plugins: Plugins) -> None:
@@ -114,23 +112,11 @@ def test_no_root_is_no_plugin(plugins: Plugins) -> None:
     assert plugins.newest("fabric", "acme") is None
 
 
-def test_a_root_below_what_cannot_be_read_is_not_taken_for_one_that_is_not_there(
-    tmp_path: Path,
+def test_a_folder_that_cannot_be_read_is_not_taken_for_one_without_plugins(
+    own: Path, plugins: Plugins
 ) -> None:
-    (tmp_path / "tried").symlink_to("tried")
-    plugins = Plugins([Root.own(str(tmp_path / "tried"))])
-    with pytest.raises(
-        ActionFailed, match=rf"^looking for plugins, {tmp_path}/tried/plugins cannot be"
-    ):
-        plugins.newest("tried", None)
-
-
-def test_a_folder_that_cannot_be_read_is_not_taken_for_one_without_plugins(tmp_path: Path) -> None:
-    (tmp_path / "_global").mkdir()
-    (tmp_path / "_global" / "tried").symlink_to("tried")  # a circle: even root cannot read it
-    plugins = Plugins([Root(str(tmp_path), GLOBAL, str(tmp_path.parent))])
+    (own / GLOBAL).mkdir(parents=True)
+    (own / GLOBAL / "tried").symlink_to("tried")  # a circle: even root cannot read it
     for look in (lambda: plugins.newest("tried", None), plugins.all):
-        with pytest.raises(
-            ActionFailed, match=rf"^looking for plugins, {tmp_path}/_global/tried cannot be"
-        ):
+        with pytest.raises(ActionFailed, match=rf"^looking for plugins, {own}/_global/tried cannot be"):
             look()

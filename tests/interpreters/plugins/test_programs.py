@@ -1,4 +1,4 @@
-"""Programs that are run to their end: real ones, which fail, hang and flood."""
+"""Programs that run to their end: real ones, which fail, hang and flood."""
 
 from __future__ import annotations
 
@@ -28,53 +28,48 @@ def python(program: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-c", program, *arguments]
 
 
-def test_what_it_printed_is_returned_in_its_order() -> None:
-    program = "import os; os.write(2, b'one '); os.write(1, b'two \\xff')"
-    assert run(python(program), env={}, limit_s=30) == "one two \N{REPLACEMENT CHARACTER}"
-
-
 def test_it_has_the_stated_environment_alone_and_nothing_to_read() -> None:
-    program = (
-        "import os, sys; print(dict(os.environ).get('ONE'), 'HOME' in os.environ, sys.stdin.read())"
-    )
-    assert run(python(program), env={"ONE": "1"}, limit_s=30).split() == ["1", "False"]
-
-
-def test_of_a_flood_the_end_is_kept() -> None:
-    output = run(python(f"print('x' * {MAX_OUTPUT} + 'end')"), env={}, limit_s=30)
-    assert len(output) == MAX_OUTPUT
-    assert output.endswith("xend\n")
+    program = "import os, sys; print(os.environ['ONE'], 'HOME' in os.environ, repr(sys.stdin.read()))"
+    assert run(python(program), env={"ONE": "1"}, limit_s=30) == "1 False ''\n"
 
 
 @pytest.mark.parametrize(
-    ("program", "reason", "output"),
+    ("program", "printed"),
     [
-        ("print('no'); raise SystemExit(3)", "exited with status 3", "no\n"),
-        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9", ""),
+        ("import os; os.write(2, b'one '); os.write(1, b'two \\xff')", "one two \ufffd"),
+        (f"print('x' * {MAX_OUTPUT} + 'end')", "x" * (MAX_OUTPUT - 4) + "end\n"),
+    ],
+    ids=["both streams in their order", "of a flood the end"],
+)
+def test_what_it_printed_is_returned(program: str, printed: str) -> None:
+    assert run(python(program), env={}, limit_s=30) == printed
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "output"),
+    [
+        (python("print('no'); raise SystemExit(3)"), "exited with status 3", "no\n"),
+        (python("import os; os.kill(os.getpid(), 9)"), "was ended by signal 9", ""),
+        (["/none"], "/none cannot be started: No such file or directory", ""),
     ],
 )
 def test_a_program_that_fails_is_an_error_with_what_it_printed(
-    program: str, reason: str, output: str
+    command: list[str], reason: str, output: str
 ) -> None:
     with pytest.raises(ProgramFailed) as caught:
-        run(python(program), env={}, limit_s=30)
+        run(command, env={}, limit_s=30)
     assert (str(caught.value), caught.value.output) == (reason, output)
 
 
-def test_a_program_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ProgramFailed, match=r"^/none cannot be started: No such file or directory$"):
-        run(["/none"], env={}, limit_s=30)
-
-
-def child_of(note: Path) -> int:
-    return int(note.with_suffix(".done").read_text())
+def assert_child_is_gone(note: Path) -> None:
+    child = int(note.with_suffix(".done").read_text())
+    wait_for("its child's end", lambda: is_gone(child))
 
 
 def test_after_its_limit_it_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
-    note = tmp_path / "note"
     with pytest.raises(ProgramFailed, match=r"^no end within 1 s; it was killed$"):
-        run(python(CHILD, str(note)), env=os.environ, limit_s=1)
-    wait_for("its child's end", lambda: is_gone(child_of(note)))
+        run(python(CHILD, str(tmp_path / "note")), env=os.environ, limit_s=1)
+    assert_child_is_gone(tmp_path / "note")
 
 
 def test_when_we_are_interrupted_it_is_killed_too(
@@ -95,12 +90,10 @@ def test_when_we_are_interrupted_it_is_killed_too(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
-    wait_for("its child's end", lambda: is_gone(child_of(note)))
+    assert_child_is_gone(note)
 
 
-def test_when_we_are_interrupted_just_after_its_end_that_is_what_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupt_just_after_its_end_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = subprocess.Popen.wait
 
     def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:

@@ -1,7 +1,7 @@
 """Plugins for the tests, as wagons that the real wagon tool has made, each made once a session.
 
-Owns their sources and how they are made: without a network, but for the real cloudify-common. It makes
-no plugin of them. Tests take the fixtures `made` and `state`, the faults make a Made of their own.
+Owns their sources and how they are made: without a network, but for the real cloudify-common. Tests
+take the fixtures `made` and `state`, the faults make a Made of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from listener.interpreters.plugins import MARKER, Plugin
 from listener.interpreters.plugins.definition import EXECUTOR, PluginYaml
 from listener.interpreters.plugins.source import COMMON, Given
-from listener.interpreters.plugins.upload import upload, working
+from listener.interpreters.plugins.upload import locked, upload
 from tests.support import uncounted_env
 
 TASKS = """
@@ -125,7 +125,7 @@ class Made:
 
     @functools.cached_property
     def wheels(self) -> Path:
-        """A folder of wheels with a small cloudify-common, that takes the network's place."""
+        """A folder of wheels with a small cloudify-common, which takes the network's place."""
         return self.wheels_with_common("9.9")
 
     def wheels_with_common(self, version: str) -> Path:
@@ -134,31 +134,22 @@ class Made:
         renamed = wheel.with_name("renamed")
         with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(renamed, "w") as new:
             for name in old.namelist():
-                if name.startswith("cloudify_common/"):
-                    new.writestr(name.replace("cloudify_common/", "cloudify/"), old.read(name))
-                elif name.endswith("RECORD"):
-                    new.writestr(name, old.read(name).replace(b"cloudify_common/", b"cloudify/"))
-                else:
-                    new.writestr(name, old.read(name))
+                data = old.read(name).replace(b"cloudify_common/", b"cloudify/")
+                new.writestr(name.replace("cloudify_common/", "cloudify/"), data)
         renamed.replace(wheel)
         return wheel.parent
 
-    def changed(
-        self, wagon: Path, *, without: str = "\0", more: dict[str, bytes] | None = None, **metadata: Any
-    ) -> Path:
-        """A copy of a wagon with other files and other values in its package.json."""
+    def changed(self, wagon: Path, *, files: dict[str, bytes] | None = None, **metadata: Any) -> Path:
+        """A copy of a wagon with more or other files, and other values in its package.json."""
         copy = self._new_folder() / wagon.name
-        files = dict(more or {})
         with zipfile.ZipFile(wagon) as old, zipfile.ZipFile(copy, "w") as new:
-            for name in old.namelist():
-                data = old.read(name)
-                if name.endswith("package.json"):
-                    data = json.dumps({**json.loads(data), **metadata}).encode()
-                top, _, inner = name.partition("/")
-                if without not in name:
-                    new.writestr(name, files.pop(inner, data))
-            for inner, data in files.items():
-                new.writestr(f"{top}/{inner}", data)
+            [about] = (name for name in old.namelist() if name.endswith("package.json"))
+            top = about.partition("/")[0]
+            text = json.dumps({**json.loads(old.read(about)), **metadata}).encode()
+            contents = {name: old.read(name) for name in old.namelist()}
+            changes = {f"{top}/{name}": data for name, data in (files or {}).items()}
+            for name, data in {**contents, **changes, about: text}.items():
+                new.writestr(name, data)
         return copy
 
     def _new_folder(self) -> Path:
@@ -176,15 +167,15 @@ def installed(
     python: str = sys.executable,
     wheels: Path | None = None,
     plugin_yaml: str | None = None,
-    tell: Callable[[str], None] = lambda _line: None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Plugin:
     """What `plugins upload` makes, in this process."""
     named = None if plugin_yaml is None else PluginYaml("named.yaml", plugin_yaml.encode())
     file = None if path.is_dir() else path.open("rb")
     try:
-        with working(str(state), tell) as workshop:
+        with locked(str(state), report) as workshop:
             given = Given(str(path), file, named)
-            return upload(workshop, given, tenant, python, str(wheels) if wheels else None, tell)
+            return upload(workshop, given, tenant, python, str(wheels) if wheels else None, report)
     finally:
         if file is not None:
             file.close()
