@@ -912,8 +912,8 @@ def test_check_tells_what_is_not_there(
     if reason.startswith("No module"):
         name = path.partition(".")[0]
         assert told.endswith(
-            f"{sys.executable}; if it lies in a folder of its own, name the folder in"
-            f" 'listener: python_path'; if {name} is a managed plugin, upload it"
+            f"{sys.executable}, and no managed plugin {name!r} (there is none); name the module's"
+            " folder in 'listener: python_path', or upload the plugin"
         )
 
 

@@ -157,8 +157,8 @@ def test_of_a_task_whose_plugin_is_not_there_the_nearest_plugin_is_named(folder:
     result = run("check", "-", stdin=f"{hooks}listener: {{plugins: plugins}}\n")
     assert result.returncode == 0
     assert result.stdout.splitlines()[0] == (
-        "standard input, line 3: warning: hook 'greet': there is no managed plugin 'the-door'; upload"
-        " it with 'conductor-hooks plugins upload', or correct the name: did you mean 'the-doors'?"
+        "standard input, line 3: warning: hook 'greet': there is no managed plugin 'the-door' (did you"
+        " mean 'the-doors'?); upload it with 'conductor-hooks plugins upload'"
     )
 
 
