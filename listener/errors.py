@@ -1,7 +1,7 @@
 """The errors of conductor-hooks, one small tree.
 
 Every message says what was being done, what was found, and what to do next. The text of a HooksError
-may be shown to a person as it stands; any other exception is a defect of ours or of somebody's
+may be shown to a person as it stands; any other exception is a defect of ours or of a hook's
 function.
 """
 

@@ -2,7 +2,7 @@
 
 Owns the form of a line, and when lines are written. Each write costs supervisord's only thread a third
 of what an event does, so lines wait in memory while events follow each other, and one write has many of
-them. Nobody but `start` touches handlers.
+them. Only `start` sets a handler.
 """
 
 from __future__ import annotations

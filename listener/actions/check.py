@@ -1,8 +1,8 @@
 """Checks the hooks of a table without running them.
 
-Owns the question whether each hook can do its work, which every Action answers for itself, and puts
-the answers at the lines of hooks.conf. The listener asks at its start, the `check` verb with more
-patience.
+Owns the answers' places: what an Action says about its hook is put at a line of hooks.conf. It judges
+no hook itself. The listener calls it at its start and when hooks.conf has changed, and so do the verbs
+`check` and `plugins remove`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from listener.interpreters.plugins import Plugin
 
 
 def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]]:
-    """Every enabled hook that runs a managed plugin's task, with each plugin that it may run it in."""
+    """Every enabled hook with a task of a managed plugin, once for each plugin that may run it."""
     return [
         (hook, plugin) for hook in table.hooks if hook.enabled for plugin in actions.plugins_of(hook)
     ]
 
 
 def plugin_line(hook: Hook, plugin: Plugin) -> str:
-    """Such a pair as one line."""
+    """Such a pair as a line for a person."""
     for_whom = f" for tenant {plugin.tenant}" if plugin.tenant else ""
     return f"hook {hook.name!r} runs in the managed plugin {plugin.name} {plugin.version}{for_whom}"
 
 
 def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
-    """What will make a hook of this table fail, by line. With `may_import`, modules' code is run."""
+    """What will make a hook of this table fail, each with its line in hooks.conf.
+
+    `may_import` allows running the code of modules that hooks name.
+    """
     return [
         Mistake(
             hook.line_of(fault.input),

@@ -1,8 +1,8 @@
 """The action behind an importable function and behind a task of a managed plugin.
 
-Owns the question that a child interpreter is asked, and what its answer means for the hook. Both are
-called `func(hook_context, **inputs)`; interpreters.py knows which child does it, worker/child.py how.
-The dispatcher runs it for every implementation that is no built-in.
+Owns the request that a child interpreter gets, and what its answer means for the hook. It runs no code
+of a hook itself: both are called `func(hook_context, **inputs)` in a child. registry.py has it stand
+behind every implementation that is no built-in.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FunctionAction(Action):
             "context": call.hook_context,
             "inputs": hook.inputs,
             "secret": token if isinstance(token, str) else "",
-            "plugin": _described(plugin),
+            "plugin": _as_context(plugin),
             "folder": self._folder,
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.warm)(plugin)
@@ -70,7 +70,7 @@ class FunctionAction(Action):
             plugins = plugins or [self._interpreters.plugin(hook.implementation, None)]
         except ActionFailed as error:
             return [Fault(None, str(error), is_certain=False)]
-        faults = [_for_some_alone(hook, plugins)]
+        faults = [_only_for_some(hook, plugins)]
         faults += [self._check(hook, plugin, may_import) for plugin in plugins]
         return [fault for fault in faults if fault is not None]
 
@@ -98,7 +98,7 @@ class FunctionAction(Action):
     def _reason(
         self, answer: Mapping[str, Any], hook: Hook, plugin: Plugin | None, tenant: object
     ) -> str:
-        """Why the hook has failed, as the child says it, with what to do where only we know."""
+        """Why the hook has failed: the child's error, and what to do when the module is not there."""
         error = str(answer["error"])
         if plugin is not None:
             of_tenant = f" of tenant {plugin.tenant}" if plugin.tenant else ""
@@ -112,7 +112,7 @@ class FunctionAction(Action):
         )
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
-        """As Action says; () when that cannot be found out, for which `check` gives the reason."""
+        """As in Action; () when they cannot be read, and `check` says why."""
         try:
             return self._interpreters.plugins(hook.implementation)
         except ActionFailed:
@@ -126,7 +126,7 @@ class FunctionAction(Action):
 
 
 def _label(hook: Hook, entry_id: int = 0) -> str:
-    """What stands in the log in front of what is printed; with the id one finds the other lines."""
+    """What stands in the log before each line of output; the entry's id finds the other lines."""
     return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
 
 
@@ -138,21 +138,21 @@ def _names_no_function(hook: Hook) -> str:
     return f"'implementation' must name a module and a function in it, found only {found}"
 
 
-def _for_some_alone(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
+def _only_for_some(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
     """A fault when only some tenants have the hook's plugin, and the hook does not name its tenants."""
     tenants = [plugin.tenant for plugin in plugins if plugin is not None and plugin.tenant]
     if len(tenants) < len(plugins) or any(field == "tenant_name" for field, _ in hook.when):
         return None
     names = ", ".join(tenants)
     reason = (
-        f"its managed plugin is there for {names} alone, and for any other tenant it fails; upload it"
+        f"its managed plugin serves only {names}, and it fails for any other tenant; upload the plugin"
         f" without --tenant, or add 'when: {{tenant_name: [{names}]}}'"
     )
     return Fault(None, reason, is_certain=False)
 
 
 def _path(hook: Hook, plugin: Plugin | None) -> str:
-    """What is imported in the child. Raises ActionFailed when nothing can be."""
+    """The path to import in the child. Raises ActionFailed when it names no module."""
     if plugin is None:
         return hook.implementation
     path = hook.implementation.partition(".")[2]
@@ -164,8 +164,8 @@ def _path(hook: Hook, plugin: Plugin | None) -> str:
     return path
 
 
-def _described(plugin: Plugin | None) -> dict[str, str]:
-    """What cloudify's ctx tells of a plugin, in a manager's words; {} for a function, as there."""
+def _as_context(plugin: Plugin | None) -> dict[str, str]:
+    """The plugin as a manager puts it into cloudify's ctx; {} for a function."""
     if plugin is None:
         return {}
     return {

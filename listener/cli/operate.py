@@ -83,7 +83,7 @@ def history(
                 click.echo(json.dumps(as_json(entry), ensure_ascii=False))
             else:
                 click.echo("  ".join(map(one_line, as_row(entry).values())))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # if nobody reads any more, Python need not say so
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader may be gone, which is no error
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:

@@ -93,7 +93,7 @@ class InboxReader:
     """Reads the inbox of a state directory while others write to it; it need not be there yet.
 
     Without `with_events` it leaves alone what supervisord records. A new reader gives again what is
-    still there: whoever stores a record must recognise it.
+    still there: the caller must recognise what it has stored.
     """
 
     def __init__(self, state_dir: str, *, with_events: bool = True) -> None:

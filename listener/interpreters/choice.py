@@ -1,7 +1,7 @@
 """Which interpreter runs an implementation: a managed plugin's own, or the one for functions.
 
-Owns that choice, made anew at every call, the environment of each child and the warm ones. It asks them
-nothing; function.py does.
+Owns that choice, made anew for every call, the environment of each child and the warm ones. It sends
+them no request; actions/function.py does.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Interpreters:
 
     def __init__(self, settings: ListenerSettings, state_dir: str | None = None) -> None:
         self._settings = settings
-        self._for_manager = _for_manager(settings.manager) if settings.manager else {}
+        self._manager_env = _manager_env(settings.manager) if settings.manager else {}
         self._plugins = Plugins.below(state_dir, settings.plugins)
         self._warm: dict[str, tuple[object, Worker]] = {}
 
     def plugin(self, implementation: str, tenant: object) -> Plugin | None:
-        """The plugin that has this implementation for a tenant; None when it is an importable function.
+        """The plugin that has this implementation for a tenant; None for an importable function.
 
         Raises ActionFailed when it can be neither.
         """
@@ -43,7 +43,7 @@ class Interpreters:
         return plugin
 
     def plugins(self, implementation: str) -> Sequence[Plugin]:
-        """Every plugin that has this implementation for some tenant: its own, or that of all others."""
+        """Every plugin that has this implementation for some tenant, or for all others."""
         name = implementation.partition(".")[0]
         tenants = dict.fromkeys(each.tenant for each in self._plugins.all() if each.name == name)
         found = (self._plugins.newest(name, tenant) for tenant in tenants)
@@ -60,29 +60,29 @@ class Interpreters:
         return f"no managed plugin {name!r} ({nearest(name, known) if known else 'there is none'})"
 
     def warm(self, plugin: Plugin | None) -> Worker:
-        """The child that is kept: for functions, or for this plugin as it is on disk now."""
+        """The child that stays: for functions, or for this plugin as it is on disk now."""
         key = os.path.dirname(plugin.folder) if plugin else ""
         identity = (plugin.folder, _stamp(plugin)) if plugin else None
         known = self._warm.get(key)
         if known is not None and known[0] == identity:
             return known[1]
-        if known is not None:  # another version, or the same one uploaded anew
+        if known is not None:  # of another version, or of the same one before it was uploaded anew
             known[1].close()
         worker = self.new(plugin)
         self._warm[key] = (identity, worker)
         return worker
 
     def new(self, plugin: Plugin | None) -> Worker:
-        """A child that the caller closes. Raises ActionFailed for a plugin that we must not run."""
-        from listener.interpreters.pool import Worker  # a listener that only sends traps never needs it
+        """A child that the caller closes. Raises ActionFailed for a plugin that root must not run."""
+        from listener.interpreters.pool import Worker  # a listener that only sends traps needs none
 
         memory_mib = self._settings.child_memory
-        env = {**os.environ, **self._for_manager}
+        env = {**os.environ, **self._manager_env}
         if plugin is None:
             python = self._settings.python or sys.executable
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
         plugin.refuse_to_root()
-        return Worker(plugin.python, env=_inside(plugin, env), memory_mib=memory_mib)
+        return Worker(plugin.python, env=_virtualenv_env(plugin, env), memory_mib=memory_mib)
 
     def drain(self) -> None:
         """Log what programs left behind have printed since."""
@@ -96,7 +96,7 @@ class Interpreters:
 
 
 def _stamp(plugin: Plugin) -> tuple[int, int] | None:
-    """What tells this plugin from one that was uploaded in its place."""
+    """The marker's time and inode; other ones mean another upload."""
     try:
         status = os.stat(os.path.join(plugin.folder, MARKER))
     except OSError:
@@ -104,21 +104,20 @@ def _stamp(plugin: Plugin) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def _inside(plugin: Plugin, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which its virtualenv is active and nothing of ours can be imported."""
-    inside = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+def _virtualenv_env(plugin: Plugin, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the plugin's virtualenv active and none of our packages importable."""
+    inherited = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     scripts = os.path.dirname(plugin.python)
-    path = env.get("PATH", os.defpath)
     return {
-        **inside,
+        **inherited,
         "VIRTUAL_ENV": plugin.folder,
-        "PATH": f"{scripts}{os.pathsep}{path}",
+        "PATH": f"{scripts}{os.pathsep}{env.get('PATH', os.defpath)}",
         "PYTHONNOUSERSITE": "1",
     }
 
 
-def _for_manager(service: RestService) -> dict[str, str]:
-    """What cloudify reads to find a manager, also the manager's file server."""
+def _manager_env(service: RestService) -> dict[str, str]:
+    """The variables by which cloudify finds a manager and its file server."""
     return {
         "REST_HOST": service.host,
         "REST_PORT": str(service.port),

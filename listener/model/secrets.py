@@ -1,7 +1,7 @@
 """All redaction: what is left out of everything that is stored, logged and shown.
 
 Owns how a secret is recognised: a rest_token by its form, anything else by the key before it. It knows
-no notification and no file; whoever stores or prints a text calls it.
+no notification and no file; whatever stores or prints a text calls it.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class _ReceivingEngine(Engine):
     def _reason(self, name: str, named: Sequence[User]) -> str:
         """Why the last message was refused, in the words of a hook's inputs."""
         if not named:
-            known = ", ".join(sorted({repr(user.name) for user in self._users})) or "nobody"
+            known = ", ".join(sorted({repr(user.name) for user in self._users})) or "none"
             return f"user {name!r} is not known here; known are: {known}"
         auth = " or ".join(sorted({user.auth_protocol or "none" for user in named}))
         priv = " or ".join(sorted({user.priv_protocol or "none" for user in named}))

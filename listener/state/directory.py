@@ -19,7 +19,7 @@ OF_THE_MACHINE = "/var/lib/conductor-hooks"
 
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
-_ASKED_S = 0.2  # whoever only asks whether it is locked holds the lock for less
+_ASKED_S = 0.2  # a process that only asks whether it is locked holds the lock for less
 
 
 class Claim:

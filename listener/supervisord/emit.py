@@ -39,7 +39,7 @@ def emit(
     HooksError for what JSON cannot hold, and when it cannot be written.
 
     `durable` puts it into the listener's inbox first, so that it is acted on even if supervisord or the
-    power fails; the program must run as a user who may write there. `state_dir` is the listener's, by
+    power fails; the program must run as a user that may write there. `state_dir` is the listener's, by
     default $CONDUCTOR_HOOKS_STATE_DIR, else what hooks.conf says. Raises HooksError, and sends nothing,
     when that fails.
     """

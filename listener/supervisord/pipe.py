@@ -108,7 +108,7 @@ class SupervisorSource:
                 if is_last:
                     return
         if self._decoder.is_inside_frame and not self.is_stopping:
-            raise FramingError("stdin ended inside an event; whoever wrote it must write all of it")
+            raise FramingError("stdin ended inside an event; write all of it")
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond SIGTERM; whether the listener was asked to stop."""

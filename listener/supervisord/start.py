@@ -1,6 +1,6 @@
 """What the log says when the listener starts, and when new hooks come into force.
 
-Owns these lines for whoever reads the log after a start. It opens and decides nothing; app.py calls it.
+Owns these lines. It opens and decides nothing; app.py calls it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_supervised: bool) -> None:
-    """Log what a person who reads the log after a start wants to know."""
+    """Log with which hooks, state and recorder the listener starts, and what is doubtful."""
     _warn(state, is_supervised=is_supervised)
     table = hooks_file.table
     if table is None:

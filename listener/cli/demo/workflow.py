@@ -12,7 +12,7 @@ from pathlib import Path
 
 from listener import emit
 
-_PAUSE_S = 0.4  # for people who watch
+_PAUSE_S = 0.4  # so that a person can watch
 
 
 def main() -> None:

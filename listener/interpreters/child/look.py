@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def missing(module_name: str, name: str) -> str:
-    """What is not there, "module" or "function"; '' when nothing is missing, or no file tells."""
+    """What is not there, "module" or "function"; '' when nothing is missing, or no file shows it."""
     spec = spec_of(module_name)
     if spec is None:
         return "module"
@@ -77,7 +77,7 @@ def misfit(function: "Callable[..., Any]", name: str, inputs: "Dict[str, Any]") 
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return ""  # a function written in C may not tell
+        return ""  # a function written in C may have no signature
     try:
         signature.bind({}, **inputs)
     except TypeError as error:
