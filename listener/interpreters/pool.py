@@ -1,7 +1,8 @@
-"""The listener's side of the child interpreters: starts them, sends them requests, ends them.
+"""Our side of the child interpreters: starts them, asks them, ends them.
 
-Owns the processes, their pipes and every time limit. It knows no hook and logs no output itself.
-actions/function.py sends the requests, choice.py makes the Workers.
+Owns the processes, their pipes and every time limit. A Worker is one warm child; when it fails to
+answer in time it is killed with its whole process group, and the next question starts a new one.
+It knows no hook: actions/function.py puts the questions; output.py logs what children print.
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ _log = logging.getLogger(__name__)
 _CHILD = os.path.join(os.path.dirname(__file__), "child", "main.py")
 _PICKLE_PROTOCOL = 4  # the newest that Python 3.6 reads
 _READ_BYTES = 65536
-_MAX_ANSWER = 1 << 20
-_EXIT_S = 0.5  # between the end of a child's pipes and its own
+_MOMENT_S = 0.5
 _RELEASE_S = 1.0
-_DRAIN_S = 0.02
-_LEFT_BEHIND = "a program left behind by a hook"
+_LOOK_S = 0.02
+_MAX_ANSWER = 1 << 20
+_AFTER = "a program left behind by a hook"
 
 
 class Worker:
-    """One warm child interpreter, started when it is first needed and again after its end.
+    """One warm child interpreter, started when it is first needed and again after it was lost.
 
-    A child that does not answer in time is killed with its process group. `python` is the interpreter,
-    `python_path` goes in front of its sys.path. `env` is its environment, None: ours. `memory_mib`
-    bounds its memory, None: nothing does.
+    `python` is the interpreter to run, `python_path` goes in front of its sys.path. `env` is its
+    environment; without one the child has ours, because the original's hooks ran inside the process
+    and saw it too. `memory_mib` bounds its memory; None: nothing does. `remedy` is what to do when the
+    interpreter cannot be started.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Worker:
         self._child: _Child | None = None
 
     def ask(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
-        """The child's answer. `label` stands in the log before each line of its output.
+        """The child's answer. `label` names the question in the log, in front of its output.
 
         Raises ActionTimedOut when it takes longer than `timeout_s`, ActionFailed when the child
         ends before it answers or cannot be started.
@@ -93,23 +95,23 @@ class Worker:
             ) from error
 
     def drain(self) -> None:
-        """Log what threads or programs left behind have printed since the last answer.
+        """Log what has been printed since the last question, by threads or programs left behind.
 
-        When the child has ended meanwhile, the next request starts a new one.
+        A child that has ended since is closed; the next request starts a new one.
         """
         child = self._child
         if child is None or not child.has_news:
             return
-        child.output.drain(_LEFT_BEHIND)
-        child.output.end_call(_LEFT_BEHIND)
+        child.output.drain(_AFTER)
+        child.output.end_call(_AFTER)
         if child.has_hung_up:
             _log.warning("the child interpreter %s ended while it was idle", self.python)
             self.close()
 
-    def close(self, label: str = _LEFT_BEHIND) -> None:
-        """End the child and its process group, within a second. Safe to call twice.
+    def close(self, label: str = _AFTER) -> None:
+        """Close the child; it and its group end within a second. Safe to call twice.
 
-        `label` stands in the log before each line that it prints meanwhile.
+        `label` stands in the log in front of what it prints while it ends.
         """
         if self._child is not None:
             self._child.release(label)
@@ -117,7 +119,7 @@ class Worker:
 
 
 class _Child:
-    """A running child process and its three pipes: requests, answers, output.
+    """A running child process with its three pipes: requests, answers, output.
 
     Raises OSError or ValueError when the interpreter cannot be started.
     """
@@ -146,17 +148,17 @@ class _Child:
                 os.close(fd)
         for fd in (self._requests, output_reader):
             os.set_blocking(fd, False)
-        self._number = 0  # of the last request
+        self._number = 0  # of the request in hand
         self.output = Output(output_reader)
         self._poll = select.poll()
         self._poll.register(self._answers, select.POLLIN)
         self._poll.register(output_reader, select.POLLIN)
 
     def exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
-        """Send the request, log the output, return the answer.
+        """Send the request, gather the output, return the answer.
 
-        Raises TimeoutError; EOFError or OSError when the child has ended, ValueError for an answer that
-        is none.
+        Raises TimeoutError; EOFError or OSError when the child has ended, ValueError when it talks
+        nonsense.
         """
         self._number += 1
         self.output.secret = request.get("secret", "")
@@ -171,14 +173,14 @@ class _Child:
                 message = message[self._send(message) :]
                 if not message:
                     self._poll.unregister(self._requests)
-            # poll(2) checks the answers first: what was printed before one is in the pipe by then.
+            # poll(2) looks at the answers first, so what was printed before an answer is in the pipe.
             if self.output.fd in ready and not self.output.drain(label):
                 self._poll.unregister(self.output.fd)
             if self._answers in ready and self._receive(answer):
                 return _judged(self._decoded(answer), self.output.end_call(label))
 
     def _wait(self, deadline: float) -> Container[int]:
-        """The descriptors that are ready. Raises TimeoutError when none is before the deadline."""
+        """What can be read or written now. Raises TimeoutError when that is nothing until then."""
         wait_s = deadline - time.monotonic()
         ready = wait_s > 0 and log.flush_during(lambda seconds: self._poll.poll(seconds * 1000), wait_s)
         if not ready:
@@ -192,7 +194,7 @@ class _Child:
             return 0
 
     def _receive(self, answer: bytearray) -> bool:
-        """Read a part of the answer; True when it is complete."""
+        """Read a part of the answer; whether it is complete now."""
         part = os.read(self._answers, _READ_BYTES)
         if not part:
             raise EOFError
@@ -202,19 +204,24 @@ class _Child:
         return part.endswith(b"\n")
 
     def _decoded(self, answer: bytearray) -> dict[str, Any]:
-        value = json.loads(answer)
-        if not isinstance(value, dict) or value.get("id") != self._number:
+        number, _, text = answer.partition(b" ")
+        if number != b"%d" % self._number:
             raise ValueError("not the answer to this request")
+        value = json.loads(text)
+        if isinstance(value, str):
+            return {"text": value}
+        if not isinstance(value, dict):
+            raise ValueError("neither a text nor an object")
         return value
 
     @property
     def has_news(self) -> bool:
-        """Whether it has printed something or closed a pipe since the last answer."""
+        """Whether it has printed something, or closed a pipe, without being asked."""
         return bool(self._poll.poll(0))
 
     @property
     def has_hung_up(self) -> bool:
-        """Whether no process can answer any more, as after its end."""
+        """Whether no process can answer any more, as when it has ended."""
         return bool(dict(self._poll.poll(0)).get(self._answers, 0) & select.POLLHUP)
 
     @property
@@ -222,28 +229,29 @@ class _Child:
         return self._process.poll() is not None
 
     def how_it_ended(self) -> str:
-        """How the child ended, as words for a message."""
+        """Whether the child has ended by itself, in words. Its pipes close a moment before it does."""
         try:
-            status = self._process.wait(_EXIT_S)
+            status = self._process.wait(_MOMENT_S)
         except subprocess.TimeoutExpired:
             return "closed its connection"
         if status >= 0:
             return f"exited with status {status}"
-        return f"was ended by signal {-status} ({signal.strsignal(-status)})"
+        known = [signum.name for signum in signal.Signals if signum == -status]
+        return f"was ended by {known[0] if known else f'signal {-status}'}"
 
     def kill(self, label: str) -> None:
-        """End the child and its process group now."""
+        """End the child and its whole group now."""
         self._kill_group()
         self.release(label)
 
     def release(self, label: str) -> None:
-        """Let the child end by itself; its watcher ends the process group half a second later."""
+        """Let the child end by itself, which its watcher makes sure of within half a second."""
         os.close(self._requests)
         deadline = time.monotonic() + _RELEASE_S
         while not self.has_ended and time.monotonic() < deadline:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_DRAIN_S)
-            self.output.drain(label)  # a full pipe would keep it from ending
+                self._process.wait(_LOOK_S)
+            self.output.drain(label)  # or a full pipe would keep it from ending
         if not self.has_ended:
             self._kill_group()
         self.output.drain(label)

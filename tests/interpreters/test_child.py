@@ -196,9 +196,10 @@ def test_the_child_imports_the_standard_library_alone_and_cloudify_for_ctx(name:
 
 def test_a_token_is_left_out_of_an_answer_before_that_is_cut() -> None:
     token = "S" * 60
+    request = {"secret": token}
     for size in range(100, 600):
         answer = {"text": "x" * size + token, "error": "y" * size + token, "details": token}
-        shown = child.trimmed(answer, token)
+        shown = child.presentable(answer, request)
         assert "S" not in "".join(shown.values())
         assert len(shown["text"]) <= 209
         assert len(shown["error"]) <= 500

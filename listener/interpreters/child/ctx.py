@@ -1,8 +1,8 @@
 """Cloudify's `ctx` for the function that is called, as the original's runner makes it.
 
 Owns what is in it, where its resources come from, where its log goes, and what cloudify's errors mean
-for a hook's retries. It imports nothing of this package: it runs in the child, under any Python from
-3.6, with the interpreter's own cloudify-common of any version. main.py loads it.
+for a hook's retries. Runs inside the child, as child.py does and under the same rules but for one: it
+imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
 """
 
 import errno
@@ -25,14 +25,14 @@ _NO_MANAGER = "no manager to ask: name its REST service in 'listener: manager' i
 def call(function: "Callable[..., Any]", request: "Dict[str, Any]") -> "Any":
     """The function's result; while it runs, `ctx` is set for this thread.
 
-    Raises OperationRetry when the function has called `ctx.operation.retry`.
+    Raises OperationRetry when it has asked for that by `ctx.operation.retry`.
     """
     inputs, files = request["inputs"], None
-    content = cloudify_context(request)
+    about = cloudify_context(request)
     if request["folder"] is not None:
-        files = content["storage"] = Files(request["folder"])
-        content["local"] = True
-    ctx = context.CloudifyContext(content)
+        files = about["storage"] = Files(request["folder"])
+        about["local"] = True
+    ctx = context.CloudifyContext(about)
     ctx._endpoint.get_logging_handler = Lines
     first = HookContext(request["context"], ctx) if request["plugin"] else request["context"]
     try:
@@ -63,7 +63,7 @@ def cloudify_context(request: "Dict[str, Any]") -> "Dict[str, Any]":
 
 
 def retry_advice(error: BaseException) -> "Dict[str, Any]":
-    """`is_final` for an error that no retry helps, `retry_after_s` for one that names a time."""
+    """`is_final` when the error says that no retry helps, `retry_after_s` when it says when one may."""
     if isinstance(error, exceptions.NonRecoverableError):
         return {"is_final": True}
     if isinstance(error, exceptions.RecoverableError):
@@ -74,9 +74,9 @@ def retry_advice(error: BaseException) -> "Dict[str, Any]":
 
 
 class HookContext(dict):  # type: ignore[type-arg]
-    """The hook context as a plugin's task gets it: it has the attributes of `ctx`, too.
+    """The hook context as a plugin's task gets it, which also answers as an operation's `ctx`.
 
-    A task that was written for operations expects `ctx` as its first argument. A copy is a plain dict.
+    A task that is written for operations takes its first argument for that. A copy is a plain dict.
     """
 
     __slots__ = ("_ctx",)
@@ -96,9 +96,9 @@ class HookContext(dict):  # type: ignore[type-arg]
 
 
 class Files:
-    """Resources for a ctx without a manager: files; a relative path starts at `folder`.
+    """Resources for a ctx without a manager: files, where a relative path starts at `folder`.
 
-    cloudify's local endpoint calls these methods.
+    cloudify's local endpoint asks for them by these names.
     """
 
     def __init__(self, folder: str) -> None:
@@ -139,15 +139,15 @@ class Files:
 
 
 class Lines(logging.Handler):
-    """Writes the records of `ctx.logger` into the child's output, for the listener's log.
+    """Hands the records of `ctx.logger` to the listener's log, level and all, in the child's output.
 
-    Each is JSON on one line after a record separator, as in RFC 7464; output.py reads it.
+    Each is JSON on one line behind a record separator, as in RFC 7464; output.py reads it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = json.dumps([record.levelno, self.format(record)])
-            os.write(2, b"\x1e" + line.encode() + b"\n")  # also when sys.stderr is another stream
+            os.write(2, b"\x1e" + line.encode() + b"\n")  # at once, and wherever sys.stderr leads
         except Exception:
             self.handleError(record)
 
@@ -156,11 +156,11 @@ _known_hosts = utils.get_manager_rest_service_host
 
 
 def rest_hosts() -> "Any":
-    """The manager's hosts, which cloudify asks for first. Raises NonRecoverableError without one."""
+    """What cloudify wants to know first of a manager. Raises NonRecoverableError when there is none."""
     if not os.environ.get("REST_HOST"):
         raise exceptions.NonRecoverableError("there is " + _NO_MANAGER)
     return _known_hosts()
 
 
-utils.get_manager_rest_service_host = rest_hosts  # else it is a KeyError about a variable
-logging.getLogger("ctx").propagate = False  # else a task that sets up a root logger logs twice
+utils.get_manager_rest_service_host = rest_hosts  # or it were a KeyError about something else
+logging.getLogger("ctx").propagate = False  # or what sets up a root logger has every line twice

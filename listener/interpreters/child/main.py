@@ -1,9 +1,10 @@
-"""The child interpreter: imports functions, calls them, answers with the result or the error.
+"""The child interpreter: imports functions, calls them, answers how it went.
 
-Owns what a call finds and leaves in this process. It imports the standard library alone, nothing of
-this package, and runs as a script under any Python from 3.6. pool.py starts it, as
-`main.py REQUEST_FD ANSWER_FD MEMORY_MIB [PATH…]`: a request is a pickled dict, so that inputs keep
-their types; an answer is a line of JSON, so that the listener never unpickles a function's result.
+Runs as a script under any Python from 3.6, with the standard library alone; nothing of this package
+may be imported here. pool.py starts it, as `child.py REQUEST_FD ANSWER_FD MEMORY_MIB [PATH…]`, and is
+the only one that talks to it: a request is a pickled dict, its answer a line of the request's number
+and JSON, which is a text when all went well, else an object. Pickle, so that inputs arrive as the types
+they had; JSON, so that no function's result is ever unpickled by the listener.
 """
 
 import functools
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 _MOST = {"text": 209, "error": 500}  # characters of an answer
 _GRACE_S = 0.5  # for exit handlers, when the listener has closed the requests
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+_encode = json.JSONEncoder().encode
 
 
 class Refusal(Exception):
     """The function cannot be called, or its result cannot be sent; the text says why.
 
-    `cause` is "module" when there is no such module, "inputs" when the function does not take them,
-    "result" when it was called and its result is the problem, else "".
+    `cause` is "module" when that is not there, "inputs" when the function does not take them, "result"
+    when it was called and that is the problem, else "".
     """
 
     def __init__(self, text: str, cause: str = "") -> None:
@@ -43,11 +45,11 @@ class Refusal(Exception):
 
 
 def watch(request_fd: int, answer_fd: int) -> None:
-    """Fork a watcher that ends this process group once the listener has ended.
+    """Fork a watcher that ends this process group once the listener is gone.
 
-    It waits for the hang-up of the request pipe: only the listener holds the other end. It is a process
-    because a thread would have to wait for a function that holds the interpreter lock, and no child of
-    ours so that no function waits for it.
+    It is a process of its own because a thread would have to wait for a function that holds the
+    interpreter lock, and no child of this one, so that no function waits for it. It waits for the
+    hang-up of the request pipe, whose other end the listener alone holds.
     """
     first = os.fork()
     if first:
@@ -55,7 +57,7 @@ def watch(request_fd: int, answer_fd: int) -> None:
         return
     if os.fork():
         os._exit(0)
-    for fd in (0, 1, 2, answer_fd):  # all that it has inherited but the request pipe
+    for fd in (0, 1, 2, answer_fd):  # all that was inherited beside the request pipe
         os.close(fd)
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
@@ -67,11 +69,11 @@ def watch(request_fd: int, answer_fd: int) -> None:
 
 
 def serve(request_fd: int, answer_fd: int) -> None:
-    """Answer one request after another until the listener closes the pipe."""
+    """Answer one request after another, until the listener closes its end."""
     own_pid = os.getpid()
     if hasattr(os, "register_at_fork"):  # Python 3.7
-        # A function's forks do not keep our answers open when we end. A fork's own forks close nothing:
-        # there the number may be another file's.
+        # With our end the pipe is closed, whatever a function's forks do. A fork's own forks
+        # have nothing left to close: there the number may be another file's.
         inherited = [answer_fd]
         os.register_at_fork(after_in_child=lambda: os.close(inherited.pop()) if inherited else None)
     streams = Streams()
@@ -81,17 +83,19 @@ def serve(request_fd: int, answer_fd: int) -> None:
                 request = pickle.load(requests)
             except EOFError:
                 return
-            answer = trimmed(handle(request), request.get("secret"))
+            answer = presentable(handle(request), request)
             streams.renew()
             if os.getpid() != own_pid:
                 os._exit(0)  # a fork that a function made and did not end
-            message = json.dumps(dict(answer, id=request["id"])).encode() + b"\n"
+            # A text alone is encoded in a quarter of an object's time.
+            value = _encode(answer.get("text", answer))
+            message = ("%d %s\n" % (request["id"], value)).encode()
             while message:
                 message = message[os.write(answer_fd, message) :]
 
 
 class Streams:
-    """stdout and stderr, made good after each call whatever it did to them."""
+    """stdout and stderr, as every call is to find them whatever the one before did to them."""
 
     def __init__(self) -> None:
         self._output = os.dup(1)  # the same pipe as stderr's
@@ -99,7 +103,7 @@ class Streams:
         self.renew()
 
     def renew(self) -> None:
-        """Flush what was printed, and replace what is broken or not ours."""
+        """Write out what was printed, and put right what is broken or not ours."""
         for fd, name in ((1, "stdout"), (2, "stderr")):
             own = self._own.get(name)
             found = getattr(sys, name, None)
@@ -111,14 +115,14 @@ class Streams:
             os.dup2(self._output, fd)
             if own is None or found is not own:
                 raw = open(fd, "wb", 0, closefd=False)  # noqa: SIM115
-                # Written at once, so that a crash loses nothing of what was printed.
+                # Written at once, so that what was printed is known even of a child that crashed.
                 own = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
                 setattr(sys, name, own)
             self._own[name] = own
 
 
 def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
-    """The answer to a request. Nothing that a function raises leaves here."""
+    """Do what is asked. Nothing that a function raises leaves here."""
     try:
         if request["op"] == "call":
             return {"text": call(request)}
@@ -134,25 +138,31 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
         return {"error": "it called sys.exit(%r)" % (error.code,), "details": ""}
     except BaseException as error:
         if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)  # their variables fill the memory
-        details = "".join(traceback.format_tb(function_traceback(error), -50))
+            traceback.clear_frames(error.__traceback__)  # what fills the memory is theirs
+        details = "".join(traceback.format_tb(below_us(error), -50))
         ctx = ctx_module()
         advice = {} if ctx is None else ctx.retry_advice(error)
         return dict(advice, error=describe(error), details=details)
 
 
-def trimmed(answer: "Dict[str, Any]", secret: "Optional[str]") -> "Dict[str, Any]":
-    """The answer without the secret, and only then cut to what the log shows."""
-    for name, value in answer.items():
-        if isinstance(value, str):
-            text = value.replace(secret, "...") if secret else value
-            most = _MOST.get(name, len(text))
-            answer[name] = text if len(text) <= most else text[: most - 3] + "..."
+def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
+    """The answer as it is logged: without the secret, and only then cut to its length."""
+    if not any(answer.values()):
+        return answer  # most functions return nothing
+    secret = request.get("secret")
+    if secret:
+        answer = {
+            name: value.replace(secret, "...") if isinstance(value, str) else value
+            for name, value in answer.items()
+        }
+    for name, most in _MOST.items():
+        if name in answer:
+            answer[name] = shorten(answer[name], most)
     return answer
 
 
 def call(request: "Dict[str, Any]") -> str:
-    """The function's result as a text for the log, '' for None. Refuses what JSON cannot hold."""
+    """The function's result, as text to log; '' for None. One that JSON cannot hold is refused."""
     function = find(request["path"])
     ctx = ctx_module()
     try:
@@ -161,13 +171,13 @@ def call(request: "Dict[str, Any]") -> str:
         else:
             result = ctx.call(function, request)
     except TypeError as error:
-        if function_traceback(error) is None:
+        if below_us(error) is None:
             raise Refusal("the inputs do not fit: %s" % error, "inputs") from None
         raise
     if result is None:
         return ""
     try:
-        json.dumps(result)  # as the original's runner does
+        json.dumps(result)  # as the original does, whose runner hands it on
         return "returned " + repr(result)
     except Exception as error:
         raise Refusal(
@@ -181,7 +191,7 @@ def call(request: "Dict[str, Any]") -> str:
 def find(path: str) -> "Callable[..., Any]":
     """The function at `package.module.function`; a second call costs nothing."""
     module_name, _, name = path.rpartition(".")
-    importlib.invalidate_caches()  # it may have been installed since the last search
+    importlib.invalidate_caches()  # it may have been installed since we looked last
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -232,7 +242,7 @@ def own_module(name: str) -> "Any":
 
 @functools.lru_cache(maxsize=None)
 def ctx_module() -> "Any":
-    """ctx.py, which makes cloudify's `ctx`; None where no cloudify can be imported."""
+    """ctx.py, which makes cloudify's `ctx`; None where this interpreter has no cloudify that works."""
     try:
         return own_module("ctx") if importlib.util.find_spec("cloudify") is not None else None
     except Exception as error:
@@ -241,7 +251,7 @@ def ctx_module() -> "Any":
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: its text`, also for an error that has no text."""
+    """`ValueError: what it says`; an error whose text cannot be had is named all the same."""
     try:
         text = str(error)
     except Exception:
@@ -252,8 +262,8 @@ def describe(error: BaseException) -> str:
     return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
 
 
-def function_traceback(error: BaseException) -> "Optional[TracebackType]":
-    """The traceback from the function's first line on; None when the error was raised in ours."""
+def below_us(error: BaseException) -> "Optional[TracebackType]":
+    """The traceback from the first line that is not ours; None when there is none."""
     place = error.__traceback__
     while place is not None and is_ours(place.tb_frame.f_code.co_filename):
         place = place.tb_next
@@ -265,6 +275,10 @@ def is_ours(file: str) -> bool:
     return ours or file.startswith("<frozen importlib")
 
 
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def bound_memory(mib: int) -> None:
     """Let this process and each that it starts have so much memory of its own, and no more."""
     # Not RLIMIT_AS, which counts what is only reserved: 64 MiB for each thread that allocates.
@@ -272,12 +286,12 @@ def bound_memory(mib: int) -> None:
 
 
 def main() -> None:
-    """Take the arguments from pool.py, then serve."""
+    """Take the arguments that pool.py gave, then serve until it lets go."""
     request_fd, answer_fd = int(sys.argv[1]), int(sys.argv[2])
-    for fd in (request_fd, answer_fd):  # else a program left behind keeps the pipes open
+    for fd in (request_fd, answer_fd):  # or a function's program would keep us seemingly alive
         os.set_inheritable(fd, False)
     if sys.path and sys.path[0] == _FOLDER:
-        del sys.path[0]  # functions are not to find our modules
+        del sys.path[0]  # our folder is not the functions' business
     sys.path[:0] = sys.argv[4:]
     watch(request_fd, answer_fd)
     if int(sys.argv[3]):
