@@ -33,6 +33,7 @@ def table(tmp_path: Path) -> HookTable:
         "hooks:\n"
         "- {event_type: '*', implementation: greet, inputs: {whom: you}}\n"
         "- {event_type: '*', implementation: greet, repeatable: true}\n"
+        "- {event_type: '*', implementation: greet, enabled: false}\n"
     )
     found = load(conf, {}).table
     assert found is not None
@@ -40,7 +41,7 @@ def table(tmp_path: Path) -> HookTable:
 
 
 def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTable) -> None:
-    first, second = table.hooks
+    first, second, _ = table.hooks
     with Actions(ListenerSettings(), built_in=(*BUILT_IN, Greeting)) as actions:
         action = actions.of(first)
         assert action.run(Call(first, Notification("workflow_failed", {}), {}, 0.0)) == "hello you"
@@ -55,7 +56,7 @@ def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTab
 
 
 def test_an_action_is_not_repeatable_unless_it_or_the_hook_says_so(table: HookTable) -> None:
-    first, second = table.hooks
+    first, second, _ = table.hooks
     with Actions(ListenerSettings(), built_in=(Greeting,)) as actions:
         assert not actions.is_repeatable(first)
         assert actions.is_repeatable(second)

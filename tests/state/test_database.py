@@ -516,3 +516,14 @@ def test_a_mistake_in_a_statement_of_ours_is_a_defect_and_no_trouble_with_the_fi
     file_open = database.Database(str(file))
     with pytest.raises(sqlite3.ProgrammingError), closing(file_open), file_open as connection:
         connection.execute("SELECT ?")
+
+
+def test_opening_waits_for_another_process_and_then_says_what_is_in_the_way(
+    journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_LOCKED_S", 0.02)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("CREATE TABLE elsewhere (x)")
+        assert problem(journal.unsettled, file).startswith("database is locked; another process keeps")
+    assert journal.accept(entry()) == 1
