@@ -79,7 +79,7 @@ class FunctionAction(Action):
             return None
         try:
             path = _path(hook, plugin)
-            request = {"op": "import" if may_import else "look", "path": path, "inputs": hook.inputs}
+            request = {"op": "import" if may_import else "find", "path": path, "inputs": hook.inputs}
             worker = self._interpreters.warm(plugin)
             answer = worker.ask(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
         except ActionTimedOut:

@@ -20,9 +20,9 @@ from listener.hooks.table import Hook
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.actions.test_function import ENDS_THE_CHILD, MATERIAL
+from tests.functions import ENDS_THE_CHILD, MATERIAL
 from tests.handmade_plugins import make_plugin
-from tests.interpreters.test_end_of_listener import children, living
+from tests.processes import children, living
 from tests.support import wait_for
 from tests.users import NOBODY, needs_root
 
@@ -366,7 +366,7 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
         " upload it with 'conductor-hooks plugins upload'"
     )
     reason = (
-        "its managed plugin is there for b, c alone, and for any other tenant it fails; upload it"
+        "its managed plugin serves only b, c, and it fails for any other tenant; upload the plugin"
         " without --tenant, or add 'when: {tenant_name: [b, c]}'"
     )
     hook = hook_for("the-doors.doors.version")

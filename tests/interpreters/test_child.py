@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import ast
 import datetime
-import functools
 import logging
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +19,11 @@ import pytest
 
 from listener.interpreters.child import main as child
 from listener.interpreters.pool import Worker
-from tests.interpreters.test_end_of_listener import living
+from tests.processes import living
+from tests.pythons import interpreters
 from tests.support import wait_for
 
 LIMIT_S = 20.0
-PYTHONS = "CONDUCTOR_HOOKS_TEST_PYTHONS"
-VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 MATERIAL = """
 import os
@@ -61,28 +57,8 @@ def start_program(context):
 
 SOURCES = {
     name: Path(child.__file__).with_name(name).read_text(encoding="utf-8")
-    for name in ("main.py", "ctx.py", "look.py")
+    for name in ("main.py", "ctx.py", "finder.py")
 }
-
-
-@functools.cache
-def interpreters() -> dict[str, str]:
-    """The path of every interpreter that can be started, by its version; ours is always there."""
-    listed = [python for python in os.environ.get(PYTHONS, "").split(":") if python]
-    found = {}
-    for python in [*(f"python{version}" for version in VERSIONS), *listed, sys.executable]:
-        try:
-            version, executable = subprocess.check_output(
-                [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"],
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            ).split(maxsplit=1)
-        except (OSError, subprocess.CalledProcessError):
-            assert python not in listed, f"{PYTHONS} lists {python}, which cannot be started"
-            continue
-        found[version] = executable.strip()
-    return found
 
 
 @pytest.fixture(params=interpreters())
@@ -129,7 +105,7 @@ def test_every_python_tells_of_an_exception_with_the_functions_own_lines(worker:
     assert second == '    raise ValueError("the door is shut")'
 
 
-@pytest.mark.parametrize("op", ["call", "import", "look"])
+@pytest.mark.parametrize("op", ["call", "import", "find"])
 def test_every_python_tells_what_is_not_there(worker: Worker, python: str, op: str) -> None:
     assert ask(worker, "no_package.module.page", op) == {
         "error": f"No module named no_package.module for {python}",

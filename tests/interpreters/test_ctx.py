@@ -20,7 +20,7 @@ from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.handmade_plugins import dispatched, make_plugin
-from tests.interpreters.test_child import interpreters
+from tests.pythons import interpreters
 
 TASKS = '''
 import copy

@@ -18,7 +18,7 @@ from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters.output import MAX_OUTPUT
 from listener.interpreters.pool import Worker
-from tests.interpreters.test_end_of_listener import children, living
+from tests.processes import children, living
 from tests.support import wait_for
 
 LIMIT_S = 20.0

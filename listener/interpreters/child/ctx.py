@@ -1,7 +1,7 @@
 """Cloudify's `ctx` for the function that is called, as the original's runner makes it.
 
 Owns what is in it, where its resources come from, where its log goes, and what cloudify's errors mean
-for a hook's retries. Runs inside the child, as child.py does and under the same rules but for one: it
+for a hook's retries. Runs inside the child, as main.py does and under the same rules but for one: it
 imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
 """
 

@@ -1,7 +1,7 @@
 """The child interpreter: imports functions, calls them, answers how it went.
 
 Runs as a script under any Python from 3.6, with the standard library alone; nothing of this package
-may be imported here. pool.py starts it, as `child.py REQUEST_FD ANSWER_FD MEMORY_MIB [PATH…]`, and is
+may be imported here. pool.py starts it, as `main.py REQUEST_FD ANSWER_FD MEMORY_MIB [PATH…]`, and is
 the only one that talks to it: a request is a pickled dict, its answer a line of the request's number
 and JSON, which is a text when all went well, else an object. Pickle, so that inputs arrive as the types
 they had; JSON, so that no function's result is ever unpickled by the listener.
@@ -129,7 +129,7 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
         if request["op"] == "import":
             check_fit(request["path"], request["inputs"])
         else:
-            look(request["path"])
+            check_presence(request["path"])
         return {"text": ""}
     except Refusal as refusal:
         cause = refusal.cause
@@ -191,7 +191,7 @@ def call(request: "Dict[str, Any]") -> str:
 def find(path: str) -> "Callable[..., Any]":
     """The function at `package.module.function`; a second call costs nothing."""
     module_name, _, name = path.rpartition(".")
-    importlib.invalidate_caches()  # it may have been installed since we looked last
+    importlib.invalidate_caches()  # it may have been installed since then last
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -209,15 +209,15 @@ def find(path: str) -> "Callable[..., Any]":
 
 def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
     """Raise Refusal when there is no function that takes `(hook_context, **inputs)`."""
-    misfit = own_module("look").misfit(find(path), path.rpartition(".")[2], inputs)
+    misfit = own_module("finder").misfit(find(path), path.rpartition(".")[2], inputs)
     if misfit:
         raise Refusal(misfit, "inputs")
 
 
-def look(path: str) -> None:
+def check_presence(path: str) -> None:
     """Raise Refusal when nothing is at `path`, as far as files show; no module's code is run."""
     module_name, _, name = path.rpartition(".")
-    missing = own_module("look").missing(module_name, name)
+    missing = own_module("finder").missing(module_name, name)
     if missing:
         raise no_module(module_name) if missing == "module" else no_function(module_name, name)
 
