@@ -106,7 +106,7 @@ def test_traps_names_a_user_of_snmpv3_that_it_does_not_know(start: Start, tmp_pa
     fire_to(port, tmp_path)
     output, errors = process.communicate(timeout=30)
     assert output.startswith("cloudifyWorkflowFailed from ")
-    assert errors.endswith(": user 'anybody' is not known here; known are: nobody\n")
+    assert errors.endswith(": user 'anybody' is not known here; known are: none\n")
 
 
 def test_traps_knows_the_users_of_the_hooks(tmp_path: Path, start: Start) -> None:
