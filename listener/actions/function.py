@@ -22,7 +22,7 @@ CHECK_TIMEOUT_S = 10.0
 
 
 class FunctionAction(Action):
-    """Calls functions and tasks in warm children."""
+    """Calls functions and tasks in child processes."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         settings, state_dir, config_folder = surroundings
@@ -37,22 +37,25 @@ class FunctionAction(Action):
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
         token = call.hook_context.get("rest_token")
+        path = _path(hook, plugin)
         request = {
             "op": "call",
-            "path": _path(hook, plugin),
+            "path": path,
             "context": call.hook_context,
             "inputs": hook.inputs,
             "secret": token if isinstance(token, str) else "",
             "plugin": _as_context(plugin),
             "folder": self._folder,
         }
-        worker = (self._interpreters.new if hook.fresh else self._interpreters.warm)(plugin)
+        worker = (self._interpreters.new if hook.fresh else self._interpreters.worker)(plugin)
         label = _label(hook, call.entry_id)
         try:
-            answer = worker.ask(request, timeout_s=hook.timeout_s, label=label)
+            answer = worker.request(request, timeout_s=hook.timeout_s, label=label)
         finally:
             if hook.fresh:
-                worker.close(label)
+                worker.close()
+            else:
+                worker.make_ahead(path.rpartition(".")[0])
         if "error" in answer:
             after_s = NEVER if answer.get("is_final") else answer.get("retry_after_s")
             details = str(answer.get("details", ""))
@@ -80,8 +83,8 @@ class FunctionAction(Action):
         try:
             path = _path(hook, plugin)
             request = {"op": "import" if may_import else "find", "path": path, "inputs": hook.inputs}
-            worker = self._interpreters.warm(plugin)
-            answer = worker.ask(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
+            worker = self._interpreters.worker(plugin)
+            answer = worker.request(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
         except ActionTimedOut:
             if not may_import:
                 self._silent.add(plugin)

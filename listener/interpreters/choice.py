@@ -1,7 +1,7 @@
 """Which interpreter runs an implementation: a managed plugin's own, or the one for functions.
 
-Owns that choice, made anew for every call, the environment of each child and the warm ones. It sends
-them no request; actions/function.py does.
+Owns that choice, made anew for every call, and the environment of each interpreter. It sends them no
+request; actions/function.py does.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from listener.hooks.values import nearest
 from listener.interpreters.plugins import MARKER, Plugin, Plugins
 
 if TYPE_CHECKING:
-    from listener.interpreters.pool import Worker
+    from listener.interpreters.worker import Worker
 
 _UPLOAD = "upload it with 'conductor-hooks plugins upload'"
 
 
 class Interpreters:
-    """One warm child for functions, and one for each plugin. `state_dir` has the uploaded plugins."""
+    """One Worker for functions, and one for each plugin. `state_dir` has the uploaded plugins."""
 
     def __init__(self, settings: ListenerSettings, state_dir: str | None = None) -> None:
         self._settings = settings
-        self._manager_env = _manager_env(settings.manager) if settings.manager else {}
         self._plugins = Plugins.below(state_dir, settings.plugins)
-        self._warm: dict[str, tuple[object, Worker]] = {}
+        self._workers: dict[str, tuple[object, Worker]] = {}
 
     def plugin(self, implementation: str, tenant: object) -> Plugin | None:
         """The plugin that has this implementation for a tenant; None for an importable function.
@@ -59,39 +58,40 @@ class Interpreters:
         known = sorted({each.name for each in plugins})
         return f"no managed plugin {name!r} ({nearest(name, known) if known else 'there is none'})"
 
-    def warm(self, plugin: Plugin | None) -> Worker:
-        """The child that stays: for functions, or for this plugin as it is on disk now."""
+    def worker(self, plugin: Plugin | None) -> Worker:
+        """The one that stays: for functions, or for this plugin as it is on disk now."""
         key = os.path.dirname(plugin.folder) if plugin else ""
         identity = (plugin.folder, _stamp(plugin)) if plugin else None
-        known = self._warm.get(key)
+        known = self._workers.get(key)
         if known is not None and known[0] == identity:
             return known[1]
         if known is not None:  # of another version, or of the same one before it was uploaded anew
             known[1].close()
         worker = self.new(plugin)
-        self._warm[key] = (identity, worker)
+        self._workers[key] = (identity, worker)
         return worker
 
     def new(self, plugin: Plugin | None) -> Worker:
-        """A child that the caller closes. Raises ActionFailed for a plugin that root must not run."""
-        from listener.interpreters.pool import Worker  # a listener that only sends traps needs none
+        """A Worker that the caller closes. Raises ActionFailed for a plugin that root must not run."""
+        from listener.interpreters.worker import Worker  # a listener that only sends traps needs none
 
         memory_mib = self._settings.child_memory
-        env = {**os.environ, **self._manager_env}
+        env = {**os.environ, **_original_env(self._settings.manager)}
         if plugin is None:
             python = self._settings.python or sys.executable
+            env = _with_scripts(python, env)
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
         plugin.refuse_to_root()
         return Worker(plugin.python, env=_virtualenv_env(plugin, env), memory_mib=memory_mib)
 
     def drain(self) -> None:
         """Log what programs left behind have printed since."""
-        for _, worker in self._warm.values():
+        for _, worker in self._workers.values():
             worker.drain()
 
     def close(self) -> None:
-        """End the warm children. Safe to call twice."""
-        for _, worker in self._warm.values():
+        """End the interpreters. Safe to call twice."""
+        for _, worker in self._workers.values():
             worker.close()
 
 
@@ -107,18 +107,27 @@ def _stamp(plugin: Plugin) -> tuple[int, int] | None:
 def _virtualenv_env(plugin: Plugin, env: Mapping[str, str]) -> dict[str, str]:
     """The environment with the plugin's virtualenv active and none of our packages importable."""
     inherited = {name: value for name, value in env.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    scripts = os.path.dirname(plugin.python)
-    return {
-        **inherited,
-        "VIRTUAL_ENV": plugin.folder,
-        "PATH": f"{scripts}{os.pathsep}{env.get('PATH', os.defpath)}",
-        "PYTHONNOUSERSITE": "1",
+    own = {"VIRTUAL_ENV": plugin.folder, "PYTHONNOUSERSITE": "1"}
+    return _with_scripts(plugin.python, {**inherited, **own})
+
+
+def _with_scripts(python: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment where the programs beside an interpreter come first."""
+    path = env.get("PATH", os.defpath)
+    return {**env, "PATH": f"{os.path.dirname(python)}{os.pathsep}{path}"}
+
+
+def _original_env(service: RestService | None) -> dict[str, str]:
+    """What the original's runner has in its environment, with a manager and its file server if any."""
+    own = {
+        "CLOUDIFY_DISPATCH": "true",
+        "MANAGER_NAME": os.environ.get(
+            "MANAGER_NAME", service.host if service else os.uname().nodename
+        ),
     }
-
-
-def _manager_env(service: RestService) -> dict[str, str]:
-    """The variables by which cloudify finds a manager and its file server."""
-    return {
+    if service is None:
+        return own
+    return own | {
         "REST_HOST": service.host,
         "REST_PORT": str(service.port),
         "REST_PROTOCOL": service.protocol,

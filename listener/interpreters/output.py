@@ -1,36 +1,42 @@
-"""The output of a child interpreter, as lines of the log.
+"""The output of a child process, as lines of the log.
 
 Owns how much of it is logged, at which level, and that the call's secret is left out. It never waits.
-pool.py calls it whenever there is something to read, and at the end of each call.
+call.py reads with it what a function prints, worker.py what programs print that a call has left behind.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 
 import msgspec
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.DEBUG)  # a hook that calls ctx.logger.debug wants to see it
 
-_RECORD = b"\x1e"  # ctx.py writes it before each record of ctx.logger
+_RECORD = b"\x1e"  # lines.py, in the child, writes it before each record of a logger
 _READ_BYTES = 65536
 MAX_OUTPUT = 1 << 20
 """Bytes that one call may print; the rest is dropped, and the call has failed when it ends."""
 
 
 class Output:
-    """The child's stdout and stderr, which are one pipe."""
+    """The stdout and stderr of a process and of all that it starts, which are one pipe.
 
-    def __init__(self, fd: int) -> None:
+    `label` stands in front of each line in the log.
+    """
+
+    def __init__(self, fd: int, label: str = "") -> None:
+        os.set_blocking(fd, False)
         self.fd = fd
+        self.label = label
         self.secret = ""
         """What no line shows."""
         self._unfinished = b""  # a line whose end has not come yet
-        self._size = 0  # of what the call has printed
+        self._size = 0  # of all that was printed
 
-    def drain(self, label: str) -> bool:
+    def drain(self) -> bool:
         """Log the lines that are in the pipe; False when every writer has closed it.
 
         It reads at most what a pipe holds, so that a flood cannot delay a timeout.
@@ -43,37 +49,49 @@ class Output:
         self._size += len(data)
         *lines, self._unfinished = (self._unfinished + kept).split(b"\n")
         for line in lines:
-            self._log(label, line)
+            self._log(line)
         return bool(data)
 
-    def end_call(self, label: str) -> str:
-        """Log a last line without an end; what was dropped, in words, or ''. The next call starts
-        anew."""
-        if self._unfinished:
-            self._log(label, self._unfinished)
-        dropped = ""
-        if self._size > MAX_OUTPUT:
-            dropped = f"printed {self._size} bytes; what follows the first {MAX_OUTPUT} was dropped"
-            _log.warning("%s: it %s", label, dropped)
-        self._unfinished = b""
-        self._size = 0
-        return dropped
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether every writer has closed it; what they wrote may still be in it."""
+        poll = select.poll()
+        poll.register(self.fd, 0)  # POLLHUP is always reported
+        return bool(poll.poll(0))
 
-    def _log(self, label: str, line: bytes) -> None:
+    def finish_line(self) -> None:
+        """Log a last line without an end."""
+        if self._unfinished:
+            self._log(self._unfinished)
+        self._unfinished = b""
+
+    def dropped(self) -> str:
+        """What was dropped, in words; '' when nothing was."""
+        if self._size <= MAX_OUTPUT:
+            return ""
+        return f"printed {self._size} bytes; what follows the first {MAX_OUTPUT} was dropped"
+
+    def close(self) -> None:
+        """Log what is in it, and close it."""
+        self.drain()
+        self.finish_line()
+        os.close(self.fd)
+
+    def _log(self, line: bytes) -> None:
         printed, mark, record = line.partition(_RECORD)
         if printed or not mark:
-            self._log_text(label, logging.INFO, printed.decode("utf-8", "replace").rstrip("\r"))
+            self._log_text(logging.INFO, printed.decode("utf-8", "replace").rstrip("\r"))
         if mark:
-            self._log_text(label, *_level_and_text(record))
+            self._log_text(*_level_and_text(record))
 
-    def _log_text(self, label: str, level: int, text: str) -> None:
+    def _log_text(self, level: int, text: str) -> None:
         if self.secret:
             text = text.replace(self.secret, "...")
-        _log.log(level, "%s | %s", label, text)
+        _log.log(level, "%s | %s", self.label, text)
 
 
 def _level_and_text(record: bytes) -> tuple[int, str]:
-    """A record of `ctx.logger`; what ctx.py has not written is a line at INFO."""
+    """A logger's record; what lines.py has not written is a line at INFO."""
     try:
         level, text = msgspec.json.decode(record, type=tuple[int, str])
     except msgspec.DecodeError:

@@ -171,12 +171,9 @@ def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_na
     caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
     assert started == ("done", "cloudify-fabric-plugin 2.0.27 returned 0")
-    said = [line for line in caplog.messages if line.startswith("hook workflow_started-1, entry 1 | ")]
-    assert said == [
-        "hook workflow_started-1, entry 1 | Running task: test_started_task from"
-        f" {tmp_path}/fabric_test/tasks.py",
-        "hook workflow_started-1, entry 1 | x1: ['started', '4']",
-    ]
+    running = f"Running task: test_started_task from {tmp_path}/fabric_test/tasks.py"
+    for said in (running, "x1: ['started', '4']"):
+        assert caplog.messages.count(f"hook workflow_started-1, entry 1 | {said}") == 1
 
 
 def test_a_task_that_fails_on_the_other_machine_is_told_with_what_it_said_there(

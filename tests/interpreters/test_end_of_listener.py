@@ -128,16 +128,16 @@ def start(tmp_path: Path, told: Path) -> Iterator[Driver]:
             os.kill(pid, signal.SIGKILL)
 
 
-def child_with_its_programs(told: Path) -> int:
-    """The child's process id, once the child, its watcher, the program and its `sleep` run."""
+def call_with_its_programs(told: Path) -> int:
+    """The process of the call, once the program that it started and its `sleep` run."""
     wait_for("the function", told.exists)
-    child = int(told.read_text())
-    wait_for("the programs", lambda: len(living(child)) >= 4)
-    return child
+    call = int(told.read_text())
+    wait_for("the programs", lambda: len({*living(call)} - {call}) == 2)
+    return call
 
 
-def assert_nothing_is_left(child: int, began: float) -> None:
-    wait_for("the end of the group", lambda: not living(child), LIMIT_S)
+def assert_nothing_is_left(call: int, began: float) -> None:
+    wait_for("the end of the group", lambda: not living(call), LIMIT_S)
     print(f"all gone after {time.monotonic() - began:.2f} s")
 
 
@@ -156,29 +156,21 @@ def test_a_listener_that_is_killed_takes_its_child_and_the_programs_of_functions
     start: Driver, told: Path, signum: int, function: str
 ) -> None:
     driver = start(function)
-    child = child_with_its_programs(told)
+    call = call_with_its_programs(told)
     began = time.monotonic()
     driver.send_signal(signum)
     driver.wait()
-    assert_nothing_is_left(child, began)
+    assert_nothing_is_left(call, began)
 
 
-@pytest.mark.parametrize("stopped", ["the child", "its group but for the watcher"])
-def test_a_stopped_child_goes_too(start: Driver, told: Path, stopped: str) -> None:
+def test_a_stopped_call_goes_too(start: Driver, told: Path) -> None:
     driver = start("sleeps")
-    child = child_with_its_programs(told)
-    (watcher,) = (pid for pid in living(child) if runs_our_script(pid) and pid != child)
-    for pid in [child] if stopped == "the child" else {*living(child)} - {watcher}:
-        os.kill(pid, signal.SIGSTOP)
+    call = call_with_its_programs(told)
+    os.killpg(call, signal.SIGSTOP)
     began = time.monotonic()
     driver.kill()
     driver.wait()
-    assert_nothing_is_left(child, began)
-
-
-def runs_our_script(pid: int) -> bool:
-    """As the child and its watcher do."""
-    return b"child/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert_nothing_is_left(call, began)
 
 
 @pytest.mark.parametrize(
@@ -188,10 +180,10 @@ def test_a_listener_that_ends_without_closing_leaves_nothing_behind(
     start: Driver, told: Path, ending: str, function: str
 ) -> None:
     driver = start(function, ending)
-    child = child_with_its_programs(told)
+    call = call_with_its_programs(told)
     began = time.monotonic()
     driver.communicate("go on\n")
-    assert_nothing_is_left(child, began)
+    assert_nothing_is_left(call, began)
 
 
 @pytest.mark.parametrize("function", ["returns", "leaves_a_thread"])
@@ -199,9 +191,9 @@ def test_closing_ends_the_child_and_its_programs_while_the_listener_goes_on(
     start: Driver, told: Path, function: str
 ) -> None:
     driver = start(function, "closes")
-    child = child_with_its_programs(told)
+    call = call_with_its_programs(told)
     began = time.monotonic()
     assert driver.stdin is not None
     driver.stdin.write("close\n")
-    assert_nothing_is_left(child, began)
+    assert_nothing_is_left(call, began)
     assert driver.poll() is None

@@ -1,18 +1,19 @@
 """Cloudify's `ctx` for the function that is called, as the original's runner makes it.
 
 Owns what is in it, where its resources come from, where its log goes, and what cloudify's errors mean
-for a hook's retries. Runs inside the child, as main.py does and under the same rules but for one: it
-imports the cloudify-common that the interpreter has, of whichever version. child.py loads it.
+for a hook's retries. Runs inside the child, as call.py does and under the same rules but for one: it
+imports the cloudify-common that the interpreter has, of whichever version. call.py loads it.
 """
 
 import errno
-import json
 import logging
 import os
 import shutil
 import tempfile
 
 from cloudify import context, exceptions, state, utils
+
+from .lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,20 +137,6 @@ class Files:
     def remove_copies(self) -> None:
         if self._copies is not None:
             shutil.rmtree(self._copies, ignore_errors=True)
-
-
-class Lines(logging.Handler):
-    """Hands the records of `ctx.logger` to the listener's log, level and all, in the child's output.
-
-    Each is JSON on one line behind a record separator, as in RFC 7464; output.py reads it.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = json.dumps([record.levelno, self.format(record)])
-            os.write(2, b"\x1e" + line.encode() + b"\n")  # at once, and wherever sys.stderr leads
-        except Exception:
-            self.handleError(record)
 
 
 _known_hosts = utils.get_manager_rest_service_host

@@ -1,7 +1,7 @@
 """Whether a function is there, and whether it takes its inputs, without a call.
 
 Owns the search for a module and for what its source defines. It runs no module's code. Runs inside the
-child under the same rules as main.py, which loads it when hooks are checked.
+child under the same rules as call.py, which loads it when hooks are checked.
 """
 
 import ast

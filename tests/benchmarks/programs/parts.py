@@ -15,7 +15,7 @@ import time
 
 import msgspec
 
-from listener.interpreters.pool import Worker
+from listener.interpreters.worker import Worker
 from listener.snmp import ber
 from listener.snmp.mib import Content
 from listener.supervisord.pipe import LOOK_S
@@ -86,7 +86,7 @@ def main() -> None:
                     "context": value["context"],
                     "inputs": {},
                 }
-                worker.ask(request, timeout_s=60.0, label="")
+                worker.request(request, timeout_s=60.0, label="")
         answer = b"RESULT 2\nOKREADY\n"
 
 
