@@ -20,6 +20,7 @@ from listener.interpreters.output import Output
 _log = logging.getLogger(__name__)
 
 _MOMENT_S = 0.5
+_LOOK_S = 0.002
 _MAX_LEFT = 32
 """Outputs of ended calls that are still read; each is a descriptor."""
 
@@ -188,6 +189,10 @@ class Worker:
 
     def close(self) -> None:
         """End the interpreter and what its calls have left behind. Safe to call twice."""
+        deadline = time.monotonic() + _MOMENT_S  # for exit handlers of calls
+        while self._left and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            self.drain()
         self._end_server()
         left, self._left = self._left, []
         for output in left:
