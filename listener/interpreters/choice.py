@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.values import nearest
-from listener.interpreters.plugins import MARKER, Plugin, Plugins
+from listener.interpreters.plugins import MARKER, Plugin, Plugins, refuse_to_root
 
 if TYPE_CHECKING:
     from listener.interpreters.worker import Worker
@@ -72,16 +72,17 @@ class Interpreters:
         return worker
 
     def new(self, plugin: Plugin | None) -> Worker:
-        """A Worker that the caller closes. Raises ActionFailed for a plugin that root must not run."""
+        """A Worker that the caller closes. Raises ActionFailed for what root must not run."""
         from listener.interpreters.worker import Worker  # a listener that only sends traps needs none
 
         memory_mib = self._settings.child_memory
         env = {**os.environ, **_original_env(self._settings.manager)}
         if plugin is None:
             python = self._settings.python or sys.executable
+            refuse_to_root((self._settings.python or "/", *self._settings.python_path))
             env = _with_scripts(python, env)
             return Worker(python, self._settings.python_path, env=env, memory_mib=memory_mib)
-        plugin.refuse_to_root()
+        refuse_to_root(plugin.run_paths)
         return Worker(plugin.python, env=_virtualenv_env(plugin, env), memory_mib=memory_mib)
 
     def drain(self) -> None:

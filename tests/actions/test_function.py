@@ -28,6 +28,7 @@ from listener.model.outcome import NEVER
 from tests.functions import ENDS_ITS_PROCESS, MATERIAL
 from tests.processes import children, living
 from tests.support import wait_for
+from tests.users import NOBODY, needs_root
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
@@ -494,6 +495,22 @@ def test_a_function_has_in_its_environment_what_the_original_s_runner_has(
     assert run(action, "paging.page") == f"returned {['true', os.uname().nodename, path]}"
     monkeypatch.setenv("MANAGER_NAME", "ours")
     assert run(make_action({}), "paging.page") == f"returned {['true', 'ours', path]}"
+
+
+def test_root_runs_no_function_that_another_user_can_change(
+    make_action: MakeAction, tmp_path: Path
+) -> None:
+    needs_root()
+    action = make_action({"theirs/paging.py": "def page(c): pass"}, "theirs")
+    os.chown(tmp_path / "theirs", NOBODY, NOBODY)
+    reason = (
+        f"{tmp_path}/theirs belongs to user {NOBODY}, and root runs nothing that others can change: do"
+        " this as that user, and give the listener's section user="
+    )
+    with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
+        run(action, "paging.page")
+    for may_import in (False, True):
+        assert reasons(action, "paging.page", may_import=may_import) == [reason]
 
 
 FINDABLE = {

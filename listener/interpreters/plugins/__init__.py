@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from listener.errors import ActionFailed
+from listener.state.ownership import changeable_by_others
 
 _T = TypeVar("_T")
 
@@ -54,16 +55,21 @@ class Plugin(NamedTuple):
         """The interpreter of its virtualenv."""
         return os.path.join(self.folder, "bin", "python")
 
-    def refuse_to_root(self) -> None:
-        """Raise ActionFailed when we are root and another user owns it, who can change it."""
-        try:
-            owner = os.stat(self.folder).st_uid
-        except OSError:
-            return  # its interpreter cannot be started either, and that error says why
-        if os.geteuid() == 0 != owner:
+    @property
+    def run_paths(self) -> tuple[str, ...]:
+        """What runs with a task: the interpreter and the folder of its packages."""
+        return self.python, os.path.join(self.folder, "lib")
+
+
+def refuse_to_root(paths: Iterable[str]) -> None:
+    """Raise ActionFailed when we are root and another user can change what a path leads to."""
+    if os.geteuid() != 0:
+        return
+    for path in paths:
+        if reason := changeable_by_others(path):
             raise ActionFailed(
-                f"{self.folder} belongs to user {owner}, and root runs nothing that others can change:"
-                " do this as that user, and give the listener's section user="
+                f"{reason}, and root runs nothing that others can change: do this as that user, and"
+                " give the listener's section user="
             )
 
 

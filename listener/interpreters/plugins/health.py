@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from listener.errors import ActionFailed, ProgramFailed
-from listener.interpreters.plugins import Plugin
+from listener.interpreters.plugins import Plugin, refuse_to_root
 from listener.interpreters.plugins.installer import environment, reason_in
 from listener.interpreters.plugins.programs import run
 from listener.interpreters.plugins.source import COMMON
@@ -47,7 +47,7 @@ class Health(NamedTuple):
 def health_of(plugin: Plugin) -> Health:
     """Start the plugin's interpreter and ask it; that takes about a tenth of a second."""
     try:
-        plugin.refuse_to_root()
+        refuse_to_root(plugin.run_paths)
         answer = run([plugin.python, "-I", "-B", "-c", _QUESTION], env=environment(), limit_s=_LIMIT_S)
         version, error, found = json.loads(answer.strip().rpartition("\n")[2])
     except ProgramFailed as failure:

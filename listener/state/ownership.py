@@ -1,0 +1,56 @@
+"""Who could change a file: whether root may run what is at a path.
+
+Owns the walk along a path, through every symbolic link in it. It opens nothing and changes nothing.
+choice.py and the plugins' rooms ask it before root starts an interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+_MAX_LINKS = 40  # as Linux has it
+_ANY_OTHER = stat.S_IWGRP | stat.S_IWOTH
+
+
+def changeable_by_others(path: str) -> str:
+    """What on the way to a file another user than root can change, in words; '' when nothing.
+
+    Each component is looked at where those before it have led to, and nobody but root could replace
+    it there: so what was found still holds when the file is started. What cannot be looked at cannot be
+    started either, and is not a matter of this function. Ends with '' there.
+    """
+    try:
+        for component, status in _components(os.path.abspath(path)):
+            if status.st_uid != 0:
+                return f"{component} belongs to user {status.st_uid}"
+            is_link, is_sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
+            if status.st_mode & _ANY_OTHER and not is_link and not is_sticky:
+                return f"{component} can be written by other users than root"
+    except OSError:
+        return ""
+    return ""
+
+
+def _components(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Each folder, link and file that leads to what is at an absolute path, from / on."""
+    here, links = "/", 0
+    yield here, os.lstat(here)
+    left = path.split("/")
+    while left:
+        name = left.pop(0)
+        if name in ("", ".", ".."):
+            here = os.path.dirname(here) if name == ".." else here
+            continue
+        status = os.lstat(os.path.join(here, name))
+        yield os.path.join(here, name), status
+        if not stat.S_ISLNK(status.st_mode):
+            here = os.path.join(here, name)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            return
+        target = os.readlink(os.path.join(here, name))
+        here = "/" if target.startswith("/") else here
+        left[:0] = target.split("/")
