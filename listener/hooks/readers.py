@@ -15,6 +15,9 @@ from listener.hooks.values import INVALID, Kind, near, nearest, shortened
 from listener.hooks.yaml_lines import ENDLESS, Values
 from listener.hooks.yaml_nodes import in_words_of, is_nothing
 
+_TYPO = 0.8
+"""How much a key has to be like one of ours to be taken for it: 1 is the same word."""
+
 
 class Source(Values):
     """A YAML file that readers read."""
@@ -84,14 +87,18 @@ class Source(Values):
         readers: Mapping[str, Reader],
         given: Container[str] | None,
     ) -> None:
-        """Record an unknown key: a mistake, unless it can be meant as none of ours beside the given."""
+        """Record an unknown key: a mistake, but beside the `given` only one that is almost ours."""
         name = shortened(key.value)
         unknown = f"{label} has the unknown key {name!r}"
-        close = near(name, readers)
-        if given is not None and (close is None or close in given or readers[close] is COMMENT):
-            self.warn(key, f"{unknown}, which is ignored")
-        else:
+        if given is None:
             self.refuse(key, f"{unknown}; {nearest(name, readers)}")
+            return
+        missing = [each for each in readers if each not in given and readers[each] is not COMMENT]
+        if near(name, missing, _TYPO):
+            self.refuse(key, f"{unknown}; {nearest(name, missing)}")
+        else:
+            hint = f"; {nearest(name, missing)}" if near(name, missing) else ""
+            self.warn(key, f"{unknown}, which is ignored{hint}")
 
     def several(self, node: yaml.Node, label: str, reader: Reader) -> tuple[Any, ...]:
         """What the reader takes of each item of a list, or of the one value that is no list."""

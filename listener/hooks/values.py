@@ -121,13 +121,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close!r}?" if close else f"known are: {', '.join(known)}"
 
 
-def near(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a person has probably meant; None when none is like it."""
+def near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that a person has probably meant; None when none is so much like it, of 1."""
     import difflib  # only a mistake needs it, and it is slow to import
 
     by_spelling = {spelled_alike(each): each for each in known}
     ending = [each for each in by_spelling if each.endswith(f"-{spelled_alike(word)}")]
-    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, n=1)
+    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, 1, likeness)
     return by_spelling[close[0]] if close else None
 
 

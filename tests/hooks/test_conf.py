@@ -392,6 +392,10 @@ hooks:
             "line 4: the file has the unknown key 'x-hooks', which is ignored",
         ),
         (HOOK + "  5: x\n", "line 4: hook 1 has the unknown key '5', which is ignored"),
+        (
+            HOOK + "  retry: 3\n",
+            "line 4: hook 1 has the unknown key 'retry', which is ignored; did you mean 'retries'?",
+        ),
         (HOOK + "  type: x\n", "line 4: hook 1 has the unknown key 'type', which is ignored"),
         (
             HOOK + "  Descripton: x\n",
