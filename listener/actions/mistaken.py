@@ -15,8 +15,6 @@ from listener.model.outcome import NEVER
 class MistakenAction(Action):
     """Fails at once, whatever `retries` the hook has."""
 
-    repeatable = True
-
     def run(self, call: Call) -> str:
         raise ActionFailed(call.hook.problem, retry_after_s=NEVER)
 

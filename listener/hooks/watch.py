@@ -40,13 +40,14 @@ class HooksFile:
     def refresh(self, event_type: str | None = None) -> None:
         """Put the newest version of the file in force if it is good, else log why it is not.
 
-        `event_type` is that of an event that has just arrived. Each logs it, as in the original;
-        without one, only what is new is logged.
+        `event_type` is that of an event that has just arrived, and waits. Each logs it, as in the
+        original; without one, only what is new is logged.
         """
         known = self._why_not, self._wrong
         now = stamp(self.path)
-        if now != self._stamp or self._wrong:  # a file that it names may have been mended meanwhile
-            is_changed, self._stamp = now != self._stamp, now
+        is_changed, self._stamp = now != self._stamp, now
+        may_be_mended = self._wrong and event_type is None  # a file that it names may have come
+        if is_changed or may_be_mended:
             self._read_again(is_changed=is_changed)
         is_new = known != (self._why_not, self._wrong)
         if self._why_not and (is_new or event_type is not None):

@@ -495,6 +495,12 @@ def test_a_value_without_an_end_is_a_mistake_and_no_crash(value: str) -> None:
     assert mistake.removeprefix("line 4: ").removeprefix("hooks.conf: ") == endless
 
 
+def test_each_hook_has_a_name_of_its_own_and_none_is_lost() -> None:
+    hook = "{event_type: '*', implementation: a.b, name: "
+    hooks = table_of(f"hooks: [{hook} a-3}}, {hook} a}}, {hook} a}}]").hooks
+    assert [each.name for each in hooks] == ["a-3", "a", "a-3-3"]
+
+
 # The lines of inputs that stand inside others
 
 

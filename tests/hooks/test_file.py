@@ -355,7 +355,7 @@ def test_what_a_file_names_may_be_mended_without_touching_the_file(path: Path, l
     assert in_force(file) == ["old"]
 
     path.with_name("key").write_text("mended")
-    file.refresh(EVENT)
+    file.refresh()
     assert in_force(file) == ["new"]
     assert [level for level, _ in log()] == ["ERROR", "INFO"]
 
