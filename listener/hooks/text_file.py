@@ -16,12 +16,13 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """All of a regular file of at most 1 MB; never waits, as for who writes into a pipe.
+    """All of a regular file of at most 1 MB, or of /dev/null; never waits, as a pipe would make it.
 
     Raises OSError, also for any other file; its `strerror` says what is wrong.
     """
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
             raise OSError(errno.EINVAL, "it is a pipe or a device, not a regular file")
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

@@ -15,6 +15,7 @@ import pytest
 
 from listener.errors import InvalidYaml, SettingsError
 from listener.hooks.file import Version, load, read_file
+from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.hooks.yaml_lines import Mistake
 
@@ -142,6 +143,7 @@ def test_only_what_makes_the_whole_file_meaningless_keeps_it_from_being_loaded(p
 
 def test_a_missing_file_is_told_apart_from_one_that_cannot_be_read(tmp_path: Path) -> None:
     assert load(tmp_path / "missing", {}) == Version(None, None, [])
+    assert load(os.devnull, {}).table == HookTable(is_blank=True)
 
     with pytest.raises(SettingsError, match="cannot be read: Is a directory") as refused:
         load(tmp_path, {})
