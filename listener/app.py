@@ -24,7 +24,7 @@ def listen(config: str, state_dir: str | None = None) -> int:
     """Serve supervisord until SIGTERM or the end of stdin; return the exit status.
 
     0 after SIGTERM or the end of stdin, 1 when supervisord has to start the listener again, 2 for a
-    hooks.conf with mistakes and for a state directory that another listener works in.
+    hooks.conf that cannot be used and for a state directory that another listener works in.
     """
     try:
         descriptors = ProtocolDescriptors()

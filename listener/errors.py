@@ -20,6 +20,10 @@ class SettingsError(HooksError):
     """hooks.conf cannot be used. The text holds one line per mistake, each with file and line."""
 
 
+class InvalidYaml(SettingsError):
+    """hooks.conf is no YAML at all."""
+
+
 class StateError(HooksError):
     """The state directory or a file in it cannot be read or written now."""
 

@@ -124,12 +124,56 @@ def test_a_closed_descriptor_ends_the_start_and_is_named(closed: str) -> None:
     assert b"cannot start: listen needs stdin and stdout, one of them is closed" in result.stderr
 
 
-def test_mistakes_in_hooks_conf_end_the_start_with_2_and_no_ready(site: Site) -> None:
-    listener = site.start("a")
+def test_a_hooks_conf_that_is_meaningless_ends_the_start_with_2_and_no_ready(site: Site) -> None:
+    listener = site.start("]")
     assert listener.ended() == 2
     assert listener.answers == ""
     assert "cannot start, correct hooks.conf first (conductor-hooks check " in listener.log
     assert f"\n    {site.hooks_conf}, line 1: " in listener.log
+
+
+def test_a_hook_with_a_mistake_fails_alone_and_its_runs_are_replayed_when_it_is_mended(
+    site: Site,
+) -> None:
+    implementation = "implementation: test_functions.note"
+    mistaken = f"{{event_type: '*', inputs: {{a: !file gone}}, {implementation}, retries: 5}}"
+    misnamed = f"{{event_type: '*', {implementation.replace('tion:', 'toin:')}}}"
+    listener = site.start(mistaken, NOTE, misnamed, ALARM)
+    listener.send(frame("e-1"))
+    listener.wait_for_answers(1)
+    site.wait_for_states("failed", "done", "done")
+    assert site.notes == ["e-1"] * 3
+    problem = f"!file {site.folder}/gone cannot be read: No such file or directory"
+    assert f"ERROR {site.hooks_conf}, line 1: {problem}\n" in listener.log
+    assert listener.end() == 0
+    failed, done, _ = site.entries[0].runs
+    assert [each.text for each in failed.attempts] == [f"hooks.conf, line 1: {problem}"]
+    assert done.state == "done"
+
+    mended = mistaken.replace("{a: !file gone}", "{}")
+    site.hooks_conf.write_text(f"hooks: [{mended}, {NOTE}, {misnamed.replace('toin', 'tion')}]")
+    replayed = site.run("replay", "--failed")
+
+    assert replayed.returncode == 0, replayed.stdout
+    assert [run.state for run in site.entries[0].runs] == ["done"] * 3
+    assert site.notes == ["e-1"] * 5
+
+
+def test_a_broken_edit_is_logged_at_the_next_tick(site: Site) -> None:
+    listener = site.start(NOTE)
+    listener.wait_for_log("listening with")
+    site.hooks_conf.write_text("hooks: [")
+    listener.send(event("when:1", eventname="TICK_5"))
+    listener.wait_for_log(
+        f"ERROR the hook config file is invalid yaml ({site.hooks_conf}); the 1 hooks"
+    )
+    listener.send(frame("e-1", serial=2))
+    assert listener.end() == 0
+    assert (
+        "The hook consumer received `workflow_started` event but the hook config file is"
+        in listener.log
+    )
+    assert site.notes == ["e-1"]
 
 
 V3_TRAP = (

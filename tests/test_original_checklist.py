@@ -104,8 +104,8 @@ def test_a_function_that_does_not_exist(dispatch: Dispatch) -> None:
 
 
 def test_a_missing_implementation(dispatch: Dispatch) -> None:
-    with pytest.raises(SettingsError, match="line 2: hook 1 has no 'implementation'; add it"):
-        dispatch("hooks:\n- event_type: workflow_started\n")
+    state, text = end(dispatch("hooks:\n- event_type: workflow_started\n"))
+    assert (state, text) == ("failed", "hooks.conf, line 2: hook 1 has no 'implementation'; add it")
 
 
 KEYS = sorted({*CONTEXT, "tenant_name", "event_type", "timestamp", "arguments"} - {"tenant"})

@@ -29,7 +29,8 @@ def plugin_line(hook: Hook, plugin: Plugin) -> str:
 def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list[Mistake]:
     """What will make a hook of this table fail, each with its line in hooks.conf.
 
-    `may_import` allows running the code of modules that hooks name.
+    `may_import` allows running the code of modules that hooks name. A hook with a problem is left out:
+    that stands among the mistakes of the file.
     """
     return [
         Mistake(
@@ -38,6 +39,6 @@ def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list
             not fault.is_certain,
         )
         for hook in table.hooks
-        if hook.enabled
+        if hook.enabled and not hook.problem
         for fault in actions.of(hook).check(hook, may_import=may_import)
     ]

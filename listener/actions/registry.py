@@ -12,6 +12,7 @@ from types import TracebackType
 
 from listener.actions import Action, Surroundings
 from listener.actions.function import FunctionAction
+from listener.actions.mistaken import MistakenAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
@@ -35,10 +36,13 @@ class Actions:
         surroundings = Surroundings(settings, state_dir, config_folder)
         self._by_name = {kind.name: kind(surroundings) for kind in built_in}
         self._function = FunctionAction(surroundings)
+        self._mistaken = MistakenAction(surroundings)
         self._all: Sequence[Action] = (*self._by_name.values(), self._function)
 
     def of(self, hook: Hook) -> Action:
         """The action that does this hook's work."""
+        if hook.problem:
+            return self._mistaken
         return self._by_name.get(hook.implementation, self._function)
 
     def is_repeatable(self, hook: Hook) -> bool:

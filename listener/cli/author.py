@@ -27,6 +27,7 @@ from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.file import config_path, load, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
+from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
 from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
@@ -149,9 +150,10 @@ def _notification(event_type: str | None, file: str | None, values: tuple[str, .
         raise click.UsageError("--set goes with an event type; with --notification, edit the file")
     name = "standard input" if file == "-" else str(file)
     try:
-        text = sys.stdin.read() if file == "-" else Path(name).read_text("utf-8")
+        text = text_of(sys.stdin.buffer.read() if file == "-" else Path(name).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise HooksError(f"{name} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
+        raise HooksError(f"{name} cannot be read: {reason}") from error
     try:
         value = payload.read_json(text)
         payload.from_mapping(value)

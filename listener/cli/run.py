@@ -21,7 +21,7 @@ from listener.actions.snmp_trap.inputs import read_targets
 from listener.app import listen as serve
 from listener.cli.answers import common_options, output_option
 from listener.errors import HooksError
-from listener.hooks.file import config_path, read_file
+from listener.hooks.file import config_path, read_file, wrong_in
 
 if TYPE_CHECKING:
     from listener.snmp.target import User
@@ -93,11 +93,9 @@ def _users(path: str, *, is_named: bool) -> list[User]:
         if is_named:
             raise HooksError(f"{path} cannot be read: {error.strerror}") from error
         return []
-    if table is None:
-        for mistake in mistakes:
-            click.echo(f"its users are not known: {mistake.as_text(path)}", err=True)
-        return []
-    hooks = [hook for hook in table.hooks if hook.implementation == snmp_trap.NAME]
+    if wrong := wrong_in(mistakes, path):
+        click.echo(f"not all users of version 3 are known: {wrong}", err=True)
+    hooks = [hook for hook in (table.hooks if table else ()) if hook.implementation == snmp_trap.NAME]
     targets = [target for hook in hooks for target in read_targets(hook.inputs, hook.timeout_s)[0]]
     return list(dict.fromkeys(target.user for target in targets if target.version == "3"))
 

@@ -104,6 +104,10 @@ class Dispatcher:
                 self._log_accepted(job, entry_id)
                 self._put(job.entry)
 
+    def refresh(self) -> None:
+        """Put a new hooks.conf in force, or log what is wrong with it, though no event has come."""
+        self._table(None)
+
     def recall(self) -> None:
         """Put every unsettled entry of the journal on the agenda, and forget all others.
 
@@ -127,7 +131,7 @@ class Dispatcher:
         if entry is None or entry.is_settled:
             self._agenda.forget(entry_id)
             return
-        table = self._table(entry.event_type)
+        table = self._table(None)
         if table is None:
             self._agenda.put_off(entry_id, self._now() + LATER_S)
             return
@@ -157,8 +161,11 @@ class Dispatcher:
         return planned(delivery, table, self._now())
 
     def _table(self, event_type: str | None) -> HookTable | None:
-        """The hooks of the newest good hooks.conf; None if there was no good one yet."""
-        self._hooks_file.refresh(event_type or "")
+        """The hooks of the newest good hooks.conf; None if there was no good one yet.
+
+        `event_type` is that of an event that has just arrived, None if none has.
+        """
+        self._hooks_file.refresh(event_type)
         return self._hooks_file.table
 
     def _put(self, entry: Entry) -> None:

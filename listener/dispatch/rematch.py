@@ -19,10 +19,10 @@ def rematch(
 ) -> list[Hook | None]:
     """The hook of each run, each hook once; None for a run whose hook is gone.
 
-    A hook is recognised by its name; one without a name by its inputs. If an implementation has as many
-    unnamed runs left as unnamed hooks that match, their inputs were corrected, and the order decides.
-    `matching` are the hooks that match the notification, `others` the rest of its event type: their
-    `when` may have changed since the run was planned.
+    A hook is recognised by its name; one without a name by its inputs, or by its place if it had a
+    mistake. If an implementation has as many unnamed runs left as unnamed hooks that match, their
+    inputs were corrected, and the order decides. `matching` are the hooks that match the notification,
+    `others` the rest of its event type: their `when` may have changed since the run was planned.
     """
     left = [*matching, *others]
     found: list[Hook | None] = [None] * len(runs)
@@ -56,6 +56,6 @@ def updated(run: Run, hook: Hook) -> Run:
 
 
 def _is_same(run: Run, hook: Hook) -> bool:
-    if run.fingerprint or hook.fingerprint:
+    if run.fingerprint:
         return run.fingerprint == hook.fingerprint and run.implementation == hook.implementation
     return run.hook == hook.name

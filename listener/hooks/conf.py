@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from listener.hooks.readers import COMMENT, Reader, Source
 from listener.hooks.settings import read_settings
 from listener.hooks.table import ANY_EVENT, Hook, HookTable, Matcher
 from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
-from listener.hooks.yaml_lines import Mistake, Reader, Source, in_words_of, is_nothing, is_text, line_of
+from listener.hooks.yaml_lines import Mistake
+from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, is_whole_number, line_of
 from listener.model.notification import CONTEXT_FIELDS, EVENT_TYPES, HOOK_FAILED
 
 
@@ -26,24 +28,25 @@ def read(
 ) -> tuple[HookTable | None, list[Mistake]]:
     """The table in the text of a hooks.conf, and all that is wrong or doubtful in it, by line.
 
-    The table is None when there is a mistake that is more than a warning.
+    The table is None when there is a mistake that is more than a warning, and not of one hook alone.
     """
     source = Source(env, folder)
-    table = None
-    try:
-        table = _read_table(source, text)
-    except RecursionError:
-        endless = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
-        source.mistakes.append(Mistake(0, endless))
+    table = _read_table(source, text)
     mistakes = sorted(set(source.mistakes))
-    return (table if all(mistake.is_warning for mistake in mistakes) else None), mistakes
+    is_usable = all(mistake.is_warning or mistake.is_of_hook for mistake in mistakes)
+    return (table if is_usable else None), mistakes
 
 
 def _read_table(source: Source, text: str) -> HookTable:
     root = source.parse(text)
     if root is None or is_nothing(root):
         return HookTable(is_blank=True)
-    return HookTable(**source.mapping(root, "the file", _SECTIONS))
+    sections = source.read(root, _sections, "the file")
+    return HookTable() if sections is INVALID else HookTable(**sections)
+
+
+def _sections(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
+    return source.mapping(node, label, _SECTIONS, is_open=True)
 
 
 def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
@@ -56,30 +59,50 @@ def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
     hooks: dict[str, Hook] = {}
     for position, item in enumerate(node.value, 1):
         hook = _hook(source, item, position)
-        if hook.name in hooks:
-            source.refuse(
+        while hook.name in hooks:
+            name = f"{hook.name}-{position}"
+            source.warn(
                 item,
                 f"hook {position} has the name {hook.name!r} of the hook in line"
-                f" {hooks[hook.name].line}; give it another 'name'",
+                f" {hooks[hook.name].line}, and is called {name!r}",
             )
+            hook = hook._replace(name=name)
         hooks[hook.name] = hook
     return tuple(hooks.values())
 
 
 def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
-    label = _label(node, position)
-    keys = source.mapping(node, label, _HOOK_KEYS, required=("event_type", "implementation"))
+    """The hook at `node`; with mistakes, it has them as its problem, and what else could be read."""
+    known = len(source.mistakes)
+    keys = source.read(node, _keys, _label(node, position))
+    own = [mistake._replace(is_of_hook=True) for mistake in source.mistakes[known:]]
+    source.mistakes[known:] = own
+    wrong = sorted({mistake for mistake in own if not mistake.is_warning})
+    hook = _hook_with({} if keys is INVALID else keys, position, line_of(node))
+    if not wrong:
+        return hook
+    problem = "; ".join(mistake.as_text("hooks.conf") for mistake in wrong)
+    return hook._replace(problem=problem, fingerprint=0)
+
+
+def _keys(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
+    return source.mapping(
+        node, label, _HOOK_KEYS, required=("event_type", "implementation"), is_open=True
+    )
+
+
+def _hook_with(keys: dict[str, Any], position: int, line: int) -> Hook:
     event_types = keys.pop("event_type", ())
     inputs = keys.pop("inputs", _NO_INPUTS)
     keys.pop("description", None)
     if "timeout" in keys:
         keys["timeout_s"] = keys.pop("timeout")
-    first = "any" if ANY_EVENT in event_types else "".join(event_types[:1])
+    first = "any" if ANY_EVENT in event_types else next(iter(event_types), "hook")
     return Hook(
         **{"name": f"{first}-{position}", "implementation": "", **keys},
         event_types=event_types,
         inputs=inputs.values,
-        line=line_of(node),
+        line=line,
         input_lines=inputs.lines,
         fingerprint=0 if "name" in keys else inputs.fingerprint,
     )
@@ -88,7 +111,7 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
 def _label(node: yaml.Node, position: int) -> str:
     """What mistakes call a hook: its name if it has one, else its position."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    name = {key.value: value.value for key, value in pairs}.get("name")
+    name = {key.value: value.value for key, value in pairs if is_text(key)}.get("name")
     return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
 
 
@@ -119,27 +142,30 @@ _NO_INPUTS = _Inputs({}, {}, 1)
 
 
 def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
-    if is_nothing(node):
-        return _NO_INPUTS
     if not isinstance(node, yaml.MappingNode):
-        source.refuse(node, f"{label} must be a mapping, found {in_words_of(node)}")
+        found = source.value(node)
+        if not found:
+            return _NO_INPUTS
+        if found is not INVALID:
+            source.refuse(node, f"{label} must be a mapping, found {in_words_of(node)}")
         return INVALID
-    for key, _ in node.value:
-        if not is_text(key):
-            source.refuse(key, f"{label}: a name must be a text, found {in_words_of(key)}")
     fingerprint = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
-    return _Inputs(source.value(node), _lines(node), fingerprint)
+    for key, _ in source.pairs(node):
+        if not (is_text(key) or is_whole_number(key)):
+            source.refuse(key, f"{label}: a name must be a text, found {in_words_of(key)}")
+    values = {str(name): value for name, value in source.value(node).items()}
+    return _Inputs(values, _lines(source, node), fingerprint)
 
 
-def _lines(inputs: yaml.MappingNode) -> dict[str, int]:
+def _lines(source: Source, inputs: yaml.MappingNode) -> dict[str, int]:
     """The line of each input; of `name`, `name.0` and `name.0.key` where one is a list of mappings."""
     lines = {}
-    for key, value in inputs.value:
+    for key, value in source.pairs(inputs):
         lines[key.value] = line_of(key)
         for position, item in enumerate(value.value if isinstance(value, yaml.SequenceNode) else ()):
             place = f"{key.value}.{position}"
             lines[place] = line_of(item)
-            for inner, _ in item.value if isinstance(item, yaml.MappingNode) else ():
+            for inner, _ in source.pairs(item) if isinstance(item, yaml.MappingNode) else ():
                 lines[f"{place}.{inner.value}"] = line_of(inner)
     return lines
 
@@ -149,7 +175,8 @@ def _when(source: Source, node: yaml.Node, label: str) -> tuple[tuple[str, tuple
 
 
 def _flag(value: Any) -> Any:
-    return _is(value) if value is None or isinstance(value, bool) else INVALID
+    found = None if value is None else BOOLEAN.read(value)
+    return INVALID if found is INVALID else _is(found)
 
 
 def _pattern(value: Any) -> Any:
@@ -162,6 +189,11 @@ def _is(value: bool | None) -> Matcher:
     return lambda found: found is value
 
 
+def _name(value: Any) -> Any:
+    return TEXT.read(str(value) if type(value) is int else value)
+
+
+_NAME = Kind(_name, TEXT.wanted)
 _FLAG = Kind(_flag, "true or false")
 _PATTERN = Kind(_pattern, "a text (write a number in quotes)")
 _CONDITIONS: Mapping[str, Reader] = {
@@ -169,7 +201,7 @@ _CONDITIONS: Mapping[str, Reader] = {
 }
 
 _HOOK_KEYS: Mapping[str, Reader] = {
-    "name": TEXT,
+    "name": _NAME,
     "event_type": _several(_event_type),
     "when": _when,
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
@@ -179,7 +211,7 @@ _HOOK_KEYS: Mapping[str, Reader] = {
     "repeatable": BOOLEAN,
     "fresh": BOOLEAN,
     "enabled": BOOLEAN,
-    "description": lambda *_: None,  # a comment in the original, so anything may stand there
+    "description": COMMENT,
 }
 
 

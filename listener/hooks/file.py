@@ -7,15 +7,16 @@ again when it has changed.
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from listener.errors import SettingsError
+from listener.errors import InvalidYaml, SettingsError
+from listener.hooks import text_file
 from listener.hooks.conf import read
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
+from listener.hooks.yaml_nodes import NO_YAML
 
 DEFAULT_CONFIG = "/opt/mgmtworker/config/hooks.conf"
 
@@ -24,11 +25,14 @@ Stamp = tuple[int, int, int]
 
 
 class Version(NamedTuple):
-    """The file at one moment: no stamp and no table when there was none."""
+    """The file at one moment: no stamp and no table when there was none.
+
+    `mistakes` are warnings, and what is wrong with single hooks.
+    """
 
     stamp: Stamp | None
     table: HookTable | None
-    warnings: list[Mistake]
+    mistakes: list[Mistake]
 
 
 def config_path(given: str | None, env: Mapping[str, str]) -> str:
@@ -45,12 +49,9 @@ def state_dir_in(config: str | None, env: Mapping[str, str]) -> str | None:
 def read_file(
     path: str | os.PathLike[str], env: Mapping[str, str]
 ) -> tuple[HookTable | None, list[Mistake]]:
-    """Like `read`, for a file. Raises OSError when there is none or it may not be read."""
-    with open(path, "rb") as file:
-        data = file.read()
-        mode = os.fstat(file.fileno()).st_mode
-    table, mistakes = read_bytes(data, env, os.path.dirname(path))
-    if mode & 0o022:
+    """Like `read`, for a file. Raises OSError when there is none or it cannot be read."""
+    table, mistakes = read_bytes(text_file.read(path), env, os.path.dirname(path))
+    if os.stat(path).st_mode & 0o022:
         writable = f"group or others may write this file, and so run what they like: chmod go-w {path}"
         mistakes.insert(0, Mistake(0, writable, is_warning=True))
     return table, mistakes
@@ -60,17 +61,16 @@ def read_bytes(
     data: bytes, env: Mapping[str, str], folder: str
 ) -> tuple[HookTable | None, list[Mistake]]:
     """Like `read`, for the bytes of a file."""
-    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8")
+        text = text_file.text_of(data)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         return None, [Mistake(line, f"not UTF-8: {error.reason}; save the file as UTF-8")]
     return read(text, env=env, folder=folder)
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:
-    """The file as it is now. Raises SettingsError, one line per mistake, when it cannot be used."""
+    """The file as it is now. Raises SettingsError, a line for each mistake, when it cannot be used."""
     now = stamp(path)  # before reading: a change in between is found next time
     try:
         table, mistakes = read_file(path, env)
@@ -79,9 +79,14 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     if table is None:
-        wrong = [mistake.as_text(path) for mistake in mistakes if not mistake.is_warning]
-        raise SettingsError("\n".join(wrong))
+        is_yaml = not any(mistake.text.startswith(NO_YAML) for mistake in mistakes)
+        raise (SettingsError if is_yaml else InvalidYaml)(wrong_in(mistakes, path))
     return Version(now, table, mistakes)
+
+
+def wrong_in(mistakes: list[Mistake], path: str | os.PathLike[str]) -> str:
+    """What is more than a warning, a line each."""
+    return "\n".join(mistake.as_text(path) for mistake in mistakes if not mistake.is_warning)
 
 
 def stamp(path: str | os.PathLike[str]) -> Stamp | None:

@@ -15,7 +15,7 @@ from listener.hooks.values import INVALID, PATH, PORT, TEXT, choice, number, who
 if TYPE_CHECKING:
     import yaml
 
-    from listener.hooks.yaml_lines import Reader, Source
+    from listener.hooks.readers import Reader, Source
 
 
 class RestService(NamedTuple):

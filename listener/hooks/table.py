@@ -23,7 +23,9 @@ class Hook(NamedTuple):
     """One entry of `hooks:`. `line` is where it begins, `input_lines` where each input stands.
 
     `fingerprint` is of the inputs of a hook without a name of its own, which a retry and a replay find
-    again by it; 0 for one with a name. `repeatable` is None where the action decides.
+    again by it; 0 for one with a name or a problem. `repeatable` is None where the action decides.
+    `problem` is what is wrong with it in the file: such a hook can only fail, and has the values that
+    could be read.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Hook(NamedTuple):
     fresh: bool = False
     enabled: bool = True
     fingerprint: int = 0
+    problem: str = ""
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""
@@ -68,6 +71,10 @@ class HookTable(NamedTuple):
     hooks: tuple[Hook, ...] = ()
     listener: ListenerSettings = ListenerSettings()
     is_blank: bool = False
+
+    @property
+    def has_problem(self) -> bool:
+        return any(hook.problem for hook in self.hooks)
 
     def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
         """Every enabled hook for this notification, in the file's order."""

@@ -8,6 +8,7 @@ traps (actions/snmp_trap/values.py) are tables of kinds.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -49,19 +50,30 @@ def text(
 
 def number(unit: str, most: float, least: float = 0.01) -> Kind:
     """A float from a number, whole or not."""
-    return Kind(
-        lambda value: (
-            float(value) if type(value) in (int, float) and least <= value <= most else INVALID
-        ),
-        f"a number of {unit} from {least:g} to {most:g}",
-    )
+
+    def read(value: Any) -> Any:
+        value = _number(value)
+        return float(value) if type(value) in (int, float) and least <= value <= most else INVALID
+
+    return Kind(read, f"a number of {unit} from {least:g} to {most:g}")
 
 
 def whole_number(least: int, most: int) -> Kind:
-    return Kind(
-        lambda value: value if type(value) is int and least <= value <= most else INVALID,
-        f"a whole number from {least} to {most}",
-    )
+    def read(value: Any) -> Any:
+        value = _number(value)
+        return value if type(value) is int and least <= value <= most else INVALID
+
+    return Kind(read, f"a whole number from {least} to {most}")
+
+
+def _number(value: Any) -> Any:
+    """The number that a text looks like: !env and !file always give texts."""
+    if not isinstance(value, str) or not _LOOKS_LIKE_NUMBER.fullmatch(value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
+_LOOKS_LIKE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def choice(*words: str) -> Kind:
@@ -69,18 +81,19 @@ def choice(*words: str) -> Kind:
     return Kind(lambda value: value if value in words else INVALID, wanted)
 
 
-def _port(value: Any) -> Any:
-    is_text = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6
-    return _PORT_NUMBER.read(int(value) if is_text else value)
+def _boolean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _TRUTH.get(value.lower(), INVALID)
+    return value if isinstance(value, bool) else INVALID
 
 
-_PORT_NUMBER = whole_number(1, 65535)
-PORT = Kind(_port, "a port from 1 to 65535")
-"""A whole number, or a text of digits: a !file always gives text."""
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""As YAML 1.1 reads these words without quotes."""
 
 TEXT = text()
 PATH = text("a path")
-BOOLEAN = Kind(lambda value: value if isinstance(value, bool) else INVALID, "true or false")
+PORT = whole_number(1, 65535)._replace(wanted="a port from 1 to 65535")
+BOOLEAN = Kind(_boolean, "true or false")
 
 
 def in_words(value: Any) -> str:
@@ -103,13 +116,19 @@ def shortened(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?`, or the list of what would be right."""
+    known = tuple(known)
+    close = near(word, known)
+    return f"did you mean {close!r}?" if close else f"known are: {', '.join(known)}"
+
+
+def near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that a person has probably meant; None when none is so much like it, of 1."""
     import difflib  # only a mistake needs it, and it is slow to import
 
-    known = tuple(known)
     by_spelling = {spelled_alike(each): each for each in known}
     ending = [each for each in by_spelling if each.endswith(f"-{spelled_alike(word)}")]
-    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, n=1)
-    return f"did you mean {by_spelling[close[0]]!r}?" if close else f"known are: {', '.join(known)}"
+    close = ending or difflib.get_close_matches(spelled_alike(word), by_spelling, 1, likeness)
+    return by_spelling[close[0]] if close else None
 
 
 def spelled_alike(word: str) -> str:

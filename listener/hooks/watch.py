@@ -1,7 +1,7 @@
 """hooks.conf while the listener runs: read again when it has changed.
 
 Owns the rule that the last good file stays in force while a new one is broken, vanished or empty. The
-dispatcher asks it for the table at every notification; it logs a change once.
+dispatcher asks it for the table at every notification, and has it look every five seconds.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import logging
 import os
 from collections.abc import Mapping
 
-from listener.errors import SettingsError
-from listener.hooks.file import Version, load, stamp
+from listener.errors import InvalidYaml, SettingsError
+from listener.hooks.file import Version, load, stamp, wrong_in
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class HooksFile:
     """The file and the table in force, which is None as long as there has been no good file.
 
-    `warnings` are about that table. `first` is what `load` has returned already. Raises SettingsError
+    `mistakes` are about that table. `first` is what `load` has returned already. Raises SettingsError
     when the file is there and cannot be used.
     """
 
@@ -32,60 +32,85 @@ class HooksFile:
     ) -> None:
         self.path = path
         self._env = env
-        self._mistakes = ""  # what is wrong with the newest file, if it cannot be used
-        self._stamp, self.table, self.warnings = first or load(path, env)
+        self._stamp, self.table, self.mistakes = first or load(path, env)
+        self._wrong = wrong_in(self.mistakes, path)  # with the newest file
+        self._why_not = _MISSING if self.table is None else ""  # it is in force
         self._settings_at_start = self.table.listener if self.table else ListenerSettings()
 
-    def refresh(self, event_type: str) -> None:
+    def refresh(self, event_type: str | None = None) -> None:
         """Put the newest version of the file in force if it is good, else log why it is not.
 
-        `event_type` is the event that has just arrived, for the log. A change is logged once; that no
-        table is in force, at every event, as in the original.
+        `event_type` is that of an event that has just arrived, and waits. Each logs it, as in the
+        original; without one, only what is new is logged.
         """
+        known = self._why_not, self._wrong
         now = stamp(self.path)
-        if now != self._stamp or self._mistakes:  # a file that it names may have been mended meanwhile
-            self._stamp = now
-            self._read_again(event_type)
-        elif self.table is None:
-            self._log_problem(event_type, _MISSING)
+        is_changed, self._stamp = now != self._stamp, now
+        may_be_mended = self._wrong and event_type is None  # a file that it names may have come
+        if is_changed or may_be_mended:
+            self._read_again(is_changed=is_changed)
+        is_new = known != (self._why_not, self._wrong)
+        if self._why_not and (is_new or event_type is not None):
+            self._log_why_not(event_type, self._wrong if is_new else "")
 
-    def _read_again(self, event_type: str) -> None:
-        known, self._mistakes = self._mistakes, ""
+    def _read_again(self, *, is_changed: bool) -> None:
+        known = self._wrong
         try:
-            _, table, warnings = load(self.path, self._env)
+            _, table, mistakes = load(self.path, self._env)
         except SettingsError as error:
-            self._mistakes = str(error)
-            details = "" if self._mistakes == known else f":\n{error}"
-            if details or self.table is None:
-                self._log_problem(event_type, _INVALID, details)
+            self._wrong = str(error)
+            self._why_not = _INVALID if isinstance(error, InvalidYaml) else _UNUSABLE
             return
-        if table is None:
-            self._log_problem(event_type, _MISSING)
-        elif table.is_blank and self.table is not None and not self.table.is_blank:
-            self._log_problem(event_type, _EMPTY)
-        else:
-            self._put_in_force(table, warnings)
+        self._wrong = wrong_in(mistakes, self.path)
+        self._why_not = self._why_not_in_force(table)
+        if table is not None and not self._why_not and (is_changed or self._wrong != known):
+            self._put_in_force(table, mistakes)
 
-    def _put_in_force(self, table: HookTable, warnings: list[Mistake]) -> None:
+    def _why_not_in_force(self, table: HookTable | None) -> str:
+        """Why the newest table does not replace the one in force; '' when it does."""
+        if table is None:
+            return _MISSING
+        if self.table is None:
+            return ""
+        if table.is_blank and not self.table.is_blank:
+            return _EMPTY
+        return _UNUSABLE if table.has_problem and not self.table.has_problem else ""
+
+    def _put_in_force(self, table: HookTable, mistakes: list[Mistake]) -> None:
         if table.listener != self._settings_at_start:
             _log.warning("%s: changes under 'listener' take effect at the next restart", self.path)
-        self.table, self.warnings = table, warnings
+        self.table, self.mistakes = table, mistakes
         _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
-        for warning in warnings:
-            _log.warning("%s", warning.as_text(self.path))
+        self.log_mistakes()
 
-    def _log_problem(self, event_type: str, problem: str, details: str = "") -> None:
+    def log_mistakes(self) -> None:
+        """Log what is wrong or doubtful with the table in force."""
+        for mistake in self.mistakes:
+            level = logging.WARNING if mistake.is_warning else logging.ERROR
+            _log.log(level, "%s", mistake.as_text(self.path))
+        if self.table and self.table.has_problem:
+            names = ", ".join(hook.name for hook in self.table.hooks if hook.problem)
+            _log.error(
+                "these hooks fail until their mistakes are mended; then conductor-hooks replay --failed"
+                " runs them: %s", names
+            )  # fmt: skip
+
+    def _log_why_not(self, event_type: str | None, details: str) -> None:
         if self.table is None:
             in_force = "no hook is in force"
         else:
             in_force = f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
+        event = ""
+        if event_type is not None:
+            event = f"The hook consumer received `{loggable(event_type)}` event but "
         _log.log(
-            logging.ERROR if problem == _INVALID else logging.WARNING,
-            "The hook consumer received `%s` event but %s (%s); %s%s",
-            loggable(event_type), problem, self.path, in_force, details,
+            logging.WARNING if self._why_not in (_MISSING, _EMPTY) else logging.ERROR,
+            "%s%s (%s); %s%s",
+            event, self._why_not, self.path, in_force, details and f":\n{details}",
         )  # fmt: skip
 
 
 _MISSING = "the hooks config file doesn't exist"
 _INVALID = "the hook config file is invalid yaml"
+_UNUSABLE = "the hook config file cannot be used"
 _EMPTY = "the hook config file is empty"

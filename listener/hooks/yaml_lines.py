@@ -1,46 +1,61 @@
 """YAML text becomes values that know the line they came from.
 
 Owns everything about YAML that hooks.conf needs and PyYAML's loaders do not give: line numbers,
-keys that stand twice, the tags !env and !file, dates as ISO text. It reports every mistake instead
-of stopping at the first. It knows no key of hooks.conf; conf.py says which a mapping may have.
+doubtful keys and numbers, the tags !env and !file, dates as ISO text. It reports every mistake instead
+of stopping at the first. It knows no key of hooks.conf; readers.py builds on it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
 import yaml
 
-from listener.hooks.values import INVALID, Kind, in_words, nearest, shortened
+from listener.hooks import text_file
+from listener.hooks.values import INVALID, PATH, in_words, shortened
+from listener.hooks.yaml_nodes import (
+    NO_YAML,
+    PREFIX,
+    in_words_of,
+    line_of,
+    looks_as_read,
+    why_no_yaml,
+)
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PREFIX = "tag:yaml.org,2002:"
-_MERGE = _PREFIX + "merge"
+_MERGE = PREFIX + "merge"
+_TEXT_AS_DEFAULT = {PREFIX + kind for kind in ("str", "int", "float", "bool", "timestamp")}
 _TAGS = frozenset(
-    _PREFIX + kind
+    PREFIX + kind
     for kind in (
         "null", "bool", "int", "float", "str", "binary", "timestamp", "seq", "map", "merge", "value"
     )
 ) | {"!env", "!file"}  # fmt: skip
 
+ENDLESS = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
+
 
 class Mistake(NamedTuple):
-    """Something wrong in a file. `line` counts from 1; 0 means the whole file."""
+    """Something wrong in a file. `line` counts from 1; 0 means the whole file.
+
+    `is_of_hook`: only one hook cannot be used.
+    """
 
     line: int
     text: str
     is_warning: bool = False
+    is_of_hook: bool = False
 
     def as_text(self, file: object) -> str:
         """`hooks.conf, line 14: …`, as a person reads it."""
         return f"{file}, line {self.line}: {self.text}" if self.line else f"{file}: {self.text}"
 
 
-class Source:
-    """One YAML file being read, and the mistakes found in it so far.
+class Values:
+    """One YAML file whose values are read, and the mistakes found in it so far.
 
     `env` answers !env; relative paths start at `folder`.
     """
@@ -56,57 +71,54 @@ class Source:
         """The root of the one document in `text`; None when there is none, or it is no YAML."""
         self._text = text
         try:
-            root = yaml.compose(text, Loader=_Loader)
+            return yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 0
-            self.mistakes.append(Mistake(line, f"invalid YAML: {_why(error)}"))
-            return None
+            self.mistakes.append(Mistake(*why_no_yaml(error, text.split("\n"))))
         except yaml.reader.ReaderError as error:
             line = text.encode("utf-8", "replace").count(b"\n", 0, error.position) + 1
-            self.mistakes.append(Mistake(line, f"invalid YAML: {error.reason}"))
-            return None
-        if root is not None:
-            self._check(_nodes(root))
-        return root
+            self.mistakes.append(Mistake(line, f"{NO_YAML}: {error.reason}"))
+        except RecursionError:
+            self.mistakes.append(Mistake(0, ENDLESS))
+        return None
 
-    def _check(self, nodes: list[yaml.Node]) -> None:
-        """Record unknown tags and wrong keys; then follow the merge keys (<<)."""
-        for node in nodes:
-            if node.tag not in _TAGS:
-                self.refuse(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
-        mappings = [node for node in nodes if isinstance(node, yaml.MappingNode)]
-        for mapping in mappings:
-            self._check_keys(mapping)
-        for mapping in mappings:
-            self._merge(mapping)
-
-    def _check_keys(self, mapping: yaml.MappingNode) -> None:
-        """Record keys that stand twice, and keys that are collections; leave the latter out."""
-        seen: set[str] = set()
-        for key, _ in mapping.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.refuse(key, f"a key must be a text or a number, found {in_words_of(key)}")
-            elif key.value in seen:
-                self.refuse(key, f"the key {key.value!r} stands here twice")
-            else:
-                seen.add(key.value)
-        mapping.value = [pair for pair in mapping.value if isinstance(pair[0], yaml.ScalarNode)]
-
-    def _merge(self, mapping: yaml.MappingNode) -> None:
-        """Put the pairs that a mapping merges (<<) before its own: of equal keys, the last counts.
+    def pairs(self, mapping: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        """What stands in a mapping, behind what it merges (<<): of equal keys, the last counts.
 
         PyYAML 6.0.4 gets it wrong: of several merged mappings its last one counts, not the first.
         """
-        merges = [value for key, value in mapping.value if key.tag == _MERGE]
-        mapping.value = [pair for pair in mapping.value if pair[0].tag != _MERGE]
-        for merged in merges:
-            for node in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
-                if isinstance(node, yaml.MappingNode):
-                    self._merge(node)
-                    mapping.value = node.value + mapping.value
-                else:
-                    self.refuse(node, f"<< can merge only mappings, found {in_words_of(node)}")
+        merged: list[tuple[yaml.ScalarNode, yaml.Node]] = []
+        own: list[tuple[yaml.ScalarNode, yaml.Node]] = []
+        seen: dict[object, str] = {}
+        for key, value in mapping.value:
+            if key.tag == _MERGE:
+                merged = self._merged(value) + merged
+            elif (plain := self._key(key)) is not INVALID:
+                self._warn_of_same(key, seen.get(plain))
+                seen[plain] = key.value
+                own.append((key, value))
+        return merged + own
+
+    def _key(self, node: yaml.Node) -> Any:
+        value = self.value(node) if isinstance(node, yaml.ScalarNode) else {}
+        if isinstance(value, (list, dict)):
+            self.refuse(node, f"a key must be a text or a number, found {in_words_of(node)}")
+            return INVALID
+        return value
+
+    def _merged(self, node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        pairs: list[tuple[yaml.ScalarNode, yaml.Node]] = []
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(each, yaml.MappingNode):
+                pairs = self.pairs(each) + pairs
+            else:
+                self.refuse(each, f"<< can merge only mappings, found {in_words_of(each)}")
+        return pairs
+
+    def _warn_of_same(self, key: yaml.ScalarNode, other: str | None) -> None:
+        if other is not None:
+            same = "" if other == key.value else f", as {shortened(other)!r}, which is the same value"
+            name = shortened(key.value)
+            self.warn(key, f"the key {name!r} stands here twice{same}; the last one counts")
 
     def text_of(self, node: yaml.Node) -> str:
         """The part of the file that `node` stands for."""
@@ -128,92 +140,55 @@ class Source:
         one_line = " ".join(text.split())
         self.mistakes.append(Mistake(line_of(node), one_line, is_warning))
 
-    def read(self, node: yaml.Node, reader: Reader, label: str) -> Any:
-        """The value at `node` as the reader takes it. A mistake calls it `label`.
-
-        INVALID when it is wrong, or cannot be read; the mistake is recorded.
-        """
-        if not isinstance(reader, Kind):
-            return reader(self, node, label)
-        found = self.value(node)
-        if found is INVALID:
-            return INVALID
-        value = reader.read(found)
-        if value is INVALID:
-            self.refuse(node, f"{label} {reader.refusal(in_words_of(node))}")
-        return value
-
-    def mapping(
-        self,
-        node: yaml.Node,
-        label: str,
-        readers: Mapping[str, Reader],
-        required: Sequence[str] = (),
-    ) -> dict[str, Any]:
-        """What the readers take of the values of a mapping, by key, without those that are INVALID.
-
-        A key that has no reader is a mistake that names the nearest one that has. Where nothing is
-        `required`, nothing is an empty mapping.
-        """
-        if is_nothing(node) and not required:
-            return {}
-        if not isinstance(node, yaml.MappingNode):
-            example = f" with {required[0]!r}" if required else ""
-            self.refuse(node, f"{label} must be a mapping{example}, found {in_words_of(node)}")
-            return {}
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in readers:
-                found[key.value] = value
-            else:
-                known = nearest(shortened(key.value), readers)
-                self.refuse(key, f"{label} has the unknown key {shortened(key.value)!r}; {known}")
-        for name in required:
-            if name not in found:
-                self.refuse(node, f"{label} has no {name!r}; add it")
-        values = {
-            name: self.read(item, readers[name], f"{label}: {name!r}") for name, item in found.items()
-        }
-        return {name: value for name, value in values.items() if value is not INVALID}
-
-    def several(self, node: yaml.Node, label: str, reader: Reader) -> tuple[Any, ...]:
-        """What the reader takes of each item of a list, or of the one value that is no list."""
-        nodes = [node]
-        if isinstance(node, yaml.SequenceNode) and node.tag != "!env":
-            nodes = node.value
-            if not nodes:
-                self.refuse(node, f"{label} is an empty list; name at least one")
-        values = [self.read(item, reader, label) for item in nodes]
-        return tuple(value for value in values if value is not INVALID)
-
-    def value(self, node: yaml.Node) -> Any:
-        """The plain value of `node`: JSON's types and bytes; a date becomes its ISO text.
+    def value(self, node: yaml.Node, keys: tuple[str, ...] = ()) -> Any:
+        """The plain value of `node`, behind these keys: JSON's types and bytes; a date as its ISO text.
 
         INVALID stands for what cannot be read, and the mistake is recorded. Raises RecursionError for a
         value that an alias in it makes endless.
         """
+        value = self._value(node, keys)
+        self._warn_of_look(node, value, keys)
+        return value
+
+    def _value(self, node: yaml.Node, keys: tuple[str, ...] = ()) -> Any:
+        if not self._is_known(node):
+            return INVALID
         if node.tag == "!env":
             return self._from_env(node)
         if node.tag == "!file":
             return self._from_file(node)
-        if node.tag not in _TAGS:
-            return INVALID
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item) for item in node.value]
+            return [self.value(item, keys) for item in node.value]
         if isinstance(node, yaml.MappingNode):
-            return {self.value(key): self.value(value) for key, value in node.value}
-        return self._scalar(node, node.tag, node.value)
+            pairs = self.pairs(node)
+            return {self._value(key): self.value(item, (*keys, key.value)) for key, item in pairs}
+        return self._scalar(node)
 
-    def _scalar(self, node: yaml.Node, tag: str, text: str) -> Any:
-        """`text` as the plain scalar that `tag` says it is."""
-        scalar = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
+    def _is_known(self, node: yaml.Node) -> bool:
+        if node.tag in _TAGS:
+            return True
+        self.refuse(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
+        return False
+
+    def _scalar(self, node: yaml.Node) -> Any:
         try:
-            value = self._scalars.construct_object(scalar)
+            value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError):
-            kind = tag.removeprefix(_PREFIX)
+            kind = node.tag.removeprefix(PREFIX)
             self.refuse(node, f"{in_words_of(node)} cannot be read as {kind}; put it in quotes")
             return INVALID
         return value.isoformat() if isinstance(value, date) else value
+
+    def _warn_of_look(self, node: yaml.Node, value: Any, keys: tuple[str, ...] = ()) -> None:
+        """Warn of a number or a boolean that does not look like what YAML 1.1 reads."""
+        if not isinstance(value, (int, float)) or looks_as_read(node):
+            return
+        from listener.model.secrets import names_secret  # slow to import, and seldom needed
+
+        what = f"{shortened(node.value)} as {in_words(value)}"
+        if any(map(names_secret, keys)):
+            what = "what stands here as another number or as true or false"
+        self.warn(node, f"YAML reads {what}; put it in quotes to keep it as it is written")
 
     def _from_env(self, node: yaml.Node) -> Any:
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
@@ -221,11 +196,10 @@ class Source:
             self.refuse(node, "!env takes a name, or a list of a name and a default")
             return INVALID
         name: str = parts[0].value
-        text = self.env.get(name)
-        if text is not None:
-            return self._scalar(node, _Loader("").resolve(yaml.ScalarNode, text, (True, False)), text)
+        if name in self.env:
+            return self._checked(node, self.env[name].removeprefix("\ufeff"))
         if len(parts) == 2:
-            return self.value(parts[1])
+            return parts[1].value if parts[1].tag in _TEXT_AS_DEFAULT else self.value(parts[1])
         self.refuse(
             node,
             f"the environment variable {name!r} is not set; set it (environment= in supervisord's"
@@ -234,63 +208,20 @@ class Source:
         return INVALID
 
     def _from_file(self, node: yaml.Node) -> Any:
-        if not isinstance(node, yaml.ScalarNode) or not node.value:
+        if not isinstance(node, yaml.ScalarNode) or PATH.read(node.value) is INVALID:
             self.refuse(node, "!file takes the path of a file")
             return INVALID
         path = self.path(node.value)
         try:
-            with open(path, encoding="utf-8") as file:
-                return file.read().removesuffix("\n")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            text = text_file.text_of(text_file.read(path))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
             self.refuse(node, f"!file {path} cannot be read: {reason}")
-        return INVALID
+            return INVALID
+        return self._checked(node, text.replace("\r\n", "\n").removesuffix("\n"))
 
-
-def _nodes(root: yaml.Node) -> list[yaml.Node]:
-    """Every node from `root` on, each once, also where aliases go in circles, in the text's order."""
-    found: dict[int, yaml.Node] = {}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in found:
-            continue
-        found[id(node)] = node
-        if isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-    return sorted(found.values(), key=lambda node: node.start_mark.index)
-
-
-def line_of(node: yaml.Node) -> int:
-    """The line that `node` begins in, from 1."""
-    return int(node.start_mark.line) + 1
-
-
-def is_nothing(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "null"
-
-
-def is_text(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == _PREFIX + "str"
-
-
-def in_words_of(node: yaml.Node) -> str:
-    """What a mistake calls the thing that was found; never the value behind !env or !file."""
-    if node.tag.startswith("!"):
-        name = f" {shortened(node.value)}" if isinstance(node, yaml.ScalarNode) else ""
-        return f"what {node.tag}{name} gave"
-    if isinstance(node, yaml.CollectionNode):
-        return "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
-    if is_nothing(node):
-        return in_words(None)
-    return in_words(node.value) if is_text(node) else shortened(node.value)
-
-
-def _why(error: yaml.MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.context, error.problem) if part)
-
-
-Reader = Kind | Callable[[Source, yaml.Node, str], Any]
-"""Takes the value at a node: as its kind does, or with a function where lines of more nodes matter."""
+    def _checked(self, node: yaml.Node, text: str) -> str:
+        """The text, which came from elsewhere; a warning does not show it, since it may be secret."""
+        if doubt := text_file.doubt(text):
+            self.warn(node, f"{in_words_of(node)} {doubt}")
+        return text

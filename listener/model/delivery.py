@@ -56,6 +56,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 def decode(text: str, *, source: str, origin: str, serials: Serials | None = None) -> Delivery:
     """The Delivery of a notification's JSON, or of a text that is none."""
+    text = text.removeprefix("\ufeff")  # a byte order mark
     try:
         notification = payload.decode(text)
     except UnreadableNotification as error:

@@ -20,6 +20,7 @@ _OBJECT = (dict, Mapping)  # a dict, which JSON gives, is found in no time
 _SHOWN = 80
 _LOOKED_AT = 400
 _UNDECODABLE = "Undecodable: "
+_UTF_16 = (f"{_UNDECODABLE}b'\\xff\\xfe", f"{_UNDECODABLE}b'\\xfe\\xff", "{\0", "\0{")
 
 
 def decode(text: str) -> Notification:
@@ -90,6 +91,8 @@ def _read_json_leniently(text: str) -> Any:
 
 def _cause(text: str, error: Exception) -> str:
     """The likely cause why a payload is not JSON, with what to do."""
+    if text.startswith(_UTF_16):
+        return "the program wrote UTF-16; let it write UTF-8"
     if text.startswith(_UNDECODABLE):
         return f"the program wrote bytes that are not UTF-8: {shorten(text)}"
     if "<!--XSUPERVISOR:BEGIN-->" in text:

@@ -37,10 +37,14 @@ def mask_values(value: Any) -> Any:
         return [mask_values(item) for item in value]
     if isinstance(value, dict):
         return {
-            key: "…" if item and _SECRET_KEY.search(key) else mask_values(item)
-            for key, item in value.items()
+            key: "…" if item and names_secret(key) else mask_values(item) for key, item in value.items()
         }
     return value
+
+
+def names_secret(key: str) -> bool:
+    """Whether what has this name is secret."""
+    return _SECRET_KEY.search(key) is not None
 
 
 def without_token(text: str, token: str | None) -> str:

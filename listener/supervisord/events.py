@@ -187,6 +187,7 @@ class Events:
         self._keep_lock()
         self._actions.drain()
         self._journal.count(self._actions.take_tallies())
+        self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._pruned_to = self._journal.prune(

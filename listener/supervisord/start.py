@@ -34,8 +34,7 @@ def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_super
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
     for hook, plugin in plugins_used(table, actions):
         _log.info("%s", plugin_line(hook, plugin))
-    for warning in hooks_file.warnings:
-        _log.warning("%s", warning.as_text(hooks_file.path))
+    hooks_file.log_mistakes()
 
 
 def _warn(state: Claim, *, is_supervised: bool) -> None:

@@ -93,7 +93,7 @@ def test_every_mistake_is_named_with_its_line_at_once(folder: Path, file: str) -
         " 'workflow_faild'; did you mean 'workflow_failed'?",
         f"{name}, line 5: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
         f"{name}, line 6: hook 2 has no 'implementation'; add it",
-        f"{name}: 2 mistakes, 1 warning",
+        f"{name}: 2 hooks, 2 mistakes, 1 warning",
     ]
 
 
@@ -195,7 +195,7 @@ def test_fire_exits_with_1_when_an_action_fails_or_no_hook_matches() -> None:
 
 def test_fire_takes_a_real_notification_from_a_file_or_standard_input(folder: Path) -> None:
     text = json.dumps({"event_type": "workflow_started", "context": {"execution_id": "e-1"}})
-    (folder / "notification.json").write_text(text)
+    (folder / "notification.json").write_text(text, "utf-8-sig")
     for file in ("notification.json", "-"):
         fired = answer(run("fire", "--notification", file, "--output", "json", stdin=text))
         assert fired["execution_id"] == "e-1"
@@ -209,6 +209,11 @@ def test_a_dry_run_shows_what_would_run_and_runs_nothing(folder: Path) -> None:
     assert "would fail" in would_not.stdout
     assert "has no function named 'fall'" in would_not.stdout
     assert not (folder / "test_functions.imported").exists()
+
+    (folder / "hooks.conf").write_text(f"{HOOKS}    time_out: 5\n")
+    mistaken = run("fire", "workflow_failed", "--dry-run").stdout
+    assert "would fail" in mistaken
+    assert "hooks.conf, line 10: hook 'fail' has the unknown key 'time_out'" in mistaken
 
 
 def test_fire_runs_a_plugin_s_task_with_resources_from_beside_hooks_conf(
@@ -303,6 +308,7 @@ def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:
     [
         (["check", "none.conf"], "none.conf cannot be read"),
         (["fire", "--notification", "none.json"], "none.json cannot be read"),
+        (["fire", "--notification", "utf-16"], "utf-16 cannot be read: not UTF-8: it is UTF-16"),
         (["fire"], "name an event type (workflow_queued"),
         (["emit", "workflow_failed", "--notification", "x"], "name either an event type"),
         (["emit", "workflow_failed", "--set", "tenant_name"], "--set takes FIELD=VALUE"),
@@ -313,6 +319,7 @@ def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:
     ],
 )
 def test_mistakes_of_usage_are_exit_2_and_say_what_to_do(arguments: list[str], said: str) -> None:
+    Path("utf-16").write_text("{}", "utf-16")
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert said in result.stderr

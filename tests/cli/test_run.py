@@ -152,7 +152,7 @@ def test_traps_goes_on_without_the_users_of_a_broken_hooks_conf(tmp_path: Path, 
     process = start("traps", "--port", "0", "--config", str(conf))
     assert process.stderr is not None
     assert process.stderr.readline().startswith(
-        f"its users are not known: {conf}, line 1: 'hooks' must"
+        f"not all users of version 3 are known: {conf}, line 1: 'hooks' must"
     )
     assert process.stderr.readline().startswith("receiving traps at")
 

@@ -39,6 +39,10 @@ CASES: dict[str, tuple[list[Run], list[Hook], list[Hook], list[Place]]] = {
     ),
     "its name, whatever it calls": (planned(named("a")), [named("a", "other.f")], [], [0]),
     "not what it calls": (planned(named("a")), [named("b"), unnamed(1, 7)], [], [None]),
+    "its place, as it had a mistake": (
+        planned(unnamed(1, 0, ""), unnamed(2, 0, "")),
+        [unnamed(1, 7), named("a"), unnamed(3, 9)], [], [0, None]
+    ),
     "its inputs, in another place": (
         planned(unnamed(1, 7), unnamed(2, 8)),
         [unnamed(1, 5), unnamed(2, 8), unnamed(3, 7)], [], [2, 1]

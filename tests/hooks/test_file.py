@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from listener.errors import SettingsError
+from listener.errors import InvalidYaml, SettingsError
 from listener.hooks.file import Version, load, read_file
+from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.hooks.yaml_lines import Mistake
 
@@ -85,18 +86,23 @@ def test_a_file_is_read_with_the_environment_and_the_files_beside_it(path: Path)
 
 
 @pytest.mark.parametrize(
-    ("data", "line"),
-    [(b"\xff", 1), (b"# gr\xfc\xdfe\n", 1), (b"a: 1\nb: x\xe9\n", 2), (b"\xef\xbb\xbf#\n\xff", 2)],
+    ("data", "line", "reason"),
+    [
+        (b"\xff", 1, "invalid start byte"),
+        (b"a: 1\nb: x\xe9\n", 2, "invalid continuation byte"),
+        (b"\xef\xbb\xbf#\n\xff", 2, "invalid start byte"),
+        (HOOK.encode("utf-16"), 1, "it is UTF-16"),
+        (HOOK.encode("utf-16-le"), 1, "it is UTF-16"),
+    ],
 )
-def test_a_file_that_is_no_utf8_is_told_with_its_line(path: Path, data: bytes, line: int) -> None:
+def test_a_file_that_is_no_utf8_is_told_with_its_line(
+    path: Path, data: bytes, line: int, reason: str
+) -> None:
     path.write_bytes(data)
 
-    table, [mistake] = read_file(path, {})
-
-    assert table is None
-    assert mistake.line == line
-    assert mistake.text.startswith("not UTF-8: ")
-    assert mistake.text.endswith("; save the file as UTF-8")
+    assert read_file(path, {}) == (
+        None, [Mistake(line, f"not UTF-8: {reason}; save the file as UTF-8")]
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_a_file_that_group_or_others_may_write_is_warned_about_before_all_else(
     path.write_text(HOOK.replace("workflow_failed", "boot"))
     path.chmod(mode)
 
-    *first, doubt = load(path, {}).warnings
+    *first, doubt = load(path, {}).mistakes
 
     text = f"group or others may write this file, and so run what they like: chmod go-w {path}"
     assert first == ([Mistake(0, text, is_warning=True)] if is_open else [])
@@ -117,21 +123,27 @@ def test_a_file_that_group_or_others_may_write_is_warned_about_before_all_else(
     assert Mistake(0, text).as_text(path) == f"{path}: {text}"
 
 
-def test_a_file_with_mistakes_cannot_be_loaded_and_its_warnings_are_left_out(path: Path) -> None:
-    path.write_text(f"{HOOK}  retries: 3\n  time_out: 5\n- text\n")
-    path.chmod(0o666)
+def test_only_what_makes_the_whole_file_meaningless_keeps_it_from_being_loaded(path: Path) -> None:
+    path.write_text(f"{HOOK}  time_out: 5\n")
+    _, table, [mistake] = load(path, {})
+    assert table is not None
+    assert mistake.as_text(path) in table.hooks[0].problem.replace("hooks.conf", str(path))
 
+    path.write_text(f"{HOOK}  time_out: 5\n  fresh: null\nlistner: {{}}\n  \nversion: 1\n")
     with pytest.raises(SettingsError) as refused:
         load(path, {})
 
+    assert not isinstance(refused.value, InvalidYaml)
     assert str(refused.value).splitlines() == [
-        f"{path}, line 5: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
-        f"{path}, line 6: hook 2 must be a mapping with 'event_type', found the text 'text'",
+        f"{path}, line 4: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
+        f"{path}, line 5: hook 1: 'fresh' must be true or false, found nothing",
+        f"{path}, line 6: the file has the unknown key 'listner'; did you mean 'listener'?",
     ]
 
 
 def test_a_missing_file_is_told_apart_from_one_that_cannot_be_read(tmp_path: Path) -> None:
     assert load(tmp_path / "missing", {}) == Version(None, None, [])
+    assert load(os.devnull, {}).table == HookTable(is_blank=True)
 
     with pytest.raises(SettingsError, match="cannot be read: Is a directory") as refused:
         load(tmp_path, {})
@@ -184,60 +196,112 @@ def test_an_unchanged_file_is_not_read_again(path: Path, log: Log) -> None:
     assert log() == []
 
 
-INVALID = "the hook config file is invalid yaml ({0}); {1}:\n{0}, line "
-SPOILT = {
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+UNUSABLE = "the hook config file cannot be used ({0}); {1}:\n{0}"
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "invalid yaml": (
-        b"hooks: [\n",
-        INVALID + "2: invalid YAML: while parsing a flow node, did not find expected node content",
+        lambda path: path.write_text("hooks: [\n"),
+        "the hook config file is invalid yaml ({0}); {1}:\n{0}, line 2: invalid YAML: while parsing a"
+        " flow node, did not find expected node content",
     ),
     "mistakes": (
-        b"hooks:\n- text\nlistner: {}\n",
-        INVALID
-        + "2: hook 1 must be a mapping with 'event_type', found the text 'text'\n{0}, line 3: the"
-        " file has the unknown key 'listner'; did you mean 'listener'?",
+        lambda path: path.write_text("hooks:\n- text\nlistner: {}\n"),
+        UNUSABLE + ", line 2: hook 1 must be a mapping with 'event_type', found the text 'text'\n{0},"
+        " line 3: the file has the unknown key 'listner'; did you mean 'listener'?",
     ),
-    "no UTF-8": (
-        b"# gr\xfc\xdfe\n",
-        INVALID + "1: not UTF-8: invalid start byte; save the file as UTF-8",
+    "a mistake in a hook": (
+        lambda path: path.write_text(HOOK + "  time_out: 5\n"),
+        UNUSABLE + ", line 4: hook 1 has the unknown key 'time_out'; did you mean 'timeout'?",
     ),
-    "vanished": (None, "the hooks config file doesn't exist ({0}); {1}"),
-    "emptied": (b"", "the hook config file is empty ({0}); {1}"),
+    "a folder": (
+        make_folder,
+        UNUSABLE + " cannot be read: Is a directory",
+    ),
+    "a pipe": (
+        make_pipe,
+        UNUSABLE + " cannot be read: it is a pipe or a device, not a regular file",
+    ),
+    "vanished": (lambda path: path.unlink(), "the hooks config file doesn't exist ({0}); {1}"),
+    "emptied": (lambda path: path.write_text(""), "the hook config file is empty ({0}); {1}"),
 }
 
 
-@pytest.mark.parametrize(("data", "text"), SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize(("spoil", "text"), SPOILT.values(), ids=SPOILT)
 def test_the_last_good_file_stays_in_force_while_the_new_one_is_no_good(
-    path: Path, log: Log, data: bytes | None, text: str
+    path: Path, log: Log, spoil: Callable[[Path], object], text: str
 ) -> None:
+    """The details are logged once, when they are seen; each event is told, as in the original."""
     file = HooksFile(path, {})
 
-    path.unlink() if data is None else path.write_bytes(data)
-    for _ in range(3):
-        file.refresh(EVENT)
+    spoil(path)
+    for event_type in (None, None, EVENT, EVENT):
+        file.refresh(event_type)
 
     assert in_force(file) == ["old"]
-    still = "the 1 hooks read before stay in force until it is mended"
-    level = "ERROR" if "invalid" in text else "WARNING"
-    assert log() == [(level, RECEIVED + text.format(path, still))]  # once for three events
+    line = text.format(path, "the 1 hooks read before stay in force until it is mended")
+    short = RECEIVED + line.partition(":\n")[0]
+    level = "WARNING" if text.endswith("{1}") else "ERROR"
+    assert log() == [(level, line), (level, short), (level, short)]
 
+    if path.exists():
+        path.rmdir() if path.is_dir() else path.unlink()
     path.write_text(hooks("mended"))
-    file.refresh(EVENT)
+    file.refresh()
 
     assert in_force(file) == ["mended"]
     assert log() == [("INFO", f"{path} was read again, hooks: 1")]
 
 
-def test_each_way_of_being_no_good_is_logged_as_it_comes(path: Path, log: Log) -> None:
+def test_an_event_that_comes_first_is_told_all_of_it(path: Path, log: Log) -> None:
     file = HooksFile(path, {})
-    levels = []
+    path.write_text("hooks: 5\n")
+    file.refresh(EVENT)
+    [(level, line)] = log()
+    assert level == "ERROR"
+    assert line.startswith(f"{RECEIVED}the hook config file cannot be used ({path}); the 1 hooks")
+    assert f":\n{path}, line 1: 'hooks' must be a list" in line
 
-    for text in ("hooks: 5\n", None, "", "hooks: 55\n", "hooks: 555\n"):
-        path.unlink() if text is None else path.write_text(text)
-        file.refresh(EVENT)
-        levels += [level for level, _ in log()]
 
-    assert levels == ["ERROR", "WARNING", "WARNING", "ERROR", "ERROR"]
-    assert in_force(file) == ["old"]
+def test_hooks_with_mistakes_are_in_force_from_the_start_until_there_is_a_better_file(
+    path: Path, log: Log
+) -> None:
+    """Then a mistake keeps a newer file out of force, as it does for any good one."""
+    broken = hooks("broken").replace("a.b", "!file name")
+    gone = "cannot be read: No such file or directory"
+    fails = "these hooks fail until their mistakes are mended; then conductor-hooks replay --failed"
+    path.write_text(broken)
+    file = HooksFile(path, {})
+    file.refresh(EVENT)
+    file.refresh()
+    assert (in_force(file), log()) == (["broken"], [])
+
+    path.write_text(broken + hooks("more").partition("\n")[2])
+    file.refresh()
+    assert in_force(file) == ["broken", "more"]
+    assert log() == [
+        ("INFO", f"{path} was read again, hooks: 2"),
+        ("ERROR", f"{path}, line 2: !file {path.parent}/name {gone}"),
+        ("ERROR", f"{fails} runs them: broken"),
+    ]
+
+    path.with_name("name").write_text("c.d")  # hooks.conf itself is as it was
+    file.refresh()
+    assert file.table is not None
+    assert [hook.implementation for hook in file.table.hooks] == ["c.d", "a.b"]
+    assert log() == [("INFO", f"{path} was read again, hooks: 2")]
+
+    path.write_text(hooks("text").replace("a.b", "a..b"))
+    file.refresh()
+    assert in_force(file) == ["broken", "more"]
 
 
 def test_a_file_that_says_there_are_no_hooks_is_taken_at_its_word(path: Path, log: Log) -> None:
@@ -267,7 +331,9 @@ def test_a_file_that_is_blank_from_the_start_handles_nothing_until_it_is_filled(
 def test_as_long_as_there_was_no_good_file_every_event_is_told_so(path: Path, log: Log) -> None:
     path.unlink()
     file = HooksFile(path, {})
-    problems = {None: "doesn't exist", "hooks: 5\n": "is invalid yaml"}
+    file.refresh()
+    assert log() == []
+    problems = {None: "doesn't exist", "hooks: 5\n": "cannot be used", "[": "is invalid yaml"}
 
     for text, problem in (*problems.items(), *problems.items()):
         path.unlink(missing_ok=True) if text is None else path.write_text(text)
@@ -291,7 +357,7 @@ def test_what_a_file_names_may_be_mended_without_touching_the_file(path: Path, l
     assert in_force(file) == ["old"]
 
     path.with_name("key").write_text("mended")
-    file.refresh(EVENT)
+    file.refresh()
     assert in_force(file) == ["new"]
     assert [level for level, _ in log()] == ["ERROR", "INFO"]
 
@@ -300,7 +366,7 @@ def test_warnings_are_kept_at_the_start_and_logged_when_they_come_later(path: Pa
     path.write_text(hooks("old").replace("workflow_failed", "workflow_faild"))
     doubt = "hook 'old': 'event_type': Conductor publishes no event type 'workflow_faild'; did you mean"
     file = HooksFile(path, {})
-    assert [warning.line for warning in file.warnings] == [2]
+    assert [warning.line for warning in file.mistakes] == [2]
     assert log() == []
 
     path.write_text("\n" + path.read_text())
@@ -311,7 +377,7 @@ def test_warnings_are_kept_at_the_start_and_logged_when_they_come_later(path: Pa
 
     path.write_text(hooks("new"))
     file.refresh(EVENT)
-    assert file.warnings == []
+    assert file.mistakes == []
 
 
 RESTART = "changes under 'listener' take effect at the next restart"

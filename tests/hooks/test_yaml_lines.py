@@ -5,6 +5,7 @@ The keys of hooks.conf are tested in test_conf.py. A mistake has its line and sh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import pytest
 
 from listener.hooks.values import INVALID
-from listener.hooks.yaml_lines import Source, in_words_of
+from listener.hooks.yaml_lines import Values
+from listener.hooks.yaml_nodes import in_words_of
 
 NO_YAML = "invalid YAML"
 TOKEN = "while scanning for the next token, found character that cannot start any token"
 NODE = "while parsing a flow node, did not find expected node content"
 UNKNOWN = "is not known here; only !env and !file are"
-TWICE = "the key 'a' stands here twice"
+TWICE = "the key 'a' stands here twice; the last one counts"
+DOTS = "invalid YAML: the line '...' of Conductor's example stands for more hooks; delete it"
+NOT_REGULAR = "cannot be read: it is a pipe or a device, not a regular file"
 ENV_TAKES = "!env takes a name, or a list of a name and a default"
 
 
@@ -26,10 +30,10 @@ def read(
     text: str, folder: Path | str = "/nowhere", env: Mapping[str, str] | None = None
 ) -> tuple[Any, list[tuple[int, str]]]:
     """The value in a YAML text, and the mistakes with their lines."""
-    source = Source(env or {}, folder)
-    root = source.parse(text)
-    value = None if root is None else source.value(root)
-    return value, [(mistake.line, mistake.text) for mistake in source.mistakes]
+    values = Values(env or {}, folder)
+    root = values.parse(text)
+    value = None if root is None else values.value(root)
+    return value, [(mistake.line, mistake.text) for mistake in values.mistakes]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,7 @@ def read(
     [
         ("", None),
         ("---\n...\n", None),
-        ("[text, 'a: b', 5, 0x1F, 1.5, true, null, ~]", ["text", "a: b", 5, 31, 1.5, True, None, None]),
+        ("[text, 'a: b', -5, .5, True, null, ~]", ["text", "a: b", -5, 0.5, True, None, None]),
         ("{a: {b: [c]}, 1: one, null: none}", {"a": {"b": ["c"]}, 1: "one", None: "none"}),
         ("[2024-08-12, 2024-08-12 13:16:13]", ["2024-08-12", "2024-08-12T13:16:13"]),
         ("{2024-08-12: 2024-08-12T13:16:13.5Z}", {"2024-08-12": "2024-08-12T13:16:13.500000+00:00"}),
@@ -50,7 +54,6 @@ def read(
             "{base: &b {x: 1, y: 1}, mid: &m {<<: *b, x: 2}, top: {<<: *m, z: 3}}",
             {"base": {"x": 1, "y": 1}, "mid": {"x": 2, "y": 1}, "top": {"x": 2, "y": 1, "z": 3}},
         ),
-        ("&x {n: 1, <<: *x}", {"n": 1}),
     ],
 )  # fmt: skip
 def test_yaml_becomes_plain_values(text: str, value: object) -> None:
@@ -60,6 +63,9 @@ def test_yaml_becomes_plain_values(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
+        ("a:\n- b: x\n  ...\n", [(3, DOTS)]),
+        ("a:\n- b: x\n ...\n# more\n- c\n", [(3, DOTS)]),
+        ("a: 1\n...\nb: 2\n", [(2, DOTS)]),
         ("a: 1\nb: [\n", [(3, f"{NO_YAML}: {NODE}")]),
         ("a: 1\nb: %\n", [(2, f"{NO_YAML}: {TOKEN}")]),
         ("a:\n\tb: 2\n", [(2, f"{NO_YAML}: {TOKEN}")]),
@@ -105,17 +111,16 @@ def test_a_scalar_that_is_not_what_its_tag_says_is_a_mistake_and_no_crash(scalar
         ("!env [NAME]", {"NAME": "text"}, "text"),
         ("!env [NAME, default]", {"NAME": "text"}, "text"),
         ("!env [NAME, default]", {}, "default"),
-        ("!env [NAME, '162']", {}, "162"),
-        ("!env [NAME, !env OTHER]", {"OTHER": "2"}, 2),
-        ("!env NAME", {"NAME": "yes"}, True),
-        ("!env NAME", {"NAME": "2024-08-12"}, "2024-08-12"),
-        ("!env NAME", {"NAME": ""}, None),
+        ("!env [NAME, !env OTHER]", {"OTHER": "2"}, "2"),
+        ("!env NAME", {"NAME": "12345"}, "12345"),
+        ("!env [NAME, 0162]", {}, "0162"),
+        ("!env [NAME, null]", {}, None),
         ("!env NAME", {"NAME": "[a, b]"}, "[a, b]"),
         ("!env NAME", {"NAME": "'5'"}, "'5'"),
         ("!env NAME", {"NAME": "a: b # c\n!env X"}, "a: b # c\n!env X"),
     ],
 )
-def test_env_gives_a_variable_as_a_plain_scalar_or_its_default(
+def test_env_gives_a_variable_or_its_default_as_a_text(
     tag: str, env: dict[str, str], value: object
 ) -> None:
     assert read(f"- {tag}\n", env=env) == ([value], [])
@@ -136,14 +141,54 @@ def test_an_unset_variable_is_a_mistake_that_says_where_to_set_it() -> None:
     assert read("a: 1\nb: !env PAGER_KEY\n") == ({"a": 1, "b": INVALID}, [(2, mistake)])
 
 
-@pytest.mark.parametrize("secret", ["2024-13-45", "0b_", "1" + "0" * 4400])
-def test_a_variable_that_cannot_be_read_is_named_and_never_shown(secret: str) -> None:
-    value, [(line, text)] = read("a: 1\nb: !env PAGER_KEY\n", env={"PAGER_KEY": secret})
+@pytest.mark.parametrize(
+    ("text", "value", "doubt"),
+    [
+        ("\ufeffpublic", "public", None),
+        ("", "", "is empty"),
+        ("\ufeff", "", "is empty"),
+        (" pub\tlic", " pub\tlic", "begins or ends with a blank or an empty line"),
+        ("public\u00a0", "public\u00a0", "begins or ends with a blank or an empty line"),
+        ("pub\u200blic", "pub\u200blic", "has the invisible character U+200B"),
+        ("pub\rlic", "pub\rlic", "has the invisible character U+000D"),
+        ("two\nlines", "two\nlines", None),
+    ],
+)
+def test_what_nobody_sees_in_a_text_from_elsewhere_is_dropped_or_warned_of(
+    text: str, value: str, doubt: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(text.encode() + b"\r\n")
+    for tag in ("!env KEY", "!file key"):
+        mistakes = [(1, f"what {tag} gave {doubt}")] if doubt else []
+        assert read(f"- {tag}", tmp_path, {"KEY": text}) == ([value], mistakes)
 
-    assert value == {"a": 1, "b": INVALID}
-    assert line == 2
-    assert "PAGER_KEY" in text
-    assert secret[:40] not in text
+
+@pytest.mark.parametrize(
+    ("written", "is_read_as"),
+    [
+        ("0162", "114"), ("0x1F", "31"), ("0b11", "3"), ("1:30", "90"), ("1_000", "1000"),
+        ("1:30.5", "90.5"), ("on", "true"), ("No", "false"),
+    ],
+)  # fmt: skip
+def test_what_yaml_reads_otherwise_than_it_looks_is_a_warning_that_keeps_secrets(
+    written: str, is_read_as: str
+) -> None:
+    text = f"a: [x,\n {written}]\npasswords:\n- {{x: {written}}}\n"
+    secret = "what stands here as another number or as true or false"
+    assert read(text)[1] == [
+        (line, f"YAML reads {what}; put it in quotes to keep it as it is written")
+        for line, what in ((2, f"{written} as {is_read_as}"), (4, secret))
+    ]
+
+
+def test_keys_of_one_value_are_the_same_key_however_they_are_written() -> None:
+    value, [(_, look), (_, same)] = read("{16: a, 0x10: b, <<: {16: c}}")
+
+    assert value == {16: "b"}
+    assert same == (
+        "the key '0x10' stands here twice, as '16', which is the same value; the last one counts"
+    )
+    assert look.startswith("YAML reads 0x10 as 16; ")
 
 
 def test_file_gives_the_text_of_a_file_without_its_last_newline(
@@ -152,13 +197,13 @@ def test_file_gives_the_text_of_a_file_without_its_last_newline(
     """A relative one is beside hooks.conf, and not where the process is."""
     elsewhere = tmp_path / "sub"
     elsewhere.mkdir()
-    (tmp_path / "a.secret").write_text("ä: 5\n\n", "utf-8")
+    (tmp_path / "a.secret").write_text("ä: 5\n", "utf-8")
     (elsewhere / "a.secret").write_text("162", "utf-8")
     monkeypatch.chdir(elsewhere)
 
     found = read(f"[!file a.secret, !file sub/a.secret, !file {elsewhere}/a.secret]", tmp_path)
 
-    assert found == (["ä: 5\n", "162", "162"], [])
+    assert found == (["ä: 5", "162", "162"], [])
 
 
 @pytest.mark.parametrize(
@@ -166,7 +211,11 @@ def test_file_gives_the_text_of_a_file_without_its_last_newline(
     [
         ("!file missing", "!file {}/missing cannot be read: No such file or directory"),
         ("!file folder", "!file {}/folder cannot be read: Is a directory"),
-        ("!file latin-1", "!file {}/latin-1 cannot be read: it is not UTF-8 text"),
+        ("!file fifo", f"!file {{}}/fifo {NOT_REGULAR}"),
+        ("!file /dev/zero", f"!file /dev/zero {NOT_REGULAR}"),
+        ("!file large", "!file {}/large cannot be read: it is larger than 1 MB"),
+        ("!file latin-1", "!file {}/latin-1 cannot be read: not UTF-8: invalid start byte"),
+        ("!file utf-16", "!file {}/utf-16 cannot be read: not UTF-8: it is UTF-16"),
         ("!file", "!file takes the path of a file"),
         ("!file [a]", "!file takes the path of a file"),
     ],
@@ -175,7 +224,10 @@ def test_a_file_that_cannot_be_read_is_a_mistake_at_its_line(
     tag: str, text: str, tmp_path: Path
 ) -> None:
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").write_bytes(bytes(10**6 + 1))
     (tmp_path / "latin-1").write_bytes(b"gr\xfc\xdfe")
+    (tmp_path / "utf-16").write_text("key", "utf-16")
 
     found = read(f"a: 1\nb: {tag}\n", tmp_path)
 
@@ -211,7 +263,7 @@ def test_a_mistake_is_one_line_whatever_stands_in_the_file(text: str) -> None:
     ],
 )
 def test_what_was_found_is_put_into_words_and_shortened(text: str, words: str) -> None:
-    root = Source({}, Path()).parse(text)
+    root = Values({}, Path()).parse(text)
 
     assert root is not None
     assert in_words_of(root) == words

@@ -112,6 +112,11 @@ def test_an_entry_holds_what_is_asked_for_later() -> None:
     assert as_entry(delivered(text), 1.0, (), "k").serials is None
 
 
+def test_a_byte_order_mark_before_a_notification_changes_nothing() -> None:
+    text = text_of(context={"rest_token": TOKEN}, message={"text": TOKEN})
+    assert kept(f"\ufeff{text}") == kept(text)
+
+
 @pytest.mark.parametrize("execution_id", [None, 7, ["x1"], {}])
 def test_an_execution_that_is_no_text_is_none(execution_id: object) -> None:
     assert kept(text_of(context={"execution_id": execution_id})).execution_id is None

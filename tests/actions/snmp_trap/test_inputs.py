@@ -128,7 +128,7 @@ def test_version_3_may_be_a_text_or_a_number_and_a_user_do_without_keys(version:
         ("version", ["v3", "2", 1, 3.0, True, None, ["3"]], "2c or 3"),
         ("notify", ["informs", None], "trap or inform"),
         ("layout", ["MIB", 0], "conductor or mib"),
-        ("timeout", [0, 3600.1, "1"], "a number of seconds from 0.01 to 3600"),
+        ("timeout", [0, 3600.1, "1 s"], "a number of seconds from 0.01 to 3600"),
         ("retries", [-1, 101, 1.0], "a whole number from 0 to 100"),
         ("user", ["", "é" * 17, "caf\udce9"], "a text of 1 to 32 bytes"),
         ("context_name", ["", "n" * 33], "a text of 1 to 32 bytes"),
