@@ -12,14 +12,13 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
-
-import msgspec
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from listener.model.entry import UNSETTLED, Entry, Run
 from listener.model.outcome import Tally
 from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
 from listener.state.hold import Hold
+from listener.state.rows import as_row, from_row, runs_column
 
 FILE = "journal.db"
 SERIALS = "serials"
@@ -107,7 +106,7 @@ class Journal:
         The time of receipt counts, too: in a journal that was made anew meanwhile another entry can
         have the id.
         """
-        row = _row(entry)
+        row = as_row(entry)
         with self._database.transaction() if follow_ups else self._database as connection:
             if not connection.execute(_SAVE, row).rowcount:
                 known = connection.execute(_IS_SAVED, row).fetchone()
@@ -178,12 +177,12 @@ class Journal:
     def _all(self, condition: str, *values: object) -> list[Entry]:
         with self._database as connection:
             query = f"SELECT * FROM entries WHERE {condition}"  # noqa: S608 - constants
-            return list(map(_entry, connection.execute(query, values)))
+            return list(map(from_row, connection.execute(query, values)))
 
     @_held
     def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
-        values = {**_row(settled), "new_runs": _encoded(runs)}
+        values = {**as_row(settled), "new_runs": runs_column(runs)}
         with self._database as connection:
             return connection.execute(_REOPEN, values).rowcount == 1
 
@@ -276,31 +275,11 @@ _COUNT = """
     ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
         acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
 
-_encode_runs = msgspec.json.Encoder().encode
-_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
-
 
 def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
-    row = _row(entry)
+    row = as_row(entry)
     cursor = connection.execute(_INSERT, row)
     if cursor.rowcount:
         return cursor.lastrowid
     same = connection.execute(_SAME, row).fetchone()
     return same and int(same["id"])
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    """The entry by the names of its columns. What is settled needs no rest_token any more."""
-    row = msgspec.structs.asdict(entry)
-    row["runs"] = _encoded(entry.runs)
-    if entry.is_settled:
-        row["rest_token"] = None
-    return row
-
-
-def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(**{**row, "runs": _decode_runs(row["runs"])})
-
-
-def _encoded(runs: tuple[Run, ...]) -> str:
-    return _encode_runs(runs).decode()

@@ -295,6 +295,19 @@ def test_of_what_is_counted_together_nothing_is_kept_when_one_cannot_be(journal:
     assert journal.tallies() == {}
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("received_at", "then"), ("state", "lost"), ("body", b"{}"), ("runs", 7)]
+)
+def test_a_row_that_is_not_as_it_was_written_is_told_and_not_shown(
+    journal: Journal, column: str, value: object
+) -> None:
+    journal.accept(entry())
+    with journal._database as connection:
+        connection.execute(f"UPDATE entries SET {column} = ?", (value,))
+    with pytest.raises(StateError, match="an entry cannot be read; it is damaged: move it"):
+        journal.get(1)
+
+
 # Pruning
 
 
