@@ -228,25 +228,21 @@ class Journal:
             return {row["name"]: Tally(*(row[field] for field in Tally._fields)) for row in rows}
 
     @_held
-    def prune(self, after: int, *, older_than: float, keep: int) -> int:
-        """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
+    def prune(self, after: int, *, now: float, keep_s: float, keep: int) -> int:
+        """Delete settled entries that are older than `keep_s` or beyond the newest `keep`.
 
-        Takes a few of those with an id above `after`; returns the `after` to continue from, 0 when the
-        rest is to be kept.
+        Looks at a few with an id above `after`, and stops at the first that is to be kept: a later one
+        is younger, whatever the clock said. One of the future stays, but stops nothing. Returns the
+        `after` to continue from, 0 when the rest is to be kept.
         """
         with self._database as connection:
-            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"]
-            rows = connection.execute(
-                "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",
-                (after, _PRUNED_AT_ONCE),
-            ).fetchall()
-            old = [row for row in rows if row["received_at"] < older_than or row["id"] <= newest - keep]
-            # The newest one stays, or its id would be given once more.
-            ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
-            if ids:
-                with self._database.transaction():
-                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
-            return old[-1]["id"] if len(old) == _PRUNED_AT_ONCE else 0
+            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"] or 0
+            values = {"after": after, "beyond": newest - keep, "now": now, "keep_s": keep_s}
+            rows = connection.execute(_IS_KEPT, values).fetchall()
+            old = [row["id"] for row in itertools.takewhile(lambda row: not row["is_kept"], rows)]
+            if old:  # the newest one stays, or its id would be given once more
+                connection.execute(_PRUNE, {**values, "last": min(old[-1], newest - 1)})
+            return old[-1] if len(old) == _PRUNED_AT_ONCE else 0
 
 
 _NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -269,6 +265,12 @@ _REOPEN = """
 _DROP = f"""
     UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
 _LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
+_IS_KEPT = f"""
+    SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept
+    FROM entries WHERE id > :after ORDER BY id LIMIT {_PRUNED_AT_ONCE}"""  # noqa: S608
+_PRUNE = f"""
+    DELETE FROM entries WHERE id > :after AND id <= :last
+    AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608
 _COUNT = """
     INSERT INTO destinations (name, sent, acknowledged, failed)
     VALUES (:name, :sent, :acknowledged, :failed)

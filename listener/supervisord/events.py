@@ -7,8 +7,8 @@ no file descriptor: pipe.py calls it with frames, and when there is time.
 from __future__ import annotations
 
 import logging
+import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -24,6 +24,7 @@ from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
 from listener.model.entry import Entry
 from listener.model.serials import Serials
+from listener.state.clock import Clock
 from listener.state.journal import SERIALS, Journal
 from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.supervisord.losses import LossDetector
@@ -40,7 +41,7 @@ class Events:
 
     `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
     None when none does. `keep_lock` makes sure that this listener still owns the state directory,
-    `check_hooks` logs what will make new hooks fail.
+    `check_hooks` logs what will make new hooks fail. Nothing is deleted by a `clock` that has jumped.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Events:
         run: str | None,
         keep_lock: Callable[[], None] = lambda: None,
         check_hooks: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._actions = actions
@@ -62,6 +64,7 @@ class Events:
         self._run = run
         self._keep_lock = keep_lock
         self._check_hooks = check_hooks
+        self._clock = clock or Clock()
         self._losses: LossDetector | None = None
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
@@ -180,7 +183,7 @@ class Events:
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
-        return Entry(0, time.time(), "supervisord", "dropped", "", f"gap {before}", error=problem)
+        return Entry(0, self._clock.now(), "supervisord", "dropped", "", f"gap {before}", error=problem)
 
     def _tidy(self) -> None:
         """Do, every five seconds, what no event waits for."""
@@ -189,10 +192,9 @@ class Events:
         self._journal.count(self._actions.take_tallies())
         self._dispatcher.recall()
         self._accept_inbox()
+        keep_s = self._settings.keep_days * _DAY_S if self._clock.is_steady() else math.inf
         self._pruned_to = self._journal.prune(
-            self._pruned_to,
-            older_than=time.time() - self._settings.keep_days * _DAY_S,
-            keep=self._settings.keep_entries,
+            self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
         )
 
 
