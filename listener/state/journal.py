@@ -72,7 +72,7 @@ class Journal:
         self, folder: str | None, *, power_safe: bool = False, hold: Hold | None = None
     ) -> None:
         path = IN_MEMORY if folder is None else os.path.join(folder, FILE)
-        self._database = Database(path, power_safe=power_safe)
+        self._database = Database(path, power_safe=power_safe, is_owner=hold is not None)
         self._hold = hold
 
     def close(self) -> None:
