@@ -31,13 +31,17 @@ class Claim:
         self._lock_fd: int | None = None
 
     def keep(self) -> None:
-        """Take the lock unless this process holds it; once more when the directory was made again.
+        """Take the lock unless this process holds it; once more when the directory was removed.
 
-        Raises InUse when another process holds it, StateError when it cannot be taken now.
+        Makes it again then. Raises InUse when another process holds the lock, StateError when it
+        cannot be taken now.
         """
         if self.problem or (self._lock_fd is not None and _holds(self.folder, self._lock_fd)):
             return
-        self._lock_fd = lock(self.folder)
+        make(self.folder)
+        held, self._lock_fd = self._lock_fd, lock(self.folder)
+        if held is not None:
+            os.close(held)
 
 
 def claim(path: str) -> Claim:
@@ -160,14 +164,9 @@ def _open_lock(path: str) -> int:
     try:
         return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        is_gone = isinstance(error, FileNotFoundError)
-        hint = (
-            "make it again for the listener's user"
-            if is_gone
-            else "let the listener's user write to it"
-        )
         raise StateError(
-            f"the state directory {path} cannot be written: {error.strerror}; {hint}"
+            f"the state directory {path} cannot be written: {error.strerror}; let the listener's user"
+            " write to it"
         ) from error
 
 
