@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -34,6 +34,10 @@ _log = logging.getLogger(__name__)
 _MISSING = "missing"
 _ACCEPTED_TO = "accepted from the inbox"
 _DAY_S = 86_400.0
+_OWN = (
+    "it comes from this listener's own log, and its hooks could print it again, without end: remove"
+    " stderr_capture_maxbytes from the listener's section"
+)
 
 
 class Events:
@@ -69,6 +73,7 @@ class Events:
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
+        self._own_line = _own_line(os.environ) if run else None
         self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
         self._accepted_to = ("", -1)
         self._pruned_to = 0
@@ -119,7 +124,7 @@ class Events:
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
         if is_notification:
-            self._dispatcher.deliver(_delivery(frame, "supervisord", serials))
+            self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
             return
         if serials is not None:
             self._journal.note(SERIALS, str(serials))
@@ -143,7 +148,7 @@ class Events:
                 events = [(record.run, record.serial) for record in records if record.run]
                 run, serial = events[-1] if events else self._accepted_to
                 note = (_ACCEPTED_TO, f"{run}/{serial}")
-                self._dispatcher.accept_all(list(map(_recorded, new)), note)
+                self._dispatcher.accept_all(list(map(self._recorded, new)), note)
                 self._accepted_to = run, serial
             self._inbox.discard()
         except BaseException:
@@ -197,6 +202,32 @@ class Events:
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
         )
 
+    def _recorded(self, record: Record) -> Delivery:
+        """The delivery of what came in by a file."""
+        if not record.run:
+            return decode(record.payload, source=record.source, origin=record.source)
+        serials = Serials(record.run, record.serial, -1)
+        frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
+        delivery = self._delivery(frame, record.source, serials)
+        # It has no place in a pool yet.
+        return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
+
+    def _delivery(self, frame: Frame, source: str, serials: Serials | None) -> Delivery:
+        origin = f"serial {frame.serial}"
+        try:
+            program, data = frame.communication()
+        except UnreadableNotification as error:
+            return unreadable(frame.payload, str(error), source, origin, serials)
+        if self._own_line and frame.payload.startswith(self._own_line):
+            return unreadable(data, _OWN, source, origin, serials)
+        return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
+
+
+def _own_line(env: Mapping[str, str]) -> str:
+    """How supervisord begins an event that comes from this listener, or from an earlier one."""
+    name, group = (env.get(f"SUPERVISOR_{of}_NAME") for of in ("PROCESS", "GROUP"))
+    return f"processname:{name} groupname:{group} "
+
 
 @contextmanager
 def _funnel(where: str) -> Iterator[None]:
@@ -207,23 +238,3 @@ def _funnel(where: str) -> Iterator[None]:
         raise
     except Exception:
         _log.exception("%s: a defect of conductor-hooks; please report it", where)
-
-
-def _recorded(record: Record) -> Delivery:
-    """The delivery of what came in by a file."""
-    if not record.run:
-        return decode(record.payload, source=record.source, origin=record.source)
-    serials = Serials(record.run, record.serial, -1)
-    frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
-    delivery = _delivery(frame, record.source, serials)
-    # It has no place in a pool yet.
-    return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
-
-
-def _delivery(frame: Frame, source: str, serials: Serials | None) -> Delivery:
-    origin = f"serial {frame.serial}"
-    try:
-        program, data = frame.communication()
-    except UnreadableNotification as error:
-        return unreadable(frame.payload, str(error), source, origin, serials)
-    return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
