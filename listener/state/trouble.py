@@ -11,7 +11,7 @@ _DAMAGED = "it is damaged: move it and its -wal file away; a new one begins then
 _HINTS = (
     ("full", "free space on its file system"),
     ("no space", "free space on its file system"),
-    ("too large", "raise the limit on the size of files"),
+    ("file too large", "raise the limit on the size of files"),
     ("disk i/o", "look at the disk, its free space and the limits of this process"),
     (
         "locked",
