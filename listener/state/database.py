@@ -19,7 +19,7 @@ from types import TracebackType
 import msgspec
 
 from listener.errors import OtherSchema, StateError
-from listener.state.directory import open_file
+from listener.state.directory import check_regular, open_file
 from listener.state.trouble import reason
 from listener.state.wal import unread_commits
 
@@ -219,20 +219,25 @@ def _make_or_check(path: str) -> None:
 
     One that is there is not opened: to close it would free the locks of any other connection to it.
     """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(FileNotFoundError):
+            _check(each, os.lstat(each))
+    if not os.path.lexists(path):
         with suppress(FileExistsError):  # another process was quicker
             os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        return
+
+
+def _check(path: str, found: os.stat_result) -> None:
+    """Raise OSError for what SQLite would not open, follow or wait for, or has no clear words for."""
     wrong = {
-        errno.ELOOP: stat.S_ISLNK(mode),
-        errno.EISDIR: stat.S_ISDIR(mode),
+        errno.ELOOP: stat.S_ISLNK(found.st_mode),
+        errno.EISDIR: stat.S_ISDIR(found.st_mode),
         errno.EROFS: bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY),
         errno.EACCES: not os.access(path, os.R_OK | os.W_OK, effective_ids=True),
     }
     for number in (number for number, is_so in wrong.items() if is_so):
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
+    check_regular(path, found)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -26,6 +26,7 @@ _HINTS = (
     ("no such file", "its directory is gone: make it again for the listener's user"),
     ("is a directory", "move that directory away"),
     ("not a directory", "move that file away, and make the directory for the listener's user"),
+    ("no regular file", "move it away"),
     ("symbolic links", "a link is not followed there: move it away, and name the right 'state_dir'"),
 )
 

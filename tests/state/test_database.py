@@ -454,6 +454,16 @@ def test_what_stands_in_the_way_is_told_and_the_journal_is_made_when_it_is_gone(
     assert journal.accept(entry()) == 1
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_nothing_but_a_regular_file_is_opened(journal: Journal, file: Path, suffix: str) -> None:
+    fifo = Path(f"{file}{suffix}")
+    os.mkfifo(fifo)
+    with pytest.raises(StateError, match=f"^the journal {fifo}: .* is no regular file; move it away$"):
+        journal.accept(entry())
+    fifo.unlink()
+    assert journal.accept(entry()) == 1
+
+
 def test_a_journal_with_a_hold_waits_until_what_is_in_the_way_is_gone(file: Path) -> None:
     file.mkdir()
     pauses: list[float] = []

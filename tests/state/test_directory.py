@@ -190,6 +190,13 @@ def test_a_claim_is_kept_when_the_directory_was_removed(
     assert is_locked(str(path))
 
 
+def test_a_lock_that_is_a_fifo_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert not is_owner(str(tmp_path))
+    with pytest.raises(StateError, match="cannot be written: lock is no regular file; "):
+        lock(str(tmp_path))
+
+
 def test_a_full_disk_does_not_keep_a_listener_from_starting(tmp_path: Path) -> None:
     limit = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
