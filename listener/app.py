@@ -72,7 +72,7 @@ def _serve(
     hooks_file = HooksFile(config, os.environ, first)
     settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     state_dir = None if state.problem else state.folder
-    hold = Hold(source.pause)
+    hold = Hold(source.pause, state.keep)
     journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
     with Actions(settings, state_dir, os.path.dirname(config)) as actions, closing(journal):
         log_start(hooks_file, actions, state, is_supervised=source.is_supervised)

@@ -28,7 +28,7 @@ class StateError(HooksError):
     """The state directory or a file in it cannot be read or written now."""
 
 
-class NoStateDirectory(HooksError):
+class NoStateDirectory(StateError):
     """There is no state directory, and none can be made."""
 
 
@@ -82,7 +82,7 @@ class FramingError(ListenerMustEnd):
 
 
 class Unheard(ListenerMustEnd):
-    """supervisord no longer takes this process for a listener; only a restart helps."""
+    """supervisord no longer takes this process for a listener, or has ended; only a restart helps."""
 
 
 class Unanswered(ListenerMustEnd):

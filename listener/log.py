@@ -19,6 +19,9 @@ from listener.model.secrets import mask_tokens
 PAUSE_S = 0.05
 """A line waits at most so long, or as long as an event takes; a warning never waits."""
 
+_MARK = "<!--XSUPERVISOR:"
+"""What begins and ends a frame in a program's output; supervisord may read ours for frames, too."""
+
 _MOST_LINES = 100
 """About half of what a pipe holds, so that a write does not wait for supervisord."""
 
@@ -85,10 +88,11 @@ class _StderrHandler(logging.Handler):
         self._written_at = time.monotonic()
         waiting, self._waiting = self._waiting, []
         # All of them at once, which takes a third of the time of one after another.
-        text = mask_tokens("".join(map(_line, waiting))).encode("utf-8", "backslashreplace")
+        text = mask_tokens("".join(map(_line, waiting))).replace(_MARK, "<!-- XSUPERVISOR:")
+        data = text.encode("utf-8", "backslashreplace")
         try:
-            while text:
-                text = text[os.write(2, text) :]
+            while data:
+                data = data[os.write(2, data) :]
         except OSError:
             return  # stderr is gone or full; there is nowhere left to say so
 

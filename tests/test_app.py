@@ -303,6 +303,9 @@ def test_what_keeps_the_journal_from_being_opened_holds_the_first_event_until_it
     first = site.start(NOTE)
     first.wait_for_log(HELD)
     assert first.terminate() == 0
+    orphan = site.start(NOTE)
+    orphan.wait_for_log(HELD)
+    assert orphan.end() == 1
     second = site.start(NOTE)
     second.send(frame("e-1"))
     second.wait_for_log(HELD)

@@ -90,6 +90,12 @@ def test_a_long_wait_writes_the_lines_first(
 
 
 @pytest.mark.usefixtures("clock")
+def test_supervisord_finds_no_frame_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    _log.warning("my_hooks | %s", "<!--XSUPERVISOR:BEGIN-->{}<!--XSUPERVISOR:END-->")
+    assert capfd.readouterr().err.endswith(" | <!-- XSUPERVISOR:BEGIN-->{}<!-- XSUPERVISOR:END-->\n")
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_fd: int, _data: bytes) -> int:
         raise OSError("no space left")

@@ -143,7 +143,6 @@ def _notification(event_type: str | None, file: str | None, values: tuple[str, .
             f"{either} an event type ({', '.join(EVENT_TYPES)}) or a file with --notification"
         )
     if event_type is not None:
-        _warn_of_event_type(event_type)
         now = datetime.now(timezone.utc)
         return emitter.sample(event_type, dict(map(_field, values)), now)
     if values:
@@ -162,10 +161,11 @@ def _notification(event_type: str | None, file: str | None, values: tuple[str, .
     return value
 
 
-def _warn_of_event_type(event_type: str) -> None:
-    if event_type not in EVENT_TYPES:
-        known = nearest(event_type, EVENT_TYPES)
-        click.echo(f"Conductor publishes no event type {event_type!r}; {known}", err=True)
+def _unknown(event_type: str) -> str:
+    """What is wrong with an event type that Conductor does not publish; '' for one that it does."""
+    if event_type in EVENT_TYPES:
+        return ""
+    return f"Conductor publishes no event type {event_type!r}; {nearest(event_type, EVENT_TYPES)}"
 
 
 def _field(assignment: str) -> tuple[str, Any]:
@@ -198,7 +198,10 @@ def fire(
     supervisord. Each is tried once. Exits with 1 when no hook matches or an action fails.
     """
     log.start()
-    text = json.dumps(_notification(event_type, file, values))
+    notification = _notification(event_type, file, values)
+    if problem := _unknown(notification["event_type"]):
+        click.echo(problem, err=True)
+    text = json.dumps(notification)
     path = config_path(config, os.environ)
     table = load(path, os.environ).table
     if table is None:
@@ -269,12 +272,16 @@ def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
 @click.command(short_help="Print a notification for supervisord.")
 @_notification_options
 @click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
+@click.option(
+    "--any", "is_any", is_flag=True, help="Also an event type that Conductor does not publish."
+)
 @common_options("config", "state_dir")
 def emit(
     event_type: str | None,
     file: str | None,
     values: tuple[str, ...],
     durable: bool,
+    is_any: bool,
     config: str | None,
     state_dir: str | None,
 ) -> None:
@@ -283,7 +290,10 @@ def emit(
     For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
     on even if supervisord dies; this program must run as the listener's user then.
     """
-    _, data = emitter.frame(_notification(event_type, file, values))
+    notification = _notification(event_type, file, values)
+    if not is_any and (problem := _unknown(notification["event_type"])):
+        raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
+    _, data = emitter.frame(notification)
     if len(data) > emitter.ATOMIC_FRAME:
         click.echo(
             f"the frame has {len(data)} bytes: above {emitter.ATOMIC_FRAME}, frames of several"

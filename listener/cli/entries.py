@@ -16,11 +16,13 @@ from typing import Any
 import click
 
 from listener.cli.answers import print_json, print_table, run_as_json
-from listener.errors import HooksError
+from listener.errors import HooksError, UnreadableNotification
 from listener.model import payload
 from listener.model.entry import Entry
 from listener.state.directory import path_of
 from listener.state.journal import FILE, Journal
+
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
@@ -61,13 +63,14 @@ def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None)
 
 
 def iso_time(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    """The Unix time in UTC; of one before the year 1 or after 9999, the first or the last."""
+    moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
     """An entry as every verb prints it."""
-    context = notification_of(entry).get("context") or {}
+    context = notification_of(entry).get("context", {})
     tenant = context.get("tenant")
     named = tenant.get("name") if isinstance(tenant, dict) else None
     return {
@@ -86,9 +89,12 @@ def as_json(entry: Entry) -> dict[str, Any]:
 
 
 def notification_of(entry: Entry) -> dict[str, Any]:
-    if entry.event_type is None:
+    """The notification as it came; {} if there is none, or if it can no longer be read."""
+    try:
+        value: dict[str, Any] = payload.read_json(entry.body)
+        payload.from_mapping(value)
+    except UnreadableNotification:
         return {}
-    value: dict[str, Any] = payload.read_json(entry.body)
     return value
 
 

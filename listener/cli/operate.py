@@ -27,6 +27,7 @@ from listener.cli.entries import (
     time_option,
 )
 from listener.errors import HooksError
+from listener.model import payload
 from listener.model.entry import Attempt, Entry
 from listener.model.outcome import Tally
 from listener.model.secrets import mask_values
@@ -130,9 +131,8 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         shown["attempts"] = list(map(_attempt_as_json, run.attempts))
         if run.state == "running":
             shown["attempts"][-1]["state"] = "running"
-    is_notification = entry.event_type is not None
-    answer["notification"] = mask_values(notification_of(entry)) if is_notification else None
-    answer["payload"] = None if is_notification else entry.body
+    answer["notification"] = mask_values(notification_of(entry)) or None
+    answer["payload"] = None if answer["notification"] else _payload(entry)
     if output == "json":
         print_json(answer)
         return
@@ -154,6 +154,11 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
         click.echo()
         text = json.dumps(notification, ensure_ascii=False, indent=2)
         click.echo("\n".join(map(one_line, text.split("\n"))))
+
+
+def _payload(entry: Entry) -> str:
+    """What came instead of a notification; a part of one that can no longer be read."""
+    return entry.body if entry.event_type is None else payload.shorten(entry.body)
 
 
 def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:

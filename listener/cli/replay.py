@@ -19,12 +19,13 @@ from listener.cli.answers import ask, common_options, output_option
 from listener.cli.entries import open_journal, print_entries, required_entry, time_option
 from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.rematch import rematch, updated
-from listener.errors import HooksError, InUse
+from listener.errors import HooksError, InUse, UnreadableNotification
 from listener.hooks.file import config_path
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.model import payload
 from listener.model.entry import Entry, Run
+from listener.model.notification import Notification
 from listener.state.directory import become_owner, is_locked, lock
 from listener.state.journal import Filters, Journal
 
@@ -67,6 +68,8 @@ def replay(
     else:
         entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
     path = config_path(config, os.environ)
+    if failed:
+        entries = list(filter(_can_be_read, entries))
     planned = _planned_again(entries, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > _MANY and not yes:
@@ -141,7 +144,7 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
             raise HooksError(f"entry {entry.id} is {entry.state}: it will be run in any case")
         if entry.event_type is None:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is no notification to replay")
-        notification = payload.decode(entry.body)
+        notification = _notification_of(entry)
         hooks = table.match(notification.event_type, notification.hook_context())
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
@@ -155,6 +158,26 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         if not again.is_settled:
             planned.append(again)
     return planned
+
+
+def _can_be_read(entry: Entry) -> bool:
+    """Whether an entry can be replayed at all; if not, it is said."""
+    try:
+        _notification_of(entry)
+    except HooksError as error:
+        click.echo(f"{error}", err=True)
+        return False
+    return True
+
+
+def _notification_of(entry: Entry) -> Notification:
+    """The entry's notification. Raises HooksError when it can no longer be read."""
+    try:
+        return payload.decode(entry.body)
+    except UnreadableNotification as error:
+        raise HooksError(
+            f"entry {entry.id} cannot be replayed: {error}; conductor-hooks drop {entry.id} gives it up"
+        ) from error
 
 
 def _planned_runs(

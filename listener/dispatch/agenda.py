@@ -117,8 +117,8 @@ class Agenda:
         return None
 
     def _waits(self, item: _Item, now: float) -> bool:
-        if item.execution_id is None or now >= item.received_at + self._wait_s:
-            return False
+        if item.execution_id is None or abs(now - item.received_at) >= self._wait_s:
+            return False  # also if the clock was far ahead at its receipt
         return self._of_execution[item.execution_id][0] < item.entry_id
 
     def next_at(self) -> float | None:

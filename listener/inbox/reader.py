@@ -14,6 +14,7 @@ from typing import NamedTuple
 from listener.inbox.folder import FOLDER, NAME
 from listener.inbox.record import decode
 from listener.inbox.runs import is_alive
+from listener.state.directory import open_regular
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,7 @@ class _File:
         found: list[Record] = []
         while not found and not self.is_read:
             if self._fd < 0:
-                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-                self._fd = os.open(self.path, flags)
+                self._fd = open_regular(self.path, os.O_RDONLY)
             if data := os.read(self._fd, _CHUNK_BYTES):
                 found = self._complete(self._data + data)
             elif self.is_final:

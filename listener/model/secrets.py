@@ -17,6 +17,7 @@ _TOKEN_LIKE = re.compile(r"(?<![\w-])(?!\w{8}(-\w{4}){3}-\w{12}(?![\w-]))[\w-]{2
 _SECRET_KEY = re.compile(
     r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
 )
+_LEVELS = 100  # of lists and objects in one another; Python's recursion ends at some 300
 _LONG_TOKEN = 20
 """Characters, half of a token's; a shorter text can stand in a notification by chance."""
 
@@ -31,13 +32,16 @@ def mask_token_like(text: str) -> str:
     return _TOKEN_LIKE.sub("…", text)
 
 
-def mask_values(value: Any) -> Any:
-    """The JSON value with `…` in place of each value whose key names a secret."""
+def mask_values(value: Any, levels: int = _LEVELS) -> Any:
+    """The JSON value with `…` for each value whose key names a secret, or that nests too deep."""
+    if not levels and isinstance(value, (list, dict)):
+        return "…"
     if isinstance(value, list):
-        return [mask_values(item) for item in value]
+        return [mask_values(item, levels - 1) for item in value]
     if isinstance(value, dict):
         return {
-            key: "…" if item and names_secret(key) else mask_values(item) for key, item in value.items()
+            key: "…" if item and names_secret(key) else mask_values(item, levels - 1)
+            for key, item in value.items()
         }
     return value
 

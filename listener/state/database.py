@@ -7,6 +7,7 @@ alone works with it. trouble.py has the words for what is wrong with it.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sqlite3
 import stat
@@ -18,8 +19,11 @@ from types import TracebackType
 import msgspec
 
 from listener.errors import OtherSchema, StateError
-from listener.state.directory import open_file
+from listener.state.directory import check_regular, open_file
 from listener.state.trouble import reason
+from listener.state.wal import unread_commits
+
+_log = logging.getLogger(__name__)
 
 IN_MEMORY = ":memory:"
 """The path of a journal that ends with its process."""
@@ -71,11 +75,12 @@ class Database:
     """One SQLite file. `power_safe`: every commit outlives a loss of power, too.
 
     A context manager: whatever goes wrong inside `with` is raised as StateError, and the file is opened
-    anew next time.
+    anew next time. `is_owner`: no other process writes much; what a damaged -wal has lost is logged.
     """
 
-    def __init__(self, path: str, *, power_safe: bool = False) -> None:
+    def __init__(self, path: str, *, power_safe: bool = False, is_owner: bool = False) -> None:
         self.path = path
+        self._is_owner = is_owner
         self._synchronous = "FULL" if power_safe else "NORMAL"
         self._connection: sqlite3.Connection | None = None
         self._inodes: dict[str, int | None] = {}
@@ -152,6 +157,7 @@ class Database:
                 time.sleep(_RETRY_S)
 
     def _opened(self) -> sqlite3.Connection:
+        is_left = self._is_owner and os.path.exists(f"{self.path}-wal")  # SQLite removes it at the end
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, cached_statements=32)
         try:
             connection.row_factory = sqlite3.Row
@@ -163,7 +169,10 @@ class Database:
                 "secure_delete = ON",  # a rest_token leaves no trace in the file
             ):
                 connection.execute(f"PRAGMA {setting}")
-            if _version(connection) != _VERSION:
+            version = _version(connection)
+            if is_left:
+                self._log_damage(connection)
+            if version != _VERSION:
                 self._make_schema(connection)
             connection.execute(f"PRAGMA busy_timeout = {int(_LOCKED_S * 1000)}")
             self._inodes = {suffix: _inode(self.path + suffix) for suffix in ("", "-wal")}
@@ -171,6 +180,17 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _log_damage(self, connection: sqlite3.Connection) -> None:
+        """Log what cannot be read of a -wal file that a killed process has left."""
+        with suppress(sqlite3.Error, OSError):  # a full disk, for one, is told when it matters
+            unread = unread_commits(connection, f"{self.path}-wal")
+            if unread > 1:
+                _log.error(
+                    "%s-wal is damaged: up to %d of the journal's last changes are lost: entries can"
+                    " be missing, and hooks that had ended can run again; check the disk",
+                    self.path, unread,
+                )  # fmt: skip
 
     def _make_schema(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -199,20 +219,25 @@ def _make_or_check(path: str) -> None:
 
     One that is there is not opened: to close it would free the locks of any other connection to it.
     """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(FileNotFoundError):
+            _check(each, os.lstat(each))
+    if not os.path.lexists(path):
         with suppress(FileExistsError):  # another process was quicker
             os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        return
+
+
+def _check(path: str, found: os.stat_result) -> None:
+    """Raise OSError for what SQLite would not open, follow or wait for, or has no clear words for."""
     wrong = {
-        errno.ELOOP: stat.S_ISLNK(mode),
-        errno.EISDIR: stat.S_ISDIR(mode),
+        errno.ELOOP: stat.S_ISLNK(found.st_mode),
+        errno.EISDIR: stat.S_ISDIR(found.st_mode),
         errno.EROFS: bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY),
         errno.EACCES: not os.access(path, os.R_OK | os.W_OK, effective_ids=True),
     }
     for number in (number for number, is_so in wrong.items() if is_so):
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
+    check_regular(path, found)
 
 
 def _version(connection: sqlite3.Connection) -> int:

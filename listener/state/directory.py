@@ -6,8 +6,10 @@ journal. app.py claims a directory; the verbs that only look into one ask where 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,13 +33,17 @@ class Claim:
         self._lock_fd: int | None = None
 
     def keep(self) -> None:
-        """Take the lock unless this process holds it; once more when the directory was made again.
+        """Take the lock unless this process holds it; once more when the directory was removed.
 
-        Raises InUse when another process holds it, StateError when it cannot be taken now.
+        Makes it again then. Raises InUse when another process holds the lock, StateError when it
+        cannot be taken now.
         """
         if self.problem or (self._lock_fd is not None and _holds(self.folder, self._lock_fd)):
             return
-        self._lock_fd = lock(self.folder)
+        make(self.folder)
+        held, self._lock_fd = self._lock_fd, lock(self.folder)
+        if held is not None:
+            os.close(held)
 
 
 def claim(path: str) -> Claim:
@@ -150,7 +156,7 @@ def is_locked(path: str) -> bool:
 def is_owner(path: str) -> bool:
     """Whether this process is the last that has locked this directory."""
     try:
-        with open(os.path.join(path, "lock"), "rb") as file:
+        with open(open_regular(os.path.join(path, "lock"), os.O_RDONLY), "rb") as file:
             return file.read() == b"%d\n" % os.getpid()
     except OSError:
         return False
@@ -160,14 +166,9 @@ def _open_lock(path: str) -> int:
     try:
         return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        is_gone = isinstance(error, FileNotFoundError)
-        hint = (
-            "make it again for the listener's user"
-            if is_gone
-            else "let the listener's user write to it"
-        )
         raise StateError(
-            f"the state directory {path} cannot be written: {error.strerror}; {hint}"
+            f"the state directory {path} cannot be written: {error.strerror}; let the listener's user"
+            " write to it"
         ) from error
 
 
@@ -181,9 +182,29 @@ def _try_lock(fd: int) -> bool:
 
 def open_file(path: str, flags: int) -> int:
     """Open a file of the state directory, for its owner alone; root's new ones go to that owner."""
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
+    fd = open_regular(path, flags)
     if os.geteuid() == 0:
         owner = os.stat(os.path.dirname(path))
         if os.fstat(fd).st_uid != owner.st_uid:
             os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
+
+
+def open_regular(path: str, flags: int) -> int:
+    """Open a file, and nothing else that the owner of its folder may have put in its place.
+
+    Neither follows a link nor waits for the other end of a FIFO. Raises OSError.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
+    try:
+        check_regular(path, os.fstat(fd))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_regular(path: str, found: os.stat_result) -> None:
+    """Raise OSError unless what was found there is a regular file."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, f"{os.path.basename(path)} is no regular file", path)

@@ -21,21 +21,29 @@ LONGEST_PAUSE_S = 10.0
 
 
 class Hold:
-    """`pause` waits for some seconds; it returns whether the listener was asked to stop meanwhile."""
+    """`pause` waits for some seconds; it returns whether the listener was asked to stop meanwhile.
 
-    def __init__(self, pause: Callable[[float], bool]) -> None:
+    `mend` is called before each further try: it can raise StateError, too.
+    """
+
+    def __init__(
+        self, pause: Callable[[float], bool], mend: Callable[[], object] = lambda: None
+    ) -> None:
         self._pause = pause
+        self._mend = mend
 
     def __call__(self, work: Callable[[], _T]) -> _T:
         """Do `work`, again and again while it raises StateError; return what it returns.
 
         An error does not prove that nothing was done, so `work` must be safe to repeat. Raises
-        Unanswered when the listener is asked to stop meanwhile.
+        Unanswered when the listener is asked to stop meanwhile, and what `pause` raises.
         """
         pause_s = FIRST_PAUSE_S
         problem = ""
         while True:
             try:
+                if problem:
+                    self._mend()
                 result = work()
             except StateError as error:
                 if str(error) != problem:

@@ -12,14 +12,13 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
-
-import msgspec
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from listener.model.entry import UNSETTLED, Entry, Run
 from listener.model.outcome import Tally
 from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
 from listener.state.hold import Hold
+from listener.state.rows import as_row, from_row, runs_column
 
 FILE = "journal.db"
 SERIALS = "serials"
@@ -73,7 +72,7 @@ class Journal:
         self, folder: str | None, *, power_safe: bool = False, hold: Hold | None = None
     ) -> None:
         path = IN_MEMORY if folder is None else os.path.join(folder, FILE)
-        self._database = Database(path, power_safe=power_safe)
+        self._database = Database(path, power_safe=power_safe, is_owner=hold is not None)
         self._hold = hold
 
     def close(self) -> None:
@@ -107,7 +106,7 @@ class Journal:
         The time of receipt counts, too: in a journal that was made anew meanwhile another entry can
         have the id.
         """
-        row = _row(entry)
+        row = as_row(entry)
         with self._database.transaction() if follow_ups else self._database as connection:
             if not connection.execute(_SAVE, row).rowcount:
                 known = connection.execute(_IS_SAVED, row).fetchone()
@@ -178,12 +177,12 @@ class Journal:
     def _all(self, condition: str, *values: object) -> list[Entry]:
         with self._database as connection:
             query = f"SELECT * FROM entries WHERE {condition}"  # noqa: S608 - constants
-            return list(map(_entry, connection.execute(query, values)))
+            return list(map(from_row, connection.execute(query, values)))
 
     @_held
     def reopen(self, settled: Entry, runs: tuple[Run, ...]) -> bool:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
-        values = {**_row(settled), "new_runs": _encoded(runs)}
+        values = {**as_row(settled), "new_runs": runs_column(runs)}
         with self._database as connection:
             return connection.execute(_REOPEN, values).rowcount == 1
 
@@ -229,25 +228,21 @@ class Journal:
             return {row["name"]: Tally(*(row[field] for field in Tally._fields)) for row in rows}
 
     @_held
-    def prune(self, after: int, *, older_than: float, keep: int) -> int:
-        """Delete settled entries that are older than that Unix time or beyond the newest `keep`.
+    def prune(self, after: int, *, now: float, keep_s: float, keep: int) -> int:
+        """Delete settled entries that are older than `keep_s` or beyond the newest `keep`.
 
-        Takes a few of those with an id above `after`; returns the `after` to continue from, 0 when the
-        rest is to be kept.
+        Looks at a few with an id above `after`, and stops at the first that is to be kept: a later one
+        is younger, whatever the clock said. One of the future stays, but stops nothing. Returns the
+        `after` to continue from, 0 when the rest is to be kept.
         """
         with self._database as connection:
-            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"]
-            rows = connection.execute(
-                "SELECT id, received_at, state FROM entries WHERE id > ? ORDER BY id LIMIT ?",
-                (after, _PRUNED_AT_ONCE),
-            ).fetchall()
-            old = [row for row in rows if row["received_at"] < older_than or row["id"] <= newest - keep]
-            # The newest one stays, or its id would be given once more.
-            ids = [(row["id"],) for row in old if row["state"] not in UNSETTLED and row["id"] != newest]
-            if ids:
-                with self._database.transaction():
-                    connection.executemany("DELETE FROM entries WHERE id = ?", ids)
-            return old[-1]["id"] if len(old) == _PRUNED_AT_ONCE else 0
+            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"] or 0
+            values = {"after": after, "beyond": newest - keep, "now": now, "keep_s": keep_s}
+            rows = connection.execute(_IS_KEPT, values).fetchall()
+            old = [row["id"] for row in itertools.takewhile(lambda row: not row["is_kept"], rows)]
+            if old:  # the newest one stays, or its id would be given once more
+                connection.execute(_PRUNE, {**values, "last": min(old[-1], newest - 1)})
+            return old[-1] if len(old) == _PRUNED_AT_ONCE else 0
 
 
 _NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -270,37 +265,23 @@ _REOPEN = """
 _DROP = f"""
     UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
 _LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
+_IS_KEPT = f"""
+    SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept
+    FROM entries WHERE id > :after ORDER BY id LIMIT {_PRUNED_AT_ONCE}"""  # noqa: S608
+_PRUNE = f"""
+    DELETE FROM entries WHERE id > :after AND id <= :last
+    AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608
 _COUNT = """
     INSERT INTO destinations (name, sent, acknowledged, failed)
     VALUES (:name, :sent, :acknowledged, :failed)
     ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
         acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
 
-_encode_runs = msgspec.json.Encoder().encode
-_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
-
 
 def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
-    row = _row(entry)
+    row = as_row(entry)
     cursor = connection.execute(_INSERT, row)
     if cursor.rowcount:
         return cursor.lastrowid
     same = connection.execute(_SAME, row).fetchone()
     return same and int(same["id"])
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    """The entry by the names of its columns. What is settled needs no rest_token any more."""
-    row = msgspec.structs.asdict(entry)
-    row["runs"] = _encoded(entry.runs)
-    if entry.is_settled:
-        row["rest_token"] = None
-    return row
-
-
-def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(**{**row, "runs": _decode_runs(row["runs"])})
-
-
-def _encoded(runs: tuple[Run, ...]) -> str:
-    return _encode_runs(runs).decode()

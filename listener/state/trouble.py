@@ -11,7 +11,7 @@ _DAMAGED = "it is damaged: move it and its -wal file away; a new one begins then
 _HINTS = (
     ("full", "free space on its file system"),
     ("no space", "free space on its file system"),
-    ("too large", "raise the limit on the size of files"),
+    ("file too large", "raise the limit on the size of files"),
     ("disk i/o", "look at the disk, its free space and the limits of this process"),
     (
         "locked",
@@ -26,6 +26,7 @@ _HINTS = (
     ("no such file", "its directory is gone: make it again for the listener's user"),
     ("is a directory", "move that directory away"),
     ("not a directory", "move that file away, and make the directory for the listener's user"),
+    ("no regular file", "move it away"),
     ("symbolic links", "a link is not followed there: move it away, and name the right 'state_dir'"),
 )
 

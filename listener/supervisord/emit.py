@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import threading
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -27,16 +29,20 @@ MIN_FRAME = 140
 ATOMIC_FRAME = 4096
 """Bytes, PIPE_BUF. Larger frames of several processes on one stdout can get mixed up."""
 
+_turn = threading.RLock()  # a signal's handler may emit, too
+os.register_at_fork(before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release)
+
 
 def emit(
     notification: Mapping[str, Any], fd: int = 1, *, durable: bool = False, state_dir: str | None = None
 ) -> str:
-    """Send one notification to supervisord, in one write to `fd`; return its id.
+    """Send one notification to supervisord, in one write to `fd` if it fits; return its id.
 
-    The mapping is what Conductor publishes: `event_type`, `context`, and what else there is; an `id`
-    of its own is added unless it has one. The program needs stdout_capture_maxbytes in its section
-    of supervisord's configuration. Raises UnreadableNotification for what is no notification, and
-    HooksError for what JSON cannot hold, and when it cannot be written.
+    The mapping is what Conductor publishes: `event_type`, of any kind, `context`, and what else there
+    is; an `id` of its own is added unless it has one. The program needs stdout_capture_maxbytes in its
+    section of supervisord's configuration. Waits until all is written, also where `fd` does not block;
+    threads take turns. Raises UnreadableNotification for what is no notification, and HooksError for
+    what JSON cannot hold, and when it cannot be written.
 
     `durable` puts it into the listener's inbox first, so that it is acted on even if supervisord or the
     power fails; the program must run as a user that may write there. `state_dir` is the listener's, by
@@ -85,13 +91,25 @@ def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None =
 def write(data: bytes, fd: int, *, is_in_inbox: bool) -> None:
     """Write all of a frame: in one piece wherever the system takes it so. Raises HooksError."""
     try:
-        while data:
-            data = data[os.write(fd, data) :]
+        with _turn:
+            while data:
+                data = data[_written(data, fd) :]
     except OSError as error:
         kept = "; it is in the listener's inbox, which acts on it: do not send it again"
         raise HooksError(
             f"the notification was not sent: {error.strerror}{kept if is_in_inbox else ''}"
         ) from error
+
+
+def _written(data: bytes, fd: int) -> int:
+    """How many bytes are written; 0 after a wait for room in a pipe that does not block."""
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        poll.poll()
+        return 0
 
 
 def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -7,9 +7,9 @@ no file descriptor: pipe.py calls it with frames, and when there is time.
 from __future__ import annotations
 
 import logging
+import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -24,6 +24,7 @@ from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
 from listener.model.entry import Entry
 from listener.model.serials import Serials
+from listener.state.clock import Clock
 from listener.state.journal import SERIALS, Journal
 from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.supervisord.losses import LossDetector
@@ -33,6 +34,10 @@ _log = logging.getLogger(__name__)
 _MISSING = "missing"
 _ACCEPTED_TO = "accepted from the inbox"
 _DAY_S = 86_400.0
+_OWN = (
+    "it comes from this listener's own log, and its hooks could print it again, without end: remove"
+    " stderr_capture_maxbytes from the listener's section"
+)
 
 
 class Events:
@@ -40,7 +45,7 @@ class Events:
 
     `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
     None when none does. `keep_lock` makes sure that this listener still owns the state directory,
-    `check_hooks` logs what will make new hooks fail.
+    `check_hooks` logs what will make new hooks fail. Nothing is deleted by a `clock` that has jumped.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Events:
         run: str | None,
         keep_lock: Callable[[], None] = lambda: None,
         check_hooks: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._actions = actions
@@ -62,10 +68,12 @@ class Events:
         self._run = run
         self._keep_lock = keep_lock
         self._check_hooks = check_hooks
+        self._clock = clock or Clock()
         self._losses: LossDetector | None = None
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
+        self._own_line = _own_line(os.environ) if run else None
         self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
         self._accepted_to = ("", -1)
         self._pruned_to = 0
@@ -116,7 +124,7 @@ class Events:
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
         if is_notification:
-            self._dispatcher.deliver(_delivery(frame, "supervisord", serials))
+            self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
             return
         if serials is not None:
             self._journal.note(SERIALS, str(serials))
@@ -140,7 +148,7 @@ class Events:
                 events = [(record.run, record.serial) for record in records if record.run]
                 run, serial = events[-1] if events else self._accepted_to
                 note = (_ACCEPTED_TO, f"{run}/{serial}")
-                self._dispatcher.accept_all(list(map(_recorded, new)), note)
+                self._dispatcher.accept_all(list(map(self._recorded, new)), note)
                 self._accepted_to = run, serial
             self._inbox.discard()
         except BaseException:
@@ -180,7 +188,7 @@ class Events:
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
-        return Entry(0, time.time(), "supervisord", "dropped", "", f"gap {before}", error=problem)
+        return Entry(0, self._clock.now(), "supervisord", "dropped", "", f"gap {before}", error=problem)
 
     def _tidy(self) -> None:
         """Do, every five seconds, what no event waits for."""
@@ -190,11 +198,36 @@ class Events:
         self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
+        keep_s = self._settings.keep_days * _DAY_S if self._clock.is_steady() else math.inf
         self._pruned_to = self._journal.prune(
-            self._pruned_to,
-            older_than=time.time() - self._settings.keep_days * _DAY_S,
-            keep=self._settings.keep_entries,
+            self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
         )
+
+    def _recorded(self, record: Record) -> Delivery:
+        """The delivery of what came in by a file."""
+        if not record.run:
+            return decode(record.payload, source=record.source, origin=record.source)
+        serials = Serials(record.run, record.serial, -1)
+        frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
+        delivery = self._delivery(frame, record.source, serials)
+        # It has no place in a pool yet.
+        return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
+
+    def _delivery(self, frame: Frame, source: str, serials: Serials | None) -> Delivery:
+        origin = f"serial {frame.serial}"
+        try:
+            program, data = frame.communication()
+        except UnreadableNotification as error:
+            return unreadable(frame.payload, str(error), source, origin, serials)
+        if self._own_line and frame.payload.startswith(self._own_line):
+            return unreadable(data, _OWN, source, origin, serials)
+        return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
+
+
+def _own_line(env: Mapping[str, str]) -> str:
+    """How supervisord begins an event that comes from this listener, or from an earlier one."""
+    name, group = (env.get(f"SUPERVISOR_{of}_NAME") for of in ("PROCESS", "GROUP"))
+    return f"processname:{name} groupname:{group} "
 
 
 @contextmanager
@@ -206,23 +239,3 @@ def _funnel(where: str) -> Iterator[None]:
         raise
     except Exception:
         _log.exception("%s: a defect of conductor-hooks; please report it", where)
-
-
-def _recorded(record: Record) -> Delivery:
-    """The delivery of what came in by a file."""
-    if not record.run:
-        return decode(record.payload, source=record.source, origin=record.source)
-    serials = Serials(record.run, record.serial, -1)
-    frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
-    delivery = _delivery(frame, record.source, serials)
-    # It has no place in a pool yet.
-    return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
-
-
-def _delivery(frame: Frame, source: str, serials: Serials | None) -> Delivery:
-    origin = f"serial {frame.serial}"
-    try:
-        program, data = frame.communication()
-    except UnreadableNotification as error:
-        return unreadable(frame.payload, str(error), source, origin, serials)
-    return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)

@@ -111,6 +111,7 @@ class FrameDecoder:
 
 
 _HEADER = re.compile(
-    r"ver:\S+ server:.* serial:([0-9]+) pool:.* poolserial:([0-9]+) eventname:(\S+) len:([0-9]+)\n"
+    r"ver:\S+ server:.* serial:([0-9]{1,18}) pool:.* poolserial:([0-9]{1,18}) eventname:(\S+)"
+    r" len:([0-9]{1,18})\n"
 )
 """In the order in which supervisord writes it; an identifier may hold colons and spaces."""

@@ -73,6 +73,9 @@ class SupervisorSource:
         self._poll = select.poll()
         self._poll.register(self._events, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
+        self._end = select.poll()
+        self._end.register(self._events, 0)  # asks for POLLHUP alone
+        self._end.register(self._wakeup, select.POLLIN)
 
     def say_ready(self) -> None:
         """Ask supervisord for the first event."""
@@ -111,8 +114,16 @@ class SupervisorSource:
             raise FramingError("stdin ended inside an event; write all of it")
 
     def pause(self, seconds: float) -> bool:
-        """Wait, but not beyond SIGTERM; whether the listener was asked to stop."""
-        select.select([self._wakeup], [], [], seconds)
+        """Wait, but not beyond SIGTERM or the end of stdin; whether the listener was asked to stop.
+
+        Raises Unheard when stdin had ended before: nobody waits for an answer.
+        """
+        if self._events in dict(self._end.poll(0)):
+            raise Unheard(
+                "stdin has ended while the journal could not be written: an event without an answer is"
+                " lost unless supervisord recorded it"
+            )
+        self._end.poll(seconds * 1000)
         return self.is_stopping
 
     def _read(self, between: Callable[[], float | None]) -> bytes:

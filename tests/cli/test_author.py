@@ -279,17 +279,27 @@ def test_emitted_frames_are_what_the_library_makes() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_large_frame_is_emitted_with_a_warning() -> None:
+    result = run("emit", "workflow_failed", "--set", f"error={'x' * 5000}")
+    assert result.returncode == 0
+    assert "can get mixed up" in result.stderr
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    ("arguments", "warning"),
+    ("arguments", "stdin"),
     [
-        (["workflow_faild"], "did you mean 'workflow_failed'?"),
-        (["workflow_failed", "--set", f"error={'x' * 5000}"], "can get mixed up"),
+        (["workflow_faild"], ""),
+        (["--notification", "-"], '{"event_type": "workflow_faild", "context": {}}'),
     ],
 )
-def test_what_is_emitted_all_the_same_is_warned_of(arguments: list[str], warning: str) -> None:
-    result = run("emit", *arguments)
-    assert result.returncode == 0
-    assert warning in result.stderr
+def test_an_unknown_event_type_is_emitted_with_any_alone(arguments: list[str], stdin: str) -> None:
+    refused = run("emit", *arguments, stdin=stdin)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "'workflow_faild'; did you mean 'workflow_failed'? With --any it is sent" in refused.stderr
+    sent = run("emit", "--any", *arguments, stdin=stdin)
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert '"workflow_faild"' in sent.stdout
 
 
 def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:

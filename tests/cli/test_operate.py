@@ -289,6 +289,21 @@ def test_show_of_what_is_no_notification_has_its_payload_and_the_reason(journal:
     assert (entry["payload"], entry["notification"], entry["runs"]) == ("no json", None, [])
 
 
+def test_what_nests_deep_or_is_torn_or_has_an_impossible_time_is_shown(journal: Journal) -> None:
+    deep = json.loads("[" * 500 + "]" * 500)
+    store(journal, "done", password="s3cret", deep=deep)
+    store(journal, "done", text='{"event_type": "workflow_failed", "password": "' + "x" * 80 + "s3cret")
+    store(journal, "pending", received_at=1e18, runs=(waiting(due_at=1e18),))
+    shown = [answer(run("show", str(number), "--output", "json")) for number in (1, 2, 3)]
+    assert [entry["id"] for entry in answer(run("history", "--output", "json"))] == [3, 2, 1]
+    assert shown[0]["notification"]["context"]["password"] == "…"
+    assert shown[0]["notification"]["context"]["deep"] != deep
+    assert shown[1]["payload"].startswith('\'{"event_type": ')
+    assert "s3cret" not in str(shown)
+    assert shown[2]["received_at"] == shown[2]["runs"][0]["due_at"] == "9999-12-31T23:59:59.000Z"
+    assert run("show", "1").returncode == 0
+
+
 def test_json_brings_every_text_back_and_a_table_obeys_none(journal: Journal) -> None:
     texts = (*NASTY, "half \ud800 a pair", "\0", "配置")
     for text in texts:

@@ -280,6 +280,20 @@ def test_all_that_failed_is_replayed_oldest_first(place: Place) -> None:
     assert (answer(nothing), len(place.notes())) == ([], 3)
 
 
+def test_of_all_that_failed_what_can_no_longer_be_read_is_named_and_left(place: Place) -> None:
+    place.hooks(PAGE)
+    place.store(was("failed"), execution="first")
+    torn = place.store(was("failed"), text='{"event_type": "workflow_f')
+    place.store(was("failed"), execution="last")
+    one = run("replay", str(torn))
+    said = f"entry {torn} cannot be replayed: the payload is not JSON"
+    assert (one.returncode, one.stdout, said in one.stderr) == (2, "", True)
+    rest = run("replay", "--failed")
+    assert (rest.returncode, place.notes()) == (0, ["noted first", "noted last"])
+    assert said in rest.stderr
+    assert place.state(torn) == "failed"
+
+
 @pytest.mark.parametrize(
     ("number", "arguments", "said", "is_done"),
     [

@@ -121,6 +121,13 @@ def test_it_waits_no_longer_than_the_limit_from_its_receipt(agenda: Agenda) -> N
     assert popped(agenda, 5000.0) == [1]
 
 
+def test_what_was_received_while_the_clock_was_far_ahead_does_not_wait_for_that_time(
+    agenda: Agenda,
+) -> None:
+    put(agenda, entry(1, "x", at=5000.0), entry(2, "x", received_at=1e9, at=0.0))
+    assert popped(agenda, 100.0) == [2]
+
+
 # Against a model
 
 

@@ -125,7 +125,7 @@ def test_a_redelivery_of_what_was_never_tried_runs_it_once_and_in_its_turn(house
 def test_a_redelivery_of_what_was_pruned_in_between_is_dropped(house: House) -> None:
     class Pruning(Journal):
         def find(self, key: str) -> Entry | None:
-            self.prune(0, older_than=1e12, keep=0)
+            self.prune(0, now=0.0, keep_s=0.0, keep=0)
             return super().find(key)
 
     house.hooks(hook("h"))

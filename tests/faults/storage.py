@@ -238,7 +238,7 @@ def removed(setting: Setting) -> Verdict:
 
 
 def directory_removed(setting: Setting) -> Verdict:
-    """The whole state directory is removed, with a retry to come, and made again: that is lost."""
+    """The whole state directory is removed, with a retry to come, and cannot be made: that is lost."""
     emitted = names(2)
     path = setting.folder / "mended"
     state = setting.folder / "state"
@@ -246,9 +246,10 @@ def directory_removed(setting: Setting) -> Verdict:
         double.send(emitted[:1])
         double.wait_for_answers()
         shutil.rmtree(state)
+        state.touch()
         double.tick()
         held = _held(double)
-        state.mkdir(mode=0o700)
+        state.unlink()
         path.touch()
         double.wait_for_answers()
         double.send(emitted[1:])
@@ -257,7 +258,7 @@ def directory_removed(setting: Setting) -> Verdict:
     verdict = judge(setting.folder, emitted, keeps_entries=False)
     return verdict.and_also(
         *judge(setting.folder, emitted[1:], ("once", "again", "mended")).problems,
-        *held.problems("make it again"),
+        *held.problems("make it for the listener's user"),
         unless(is_told, "no ERROR says what is lost"),
     )
 

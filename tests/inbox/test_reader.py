@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from listener.inbox import whole_file
-from listener.inbox.folder import FOLDER, events_name
+from listener.inbox.folder import FOLDER, events_name, notifications_name
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.record import encode
 from listener.inbox.runs import run_of
@@ -270,11 +270,14 @@ def test_what_cannot_be_read_is_reported_once_and_keeps_nothing_else_from_being_
     link.symlink_to("elsewhere")
     directory = inbox / events_name(2, LIVE)
     directory.mkdir()
-    put(inbox, 3, LIVE, encode(1, "x"))
+    fifo = inbox / notifications_name(3, "emit")
+    os.mkfifo(fifo)
+    put(inbox, 4, LIVE, encode(1, "x"))
     assert len(read(reader)) == 1
     assert read(reader) == []
+    reader.discard()
     reported = [error.partition(" cannot be read (")[0] for error in errors(caplog)]
-    assert reported == [str(link), str(directory)]
+    assert reported == [str(link), str(directory), str(fifo)]
     link.unlink()
     put(inbox, 1, LIVE, encode(0, "mended"))
     assert [record.payload for record in read(reader)] == ["mended"]

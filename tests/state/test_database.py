@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -324,6 +325,40 @@ def test_a_damaged_file_is_told_and_a_new_one_begins_when_it_is_moved_away(
     assert journal.unsettled() == [entry(id=1)]
 
 
+def flip_a_byte(wal: Path) -> None:
+    data = wal.read_bytes()
+    overwrite(wal, 32 + 4 * 2072 + 1000, bytes([data[32 + 4 * 2072 + 1000] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_damaged"),
+    [(lambda _: None, False), (flip_a_byte, True), (lambda wal: overwrite(wal, 0, bytes(32)), True)],
+)
+def test_what_a_damaged_wal_file_has_lost_is_told_when_its_writer_was_killed(
+    file: Path, caplog: pytest.LogCaptureFixture, damage: Strike, is_damaged: bool
+) -> None:
+    """SQLite drops all that stands behind the damage. Commits of an earlier use are not lost."""
+    program = """
+for _ in range(30): journal.accept(entry())
+with journal._database as connection: connection.execute("PRAGMA wal_checkpoint(RESTART)")
+for _ in range(10): journal.accept(entry())
+print("done", flush=True)
+sys.stdin.read()
+"""
+    with child(PROGRAM + program, str(file.parent)) as process:
+        assert said(process) == "done"
+        process.kill()
+        process.wait()
+    damage(Path(f"{file}-wal"))
+    with closing(Journal(str(file.parent), hold=Hold(lambda _: True))) as journal:
+        lost = 40 - len(ids(journal))
+    told = sum(map(int, re.findall(rf"{file}-wal is damaged: up to (\d+) of", caplog.text)))
+    assert bool(told) is (lost > 0) is is_damaged
+    assert told >= lost
+    if damage is flip_a_byte:
+        assert told == lost
+
+
 def test_what_another_process_keeps_locked_can_be_read_and_is_written_when_it_is_free(
     journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,6 +451,16 @@ def test_what_stands_in_the_way_is_told_and_the_journal_is_made_when_it_is_gone(
     for _ in range(2):
         assert problem(lambda: journal.accept(entry()), file).startswith(words)
     clear_away(file.parent)
+    assert journal.accept(entry()) == 1
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_nothing_but_a_regular_file_is_opened(journal: Journal, file: Path, suffix: str) -> None:
+    fifo = Path(f"{file}{suffix}")
+    os.mkfifo(fifo)
+    with pytest.raises(StateError, match=f"^the journal {fifo}: .* is no regular file; move it away$"):
+        journal.accept(entry())
+    fifo.unlink()
     assert journal.accept(entry()) == 1
 
 

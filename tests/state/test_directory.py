@@ -177,21 +177,24 @@ def test_a_claim_is_kept_when_the_directory_becomes_writable() -> None:
 
 
 @pytest.mark.parametrize(
-    "remove", [lambda path: path.rename(f"{path}.old"), lambda path: (path / "lock").unlink()]
+    "remove",
+    [lambda path: path.parent.rename(f"{path.parent}.old"), lambda path: (path / "lock").unlink()],
 )
-def test_a_claim_is_kept_when_the_directory_was_made_again(
+def test_a_claim_is_kept_when_the_directory_was_removed(
     tmp_path: Path, remove: Callable[[Path], object]
 ) -> None:
-    path = tmp_path / "state"
+    path = tmp_path / "volume" / "state"
     claimed = claim(str(path))
     remove(path)
-    if not path.exists():
-        with pytest.raises(StateError, match="No such file or directory; make it again for the"):
-            claimed.keep()
-        make(str(path))
-    assert not is_locked(str(path))
     claimed.keep()
     assert is_locked(str(path))
+
+
+def test_a_lock_that_is_a_fifo_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert not is_owner(str(tmp_path))
+    with pytest.raises(StateError, match="cannot be written: lock is no regular file; "):
+        lock(str(tmp_path))
 
 
 def test_a_full_disk_does_not_keep_a_listener_from_starting(tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_a_listener_that_is_asked_to_stop_leaves_without_an_answer(hold: Hold, l
     assert log() == [error("full")]
 
 
+def test_before_each_further_try_it_is_mended_which_can_fail_too(pauses: list[float], log: Log) -> None:
+    mend = failing("no lock", "no lock")
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    hold = Hold(pause, mend)
+    assert hold(failing("full")) == "done"
+    assert (pauses, log()) == ([0.1, 0.2, 0.4], [error("full"), error("no lock"), RESUMES])
+
+
 @pytest.mark.parametrize("raised", [HooksError("another schema"), ValueError("a defect")])
 def test_what_no_waiting_can_help_is_raised(hold: Hold, pauses: list[float], raised: Exception) -> None:
     def work() -> None:

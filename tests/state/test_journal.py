@@ -295,25 +295,40 @@ def test_of_what_is_counted_together_nothing_is_kept_when_one_cannot_be(journal:
     assert journal.tallies() == {}
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("received_at", "then"), ("state", "lost"), ("body", b"{}"), ("runs", 7)]
+)
+def test_a_row_that_is_not_as_it_was_written_is_told_and_not_shown(
+    journal: Journal, column: str, value: object
+) -> None:
+    journal.accept(entry())
+    with journal._database as connection:
+        connection.execute(f"UPDATE entries SET {column} = ?", (value,))
+    with pytest.raises(StateError, match="an entry cannot be read; it is damaged: move it"):
+        journal.get(1)
+
+
 # Pruning
+
+NOW = 10_000.0
 
 
 def prune(journal: Journal, *, older_than: float = 0.0, keep: int = 10**9) -> list[int]:
     """Prune step by step until there is nothing left to do; what each step returned."""
     returned = [0]
-    while after := journal.prune(returned[-1], older_than=older_than, keep=keep):
+    while after := journal.prune(returned[-1], now=NOW, keep_s=NOW - older_than, keep=keep):
         returned.append(after)
         assert len(returned) < 100
     return [*returned[1:], 0]
 
 
 def test_there_is_nothing_to_prune_in_an_empty_journal(journal: Journal) -> None:
-    assert journal.prune(0, older_than=1e10, keep=0) == 0
+    assert journal.prune(0, now=NOW, keep_s=0.0, keep=0) == 0
 
 
 def test_pruning_goes_in_steps_and_each_returns_where_the_next_begins(journal: Journal) -> None:
     journal.accept_all(entry(state="done", received_at=float(number)) for number in range(1000))
-    assert journal.prune(0, older_than=700.0, keep=10**9) == 200
+    assert journal.prune(0, now=NOW, keep_s=NOW - 700.0, keep=10**9) == 200
     assert ids(journal) == list(range(201, 1001))
     assert prune(journal, older_than=700.0) == [400, 600, 0]
     assert ids(journal) == list(range(701, 1001))
@@ -322,7 +337,7 @@ def test_pruning_goes_in_steps_and_each_returns_where_the_next_begins(journal: J
 
 def test_many_unsettled_entries_do_not_hide_what_is_behind_them(journal: Journal) -> None:
     journal.accept_all([*[entry()] * 450, *[entry(state="done")] * 150, entry()])
-    assert prune(journal, older_than=1e10) == [200, 400, 600, 0]
+    assert prune(journal, older_than=NOW) == [200, 400, 600, 0]
     assert ids(journal) == [*range(1, 451), 601]
 
 
@@ -348,10 +363,21 @@ def test_all_that_is_old_or_too_many_is_pruned_and_nothing_unsettled(
     ]
 
 
+def test_an_entry_with_a_wrong_time_is_kept_as_long_as_its_neighbours(journal: Journal) -> None:
+    times = (100.0, NOW + 1, 100.0, 700.0, 0.0, 100.0, 800.0)
+    journal.accept_all(entry(state="done", received_at=at) for at in times)
+    prune(journal, older_than=700.0)
+    assert ids(journal) == [2, 4, 5, 6, 7]
+    prune(journal, older_than=701.0)
+    assert ids(journal) == [2, 7]
+    prune(journal, keep=1)
+    assert ids(journal) == [7]
+
+
 def test_no_id_is_given_twice_and_what_was_counted_stays(journal: Journal) -> None:
     journal.accept_all([entry(state="done")] * 3)
     journal.count({"a:162": Tally(1, 0, 0)})
-    prune(journal, older_than=1e10)
+    prune(journal, older_than=NOW)
     assert ids(journal) == [3]
     assert journal.accept(entry()) == 4
     assert journal.tallies() == {"a:162": Tally(1, 0, 0)}

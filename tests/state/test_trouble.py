@@ -24,6 +24,7 @@ def of_system(number: int) -> OSError:
         (of_system(errno.EROFS), "Read-only file system; mount its file system writable"),
         (of_system(errno.ENOSPC), "No space left on device; free space on its file system"),
         (of_system(errno.EFBIG), "File too large; raise the limit on the size of files"),
+        (OverflowError("int too large to convert"), "int too large to convert"),
         (
             sqlite3.OperationalError("database or disk is full"),
             "database or disk is full; free space on its file system",

@@ -13,6 +13,7 @@ import pytest
 from listener.hooks.settings import ListenerSettings
 from listener.inbox.reader import InboxReader
 from listener.inbox.runs import run_of
+from listener.state.clock import Clock
 from listener.state.journal import Journal
 from listener.supervisord.events import Events
 from listener.supervisord.frames import Frame
@@ -31,6 +32,7 @@ class Supervised(House):
         self.hooks(hook("h"))
         self.now = time.time()
         self.settings = ListenerSettings()
+        self.uptime_s = 0.0
         self.kept_lock = self.checked_hooks = 0
         self.restart()
 
@@ -41,6 +43,7 @@ class Supervised(House):
             self.dispatcher, self.actions, journal, self.settings,
             inbox=InboxReader(str(self.folder), with_events=run is not None), run=run,
             keep_lock=self._keep_lock, check_hooks=self._check_hooks,
+            clock=Clock(lambda: self.now, lambda: self.uptime_s),
         )  # fmt: skip
         self.events.begin()
 

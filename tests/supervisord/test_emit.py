@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -65,6 +66,25 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(
     emit({**notification(), "id": "4711"})
 
     assert b"".join(written) == frame({**notification(), "id": "4711"})[1]
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_frames_of_several_threads_come_out_whole_also_where_stdout_does_not_block(
+    blocks: bool,
+) -> None:
+    """Each is larger than what a pipe holds. asyncio lets stdout not block."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, blocks)
+
+    def emit_to(fd: int, number: int) -> str:
+        with open(fd, "wb"):
+            return emit(notification(number=number, x="x" * 200_000), fd)
+
+    with ThreadPoolExecutor() as pool, open(reader, "rb") as pipe:
+        ids = [pool.submit(emit_to, os.dup(writer), number) for number in range(4)]
+        os.close(writer)
+        frames = pipe.read().splitlines(keepends=True)
+    assert {decode(payload_of(data)).id for data in frames} == {each.result() for each in ids}
 
 
 def test_standard_output_is_where_it_goes_by_default(capfd: pytest.CaptureFixture[str]) -> None:

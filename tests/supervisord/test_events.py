@@ -74,6 +74,20 @@ def test_what_is_no_notification_is_kept_raw_once(house: Supervised, payload: st
     assert house.entry.error
 
 
+def test_what_the_listener_has_printed_itself_is_not_acted_on(
+    house: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROCESS", "GROUP"):
+        monkeypatch.setenv(f"SUPERVISOR_{name}_NAME", "workflows")
+    house.restart()
+    house.handle(7)
+    house.restart(run=None)  # piped in by a shell that has inherited these
+    house.handle(8)
+    assert house.actions.served == ["x8"]
+    assert house.states == ["unreadable", "done"]
+    assert "remove stderr_capture_maxbytes" in house.entries[0].error
+
+
 def test_other_events_are_named_once(house: Supervised, caplog: pytest.LogCaptureFixture) -> None:
     for serial, name in enumerate(["PROCESS_STATE_RUNNING", "PROCESS_LOG_STDOUT"] * 2):
         house.handle(serial, eventname=name)
@@ -180,14 +194,12 @@ def test_a_tick_keeps_the_lock_and_counts_what_was_sent_and_so_does_the_end(
     [
         (ListenerSettings(), 450),
         (ListenerSettings(keep_entries=100), 100),
-        (ListenerSettings(keep_days=1e-9), 1),
     ],
 )
 def test_ticks_prune_the_history_a_few_entries_at_a_time(
     house: Supervised, settings: ListenerSettings, left: int
 ) -> None:
     house.hooks()
-    house.now -= 60
     house.settings = settings
     house.restart()
     for serial in range(450):
@@ -197,6 +209,17 @@ def test_ticks_prune_the_history_a_few_entries_at_a_time(
     for serial in range(451, 456):
         house.tick(serial)
     assert len(house.entries) == left
+
+
+def test_a_clock_that_has_jumped_deletes_nothing_for_an_hour(house: Supervised) -> None:
+    for serial in (1, 2):
+        house.handle(serial, id=f"n-{serial}")
+    house.now += 40 * 86_400.0
+    for serial, steady_s, left in ((3, 0.0, 2), (4, 3599.0, 2), (5, 1.0, 1)):
+        house.now += steady_s
+        house.uptime_s += steady_s
+        house.tick(serial)
+        assert len(house.entries) == left
 
 
 # Between two events

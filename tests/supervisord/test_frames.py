@@ -70,6 +70,7 @@ HEADER = "ver:3.0 server:supervisor serial:1 pool:p poolserial:1 eventname:ANY l
         HEADER.removesuffix(" len:").encode() + b"\n",
         HEADER.replace("serial:1", "serial:x").encode() + b"0\n",
         b"\xff\xfe\n",
+        HEADER.replace("serial:1", f"serial:{'1' * 5000}").encode() + b"0\n",
         b"x" * 5000,
     ],
 )

@@ -112,6 +112,16 @@ def test_a_wait_ends_with_a_signal_and_after_a_second_interrupt_nothing_is_waite
         signal.raise_signal(signal.SIGINT)
 
 
+def test_a_wait_ends_with_stdin_and_there_is_no_second_one(peer: Peer) -> None:
+    os.write(peer.events, event("not read yet"))
+    source = peer.source()
+    assert not source.pause(0.0)
+    peer.end_after(SILENCE_S)
+    assert not source.pause(60.0)
+    with pytest.raises(Unheard, match="stdin has ended while the journal could not be written"):
+        source.pause(60.0)
+
+
 def test_the_log_is_written_when_no_event_comes_soon(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
