@@ -23,7 +23,8 @@ class Call(msgspec.Struct, frozen=True):
     """One attempt at a hook: what to work with. `received_at` is Unix time in seconds.
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
-    `entry_id` is 0 where the notification has no entry.
+    `entry_id` is 0 where the notification has no entry. `secrets` are for `mask`: nothing that is
+    logged or stored of the call shows them.
     """
 
     hook: Hook
@@ -32,6 +33,7 @@ class Call(msgspec.Struct, frozen=True):
     received_at: float
     reached: tuple[str, ...] = ()
     entry_id: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 class Fault(NamedTuple):

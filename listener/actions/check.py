@@ -40,5 +40,5 @@ def check_hooks(table: HookTable, actions: Actions, *, may_import: bool) -> list
         )
         for hook in table.hooks
         if hook.enabled and not hook.problem
-        for fault in actions.of(hook).check(hook, may_import=may_import)
+        for fault in actions.check(hook, may_import=may_import)
     ]

@@ -36,14 +36,13 @@ class FunctionAction(Action):
             raise ActionFailed(reason)
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
-        token = call.hook_context.get("rest_token")
         path = _path(hook, plugin)
         request = {
             "op": "call",
             "path": path,
             "context": call.hook_context,
             "inputs": hook.inputs,
-            "secret": token if isinstance(token, str) else "",
+            "secrets": call.secrets,
             "plugin": _as_context(plugin),
             "folder": self._folder,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from listener.actions import Action, Surroundings
+from listener.actions import Action, Fault, Surroundings
 from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
@@ -18,6 +18,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
+from listener.model.secrets import mask, secrets_in
 
 BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction,)
 
@@ -37,6 +38,7 @@ class Actions:
         self._by_name = {kind.name: kind(surroundings) for kind in built_in}
         self._function = FunctionAction(surroundings)
         self._mistaken = MistakenAction(surroundings)
+        self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
         self._all: Sequence[Action] = (*self._by_name.values(), self._function)
 
     def of(self, hook: Hook) -> Action:
@@ -44,6 +46,19 @@ class Actions:
         if hook.problem:
             return self._mistaken
         return self._by_name.get(hook.implementation, self._function)
+
+    def secrets_of(self, hook: Hook) -> tuple[str, ...]:
+        """What nothing that is said of the hook shows, for `mask`."""
+        known = self._secrets.get(hook.line)
+        if known is None or known[0] is not hook:  # found once for each hooks.conf
+            known = self._secrets[hook.line] = hook, secrets_in(hook.inputs, hook.taken)
+        return known[1]
+
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        """What would make the hook fail, as Action.check; without its secrets."""
+        secrets = self.secrets_of(hook)
+        faults = self.of(hook).check(hook, may_import=may_import)
+        return [fault._replace(reason=mask(fault.reason, secrets)) for fault in faults]
 
     def is_repeatable(self, hook: Hook) -> bool:
         """Whether running the hook twice is harmless: as it says itself, else as its action says."""

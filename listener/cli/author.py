@@ -241,7 +241,7 @@ def _fired(job: Job, actions: Actions) -> Entry:
 
 
 def _as_planned(hook: Hook, actions: Actions) -> dict[str, Any]:
-    faults = actions.of(hook).check(hook, may_import=False)
+    faults = actions.check(hook, may_import=False)
     return {
         "hook": hook.name,
         "implementation": hook.implementation,

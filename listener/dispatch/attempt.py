@@ -10,11 +10,15 @@ import logging
 import time
 import traceback
 
+import msgspec
+
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.log import loggable
+from listener.model.delivery import rest_token_of
 from listener.model.outcome import Outcome
+from listener.model.secrets import forms, mask
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +30,17 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
         loggable(call.notification.event_type), hook.implementation, hook.name, about,
     )  # fmt: skip
+    token = rest_token_of(call.notification)
+    secrets = actions.secrets_of(hook) + (forms((token,)) if token else ())
+    outcome = _run(actions, msgspec.structs.replace(call, secrets=secrets))
+    text, details = mask(outcome.text, secrets), mask(outcome.details, secrets)
+    return msgspec.structs.replace(outcome, text=text, details=details)
+
+
+def _run(actions: Actions, call: Call) -> Outcome:
     began = time.monotonic()
     try:
-        text = actions.of(hook).run(call)
+        text = actions.of(call.hook).run(call)
     except ActionTimedOut as error:
         return Outcome("timed out", str(error), time.monotonic() - began)
     except ActionFailed as error:

@@ -25,7 +25,8 @@ class Hook(NamedTuple):
     `fingerprint` is of the inputs of a hook without a name of its own, which a retry and a replay find
     again by it; 0 for one with a name or a problem. `repeatable` is None where the action decides.
     `problem` is what is wrong with it in the file: such a hook can only fail, and has the values that
-    could be read.
+    could be read. `taken` are the texts that it takes from elsewhere, as (key, text), with '' as the
+    key for what !file has brought.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Hook(NamedTuple):
     enabled: bool = True
     fingerprint: int = 0
     problem: str = ""
+    taken: tuple[tuple[str, str], ...] = ()
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""

@@ -54,14 +54,19 @@ class Mistake(NamedTuple):
         return f"{file}, line {self.line}: {self.text}" if self.line else f"{file}: {self.text}"
 
 
+Taken = tuple[str, str]
+"""A text that !env or !file has brought, behind the key that has it, which is '' for a file's."""
+
+
 class Values:
-    """One YAML file whose values are read, and the mistakes found in it so far.
+    """One YAML file whose values are read, with the mistakes in it and the texts from elsewhere so far.
 
     `env` answers !env; relative paths start at `folder`.
     """
 
     def __init__(self, env: Mapping[str, str], folder: str | os.PathLike[str]) -> None:
         self.mistakes: list[Mistake] = []
+        self.taken: list[Taken] = []
         self.env = env
         self._folder = folder
         self._scalars = yaml.constructor.SafeConstructor()
@@ -137,6 +142,10 @@ class Values:
         self._record(node, text, is_warning=True)
 
     def _record(self, node: yaml.Node, text: str, *, is_warning: bool) -> None:
+        if self.taken:
+            from listener.model.secrets import mask, secrets_in  # slow to import, and seldom needed
+
+            text = mask(text, secrets_in({}, self.taken))
         one_line = " ".join(text.split())
         self.mistakes.append(Mistake(line_of(node), one_line, is_warning))
 
@@ -154,7 +163,7 @@ class Values:
         if not self._is_known(node):
             return INVALID
         if node.tag == "!env":
-            return self._from_env(node)
+            return self._from_env(node, keys[-1] if keys else "")
         if node.tag == "!file":
             return self._from_file(node)
         if isinstance(node, yaml.SequenceNode):
@@ -190,14 +199,14 @@ class Values:
             what = "what stands here as another number or as true or false"
         self.warn(node, f"YAML reads {what}; put it in quotes to keep it as it is written")
 
-    def _from_env(self, node: yaml.Node) -> Any:
+    def _from_env(self, node: yaml.Node, key: str) -> Any:
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not 1 <= len(parts) <= 2 or not all(isinstance(part, yaml.ScalarNode) for part in parts):
             self.refuse(node, "!env takes a name, or a list of a name and a default")
             return INVALID
         name: str = parts[0].value
         if name in self.env:
-            return self._checked(node, self.env[name].removeprefix("\ufeff"))
+            return self._checked(node, key, self.env[name].removeprefix("\ufeff"))
         if len(parts) == 2:
             return parts[1].value if parts[1].tag in _TEXT_AS_DEFAULT else self.value(parts[1])
         self.refuse(
@@ -218,10 +227,11 @@ class Values:
             reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
             self.refuse(node, f"!file {path} cannot be read: {reason}")
             return INVALID
-        return self._checked(node, text.replace("\r\n", "\n").removesuffix("\n"))
+        return self._checked(node, "", text.replace("\r\n", "\n").removesuffix("\n"))
 
-    def _checked(self, node: yaml.Node, text: str) -> str:
+    def _checked(self, node: yaml.Node, key: str, text: str) -> str:
         """The text, which came from elsewhere; a warning does not show it, since it may be secret."""
+        self.taken.append((key, text))
         if doubt := text_file.doubt(text):
             self.warn(node, f"{in_words_of(node)} {doubt}")
         return text

@@ -55,7 +55,7 @@ class CallProcess:
 
     def exchange(self, request: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         """Send the request, log the output, return the answer. Raises as `begin` does."""
-        self.output.secret = request.get("secret", "")
+        self.output.secrets = request.get("secrets", ())
         timeout_s = max(0.0, deadline - time.monotonic())
         message = pickle.dumps({**request, "timeout_s": timeout_s}, _PICKLE_PROTOCOL)
         answer = _decoded(self._line(deadline, message))

@@ -1,6 +1,6 @@
 """The output of a child process, as lines of the log.
 
-Owns how much of it is logged, at which level, and that the call's secret is left out. It never waits.
+Owns how much of it is logged, at which level, and that the call's secrets are left out. It never waits.
 call.py reads with it what a function prints, worker.py what programs print that a call has left behind.
 """
 
@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import select
+from collections.abc import Sequence
 
 import msgspec
+
+from listener.model.secrets import mask
 
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.DEBUG)  # a hook that calls ctx.logger.debug wants to see it
@@ -31,7 +34,7 @@ class Output:
         os.set_blocking(fd, False)
         self.fd = fd
         self.label = label
-        self.secret = ""
+        self.secrets: Sequence[str] = ()
         """What no line shows."""
         self._unfinished = b""  # a line whose end has not come yet
         self._size = 0  # of all that was printed
@@ -47,7 +50,10 @@ class Output:
             return True
         kept = data[: max(0, MAX_OUTPUT - self._size)]
         self._size += len(data)
-        *lines, self._unfinished = (self._unfinished + kept).split(b"\n")
+        printed = self._unfinished + kept
+        if len(kept) < len(data):  # at the cut there could be the beginning of a secret
+            printed = printed[: -max(map(len, self.secrets), default=1)]
+        *lines, self._unfinished = printed.split(b"\n")
         for line in lines:
             self._log(line)
         return bool(data)
@@ -85,9 +91,7 @@ class Output:
             self._log_text(*_level_and_text(record))
 
     def _log_text(self, level: int, text: str) -> None:
-        if self.secret:
-            text = text.replace(self.secret, "...")
-        _log.log(level, "%s | %s", self.label, text)
+        _log.log(level, "%s | %s", self.label, mask(text, self.secrets))
 
 
 def _level_and_text(record: bytes) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from listener.errors import UnreadableNotification
 from listener.model import payload
 from listener.model.entry import Attempt, Entry, Run, state_of
 from listener.model.notification import HOOK_FAILED, Notification, storable
-from listener.model.secrets import mask_tokens, without_token
+from listener.model.secrets import mask_unreadable, without_token
 from listener.model.serials import Serials
 
 _NO_NOTIFICATION = Notification("", {})
@@ -50,7 +50,7 @@ class Delivery(msgspec.Struct, frozen=True):
     def body(self) -> str:
         """What the journal keeps of the text: all but the rest_token."""
         if self.problem:
-            return mask_tokens(storable(self.text))
+            return mask_unreadable(storable(self.text))
         return without_token(storable(self.text), rest_token_of(self.notification))
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from listener.errors import UnreadableNotification
 from listener.model.notification import Notification
-from listener.model.secrets import mask_token_like
+from listener.model.secrets import mask_unreadable
 
 _OBJECT = (dict, Mapping)  # a dict, which JSON gives, is found in no time
 _SHOWN = 80
@@ -111,7 +111,7 @@ def _cause(text: str, error: Exception) -> str:
 def shorten(text: str, *, from_end: bool = False) -> str:
     """At most 80 characters of `text`, quoted and on one line; what may be a secret is left out."""
     part = text[-_LOOKED_AT:] if from_end else text[:_LOOKED_AT]
-    masked = mask_token_like(part)
+    masked = mask_unreadable(part)
     if len(masked) > _SHOWN:
         masked = "…" + masked[-_SHOWN:] if from_end else masked[:_SHOWN] + "…"
     return repr(masked)

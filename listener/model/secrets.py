@@ -1,13 +1,15 @@
 """All redaction: what is left out of everything that is stored, logged and shown.
 
-Owns how a secret is recognised: a rest_token by its form, anything else by the key before it. It knows
-no notification and no file; whatever stores or prints a text calls it.
+Owns how a secret is recognised: a value that a hook or a notification has, a rest_token by its form,
+anything else by the key before it. It knows no notification and no file; whatever stores or prints a
+text calls it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _TOKEN = re.compile(r"ctok-[\w-]+")
@@ -18,6 +20,17 @@ _SECRET_KEY = re.compile(
     r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
 )
 _LEVELS = 100  # of lists and objects in one another; Python's recursion ends at some 300
+_OPEN_KEY = re.compile(
+    r"address|host|server|port|user|name|tenant|path|file|folder|dir|level|version", re.IGNORECASE
+)
+"""What has such a name is shown, although it is taken from the environment."""
+_PAIR = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*(?:"|$)|[^\s"{}\[\],]+)')
+_REST_OF_TEXT = re.compile(r'^[^{\[].*?"(?=\s*[,}\]])', re.DOTALL)
+"""Of a text whose beginning was cut off: the rest of a value, perhaps of one whose key is lost."""
+_PLAIN = re.compile(r"[\w.~-]+")
+_SHORTEST = 4
+_SHORTEST_TOLD = 8  # "public" is a word, too
+_SHORTEST_LINE = 16
 _LONG_TOKEN = 20
 """Characters, half of a token's; a shorter text can stand in a notification by chance."""
 
@@ -27,9 +40,57 @@ def mask_tokens(text: str) -> str:
     return _TOKEN.sub("ctok-…", text) if "ctok-" in text else text
 
 
-def mask_token_like(text: str) -> str:
-    """The text of an unknown form, possibly cut, with `…` in place of what may be a token."""
+def mask_unreadable(text: str) -> str:
+    """What should have been JSON, possibly cut at either end, with `…` in place of what may be secret.
+
+    That is what a telling key has, what is left of a text whose beginning was cut off, and whatever
+    looks like a token.
+    """
+    text = _REST_OF_TEXT.sub('…"', text)
+    text = _PAIR.sub(lambda pair: f'{pair[1]}{pair[2]}"…"' if names_secret(pair[1]) else pair[0], text)
     return _TOKEN_LIKE.sub("…", text)
+
+
+def secrets_in(inputs: Any, taken: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The secrets of a hook, for `mask`: in its inputs, and in the texts that it takes from elsewhere.
+
+    Those are (key, text), with '' as the key for what a file has: that is secret, and so is what the
+    environment has, but for a place or a person. Too short ones are left out: they stand anywhere.
+    """
+    elsewhere = [text for key, text in taken if not (key and _OPEN_KEY.search(key))]
+    own = [text for text in _told(inputs) if len(text) >= _SHORTEST_TOLD]
+    return forms([*elsewhere, *own])
+
+
+def _told(value: Any, key: str = "") -> Iterator[str]:
+    """The texts below keys that name a secret."""
+    if isinstance(value, str) and key and names_secret(key):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _told(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _told(item, key)
+
+
+def forms(values: Iterable[str]) -> tuple[str, ...]:
+    """Each way in which these secrets are written, the longest first."""
+    found = {value for value in values if len(value) >= _SHORTEST}
+    for value in [value for value in found if not _PLAIN.fullmatch(value)]:
+        from urllib.parse import quote  # seldom needed
+
+        found |= {quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
+        found |= {line for line in value.splitlines() if len(line) >= _SHORTEST_LINE}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def mask(text: str, secrets: Sequence[str]) -> str:
+    """The text with `…` in place of each of these secrets, which `forms` has made."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, "…")
+    return text
 
 
 def mask_values(value: Any, levels: int = _LEVELS) -> Any:
@@ -47,8 +108,8 @@ def mask_values(value: Any, levels: int = _LEVELS) -> Any:
 
 
 def names_secret(key: str) -> bool:
-    """Whether what has this name is secret."""
-    return _SECRET_KEY.search(key) is not None
+    """Whether what has this name, which may stand in quotes, is secret."""
+    return _SECRET_KEY.search(key.strip('"')) is not None
 
 
 def without_token(text: str, token: str | None) -> str:

@@ -729,27 +729,6 @@ def test_check_tells_of_a_python_that_cannot_be_started() -> None:
     assert "cannot be started: embedded null byte" in reason
 
 
-def test_a_token_of_the_context_is_in_nothing_that_a_function_says(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "tattler.py").write_text(
-        "def returns(context):\n    return context\n"
-        "def raises(context):\n    raise ValueError(context['rest_token'])\n"
-    )
-    context = {"rest_token": "ctok-abcdefgh-0123456789"}
-    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(tmp_path),))))
-    said = []
-    for name in ("returns", "raises"):
-        hook = Hook(name, ("x",), f"tattler.{name}", {}, 1, {})
-        try:
-            said.append(action.run(Call(hook, Notification("x", context), context, 0.0)))
-        except ActionFailed as failure:
-            said += [str(failure), failure.details]
-    action.close()
-    assert len(said) == 3
-    assert "0123456789" not in repr(said) + caplog.text
-
-
 def test_a_module_that_is_installed_later_is_found_then(tmp_path: Path) -> None:
     action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(tmp_path / "later"),))))
     hook = Hook("later", ("x",), "later_module.greet", {}, 1, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -503,16 +502,6 @@ def test_a_task_that_never_returns_is_killed_with_its_programs(
     group = int((tmp_path / "told").read_text())
     wait_for("the end of the group", lambda: not living(group), 3)
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
-
-
-def test_the_token_is_in_nothing_that_a_task_says(
-    action: FunctionAction, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "listener")
-    failed = failure(action, "tattles")
-    assert caplog.messages == ["hook h1 | with ...", "hook h1 | and ..."]
-    assert str(failed) == "my-plugin 1.0: NonRecoverableError: for ..."
-    assert CONTEXT["rest_token"] not in failed.details
 
 
 # Memory

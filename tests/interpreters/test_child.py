@@ -150,7 +150,7 @@ def test_every_python_goes_with_its_programs_when_the_listener_lets_go(tmp_path:
     groups = [
         int(ask(worker, "material.start_program")["text"].partition(" ")[2]) for worker in workers
     ]
-    assert [len(living(group)) for group in groups] == [1] * len(workers)
+    wait_for("the programs alone", lambda: [len(living(each)) for each in groups] == [1] * len(groups))
     for worker in workers:
         worker.close()
     wait_for("the end of the groups", lambda: not any(map(living, groups)), 3)
@@ -181,7 +181,7 @@ def test_the_child_imports_the_standard_library_alone_and_cloudify_for_ctx(name:
 
 def test_a_token_is_left_out_of_an_answer_before_that_is_cut() -> None:
     token = "S" * 60
-    request = {"secret": token}
+    request = {"secrets": [token]}
     for size in range(100, 600):
         answer = {"text": "x" * size + token, "error": "y" * size + token, "details": token}
         shown = call.presentable(answer, request)

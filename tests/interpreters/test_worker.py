@@ -238,11 +238,11 @@ def call(
     context: dict[str, Any] | None = None,
     timeout_s: float = LIMIT_S,
     label: str = "label",
-    secret: str = "",
+    secrets: tuple[str, ...] = (),
 ) -> str:
     """The answer; the process of the next call is made ahead."""
     path = function if "." in function else f"material.{function}"
-    request = {"op": "call", "path": path, "context": context or {}, "inputs": {}, "secret": secret}
+    request = {"op": "call", "path": path, "context": context or {}, "inputs": {}, "secrets": secrets}
     try:
         answer = worker.request(request, timeout_s=timeout_s, label=label)
     finally:
@@ -587,14 +587,14 @@ def test_what_a_program_left_behind_prints_is_logged_under_its_hook_and_without_
 ) -> None:
     worker.drain()  # nothing is there yet
     context = {"fifo": fifo, "rest_token": "WyIwIiwi"}
-    call(worker, "leaves_a_program", context, label="first", secret="WyIwIiwi")
+    call(worker, "leaves_a_program", context, label="first", secrets=("WyIwIiwi",))
     worker.drain()
     assert caplog.messages == []
     with open(fifo, "w"):
         call(worker, "own", label="second")
         wait_for("the line", lambda: drained(worker) and caplog.messages)
     wait_until_nothing_is_read(worker)
-    assert caplog.messages == ["first | late ...", "first | cut"]
+    assert caplog.messages == ["first | late …", "first | cut"]
 
 
 def test_what_a_program_left_behind_printed_is_logged_on_closing(

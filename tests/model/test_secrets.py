@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.model.secrets import mask_token_like, mask_tokens, mask_values, without_token
+from listener.model.secrets import (
+    forms,
+    mask,
+    mask_tokens,
+    mask_unreadable,
+    mask_values,
+    secrets_in,
+    without_token,
+)
 from tests.model.support import ANY_TEXT, JSON_VALUES, TOKEN
 
 NOTIFICATION = {
@@ -46,10 +54,49 @@ def test_a_token_in_a_text_is_masked(text: str, masked: str) -> None:
         (f"short {TOKEN[-23:]}", f"short {TOKEN[-23:]}"),
         ('"1a2b3c4d-0000-4000-8000-000000000003"', '"1a2b3c4d-0000-4000-8000-000000000003"'),
         ("1a2b3c4d-0000-4000-8000-000000000003-and-more", "…"),
+        (
+            '{"db_password": "hunter2", "n": 5, "pin_token" : 12}',
+            '{"db_password": "…", "n": 5, "pin_token" : "…"}',
+        ),
+        ('{"a": 1, "rest_token": "ctok-x', '{"a": 1, "rest_token": "…"'),
+        ('{"a": 1, "rest_token": "cut \\"', '{"a": 1, "rest_token": "…"'),
+        ('rest of it", "a": "b"}', '…", "a": "b"}'),
+        ('hello "world"', 'hello "world"'),
+        ('{"a": "b"}', '{"a": "b"}'),
     ],
 )
-def test_a_part_of_a_token_is_masked_and_an_execution_s_id_is_not(text: str, masked: str) -> None:
-    assert mask_token_like(text) == masked
+def test_of_an_unreadable_text_what_may_be_secret_is_masked_and_an_execution_s_id_is_not(
+    text: str, masked: str
+) -> None:
+    assert mask_unreadable(text) == masked
+
+
+@given(cut=st.integers(0, 400), at_its_end=st.booleans())
+def test_a_payload_cut_anywhere_shows_no_secret(cut: int, at_its_end: bool) -> None:
+    text = json.dumps({
+        "event_type": "workflow_failed",
+        "context": {"rest_token": TOKEN, "execution_parameters": {"db_password": "PaSsW0rd", "n": 1}},
+    })  # fmt: skip
+    shown = mask_unreadable(text[:cut] if at_its_end else text[cut:])
+    assert not {part for part in (TOKEN[-8:], TOKEN[8:16], "PaSsW0rd", "sW0rd") if part in shown}
+
+
+def test_a_secret_is_masked_however_it_is_written() -> None:
+    secrets = forms(["p/w ü", "-----KEY-----\nAAAABBBBCCCCDDDD\n", "abc", "tok.en-1"])
+    text = f"p/w ü p%2Fw%20%C3%BC {json.dumps('p/w ü')} AAAABBBBCCCCDDDD abc tok.en-1"
+    assert mask(text, secrets) == '… … "…" … abc …'
+
+
+def test_the_secrets_of_a_hook_are_what_files_bring_and_telling_keys_have() -> None:
+    inputs = {"password": "hunter2-hunter2", "community_string": "public", "team": "core-team-a",
+              "destinations": [{"auth_key": "authauth-1"}]}  # fmt: skip
+    taken = [
+        ("", "from-a-file"),
+        ("url", "https://x/S3CRET"),
+        ("destination_address", "nms.example.com"),
+    ]
+    text = " ".join(["hunter2-hunter2", "public", "core-team-a", "authauth-1", *(t for _, t in taken)])
+    assert mask(text, secrets_in(inputs, taken)) == "… public core-team-a … … … nms.example.com"
 
 
 @pytest.mark.parametrize(

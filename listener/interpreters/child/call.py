@@ -150,15 +150,14 @@ def handle(request: "Dict[str, Any]") -> "Dict[str, Any]":
 
 
 def presentable(answer: "Dict[str, Any]", request: "Dict[str, Any]") -> "Dict[str, Any]":
-    """The answer as it is logged: without the secret, and only then cut to its length."""
+    """The answer as it is logged: without the secrets, and only then cut to its length."""
     if not any(answer.values()):
         return answer  # most functions return nothing
-    secret = request.get("secret")
-    if secret:
-        answer = {
-            name: value.replace(secret, "...") if isinstance(value, str) else value
-            for name, value in answer.items()
-        }
+    for name, value in answer.items():
+        if isinstance(value, str):
+            answer[name] = functools.reduce(
+                lambda text, secret: text.replace(secret, "…"), request.get("secrets", ()), value
+            )
     for name, most in _MOST.items():
         if name in answer:
             answer[name] = shorten(answer[name], most)

@@ -81,5 +81,10 @@ def misfit(function: "Callable[..., Any]", name: str, inputs: "Dict[str, Any]") 
     try:
         signature.bind({}, **inputs)
     except TypeError as error:
-        return "the inputs do not fit %s%s: %s" % (name, signature, error)
+        parameters = [  # a default may be a secret
+            parameter.replace(default=inspect.Parameter.empty, annotation=inspect.Parameter.empty)
+            for parameter in signature.parameters.values()
+        ]
+        named = ", ".join(map(str, parameters))
+        return "the inputs do not fit %s(%s): %s" % (name, named, error)
     return ""
