@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
+from pyasn1.type import univ
 from pysnmp.proto.api import v2c
 from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
 from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
@@ -94,7 +95,10 @@ def response(error_status: int = 0) -> Any:
     pdu = v2c.ResponsePDU()
     v2c.apiPDU.set_defaults(pdu)
     v2c.apiPDU.set_request_id(pdu, 7)
-    v2c.apiPDU.set_error_status(pdu, error_status)
+    # as `set_error_status`, without its limits
+    pdu.setComponentByPosition(
+        1, univ.Integer(error_status), verifyConstraints=False, matchTags=False, matchConstraints=False
+    )
     return pdu
 
 
@@ -139,6 +143,14 @@ def test_without_the_cryptography_package_nothing_can_be_encrypted(
 
 
 def test_a_receiver_tells_its_engine_id_once_and_then_acknowledges() -> None:
+    """It is asked by a request without varbinds, engine ID or user (RFC 3414, section 4)."""
+    talk = Conversing(auth_protocol="SHA", auth_key="correct horse")
+    message, _ = decoder.decode(talk.inform.message(), asn1Spec=SNMPv3Message())
+    security, _ = decoder.decode(message["msgSecurityParameters"], asn1Spec=UsmSecurityParameters())
+    pdu = message["msgData"]["plaintext"]["data"].getComponent()
+    assert isinstance(pdu, v2c.GetRequestPDU)
+    assert v2c.apiPDU.get_varbinds(pdu) == []
+    assert (bytes(security[0]), bytes(security[3])) == (b"", b"")
     talk = Conversing()
     assert talk.engine_asked() == b""
     assert talk.inform.is_answered(talk.report("engine")) is None
@@ -148,12 +160,14 @@ def test_a_receiver_tells_its_engine_id_once_and_then_acknowledges() -> None:
         talk.inform = talk.begun()
 
 
-@pytest.mark.parametrize(("status", "name"), [(5, "genErr"), (16, "authorizationError")])
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [(5, "genErr"), (2**24_000, "an error-status that SNMP does not have")],
+    ids=["usual", "huge"],
+)
 def test_a_response_with_an_error_status_is_a_refusal(status: int, name: str) -> None:
     talk = known()
-    with pytest.raises(
-        ActionFailed, match=rf"^receiver:162 refused the inform with {name}.* \({status}\)$"
-    ):
+    with pytest.raises(ActionFailed, match=f"^receiver:162 refused the inform with {name}$"):
         talk.inform.is_answered(talk.answer(response(status)))
 
 
@@ -173,10 +187,10 @@ def test_each_report_is_said_in_the_words_of_the_inputs(problem: str, meaning: s
     assert str(failure.value).startswith(f"receiver:162 refused the inform: {meaning}")
 
 
-def test_a_report_of_a_kind_that_nobody_knows_is_a_refusal() -> None:
+def test_a_report_of_a_kind_that_nobody_knows_is_a_refusal_in_few_words() -> None:
     talk = known()
-    strange = report((1, 3, 6, 1, 6, 3, 11, 2, 1, 3, 0))
-    with pytest.raises(ActionFailed, match=r"^receiver:162 refused the inform: "):
+    strange = report((1, 3, 6, 1, 6, 3, 11, 2, 1, *[3] * 5000, 0))
+    with pytest.raises(ActionFailed, match=r"^receiver:162 refused the inform: [0-9.]{,80}$"):
         talk.inform.is_answered(talk.answer(strange))
 
 

@@ -29,6 +29,7 @@ from listener.state.directory import lock
 from tests.snmp.receivers import (
     Snmptrapd,
     answer,
+    answer_to,
     closed_port,
     snmptrapd,
     udp_socket,
@@ -390,23 +391,22 @@ def test_all_destinations_are_tried_at_once_and_a_retry_reaches_those_that_faile
     closed = closed_port("127.0.0.1")
     with (
         udp_socket("127.0.0.1") as black_hole,
-        udp_socket("127.0.0.1") as noisy,
+        udp_socket("127.0.0.1") as odd,
         udp_socket("127.0.0.1") as sink,
     ):
 
-        def answer_noise() -> None:
-            for _ in range(2):
-                noisy.sendto(b"noise", noisy.recvfrom(65535)[1])
+        def answer_oddly() -> None:
+            inform, sender = odd.recvfrom(65535)
+            odd.sendto(answer_to(inform, error_status=2**24_000), sender)
 
-        thread = Thread(target=answer_noise)
+        thread = Thread(target=answer_oddly)
         thread.start()
-        holes = [hole.getsockname()[1] for hole in (black_hole, noisy)]
-        port = sink.getsockname()[1]
+        hole, strange, port = (each.getsockname()[1] for each in (black_hole, odd, sink))
         inputs: dict[str, Any] = {
             "destinations": [
                 at(closed, **V2C),
-                at(holes[0], **V2C, **QUICK),
-                at(holes[1], **STRONG, **QUICK),
+                at(hole, **V2C, **QUICK),
+                at(strange, **V2C, **QUICK),
                 at(receiver, **STRONG, notify="inform"),
                 at(port),
             ],
@@ -420,7 +420,8 @@ def test_all_destinations_are_tried_at_once_and_a_retry_reaches_those_that_faile
         assert sorted(failure.reached) == sorted(good)
         text = str(failure)
         assert f"nothing listens for traps at 127.0.0.1:{closed} " in text
-        assert all(f"no acknowledgement from 127.0.0.1:{hole} " in text for hole in holes)
+        assert f"no acknowledgement from 127.0.0.1:{hole} " in text
+        assert f"127.0.0.1:{strange} refused the inform with an error-status that SNMP does" in text
         assert text.endswith(f"; sent to {good[1]}; acknowledged by {good[0]}")
 
         assert failure_of(action, call(inputs, reached=failure.reached)).reached == ()
@@ -433,6 +434,6 @@ def test_all_destinations_are_tried_at_once_and_a_retry_reaches_those_that_faile
     tallies = action.take_tallies()
     assert tallies[good[0]] == Tally(1, 1, 0)
     assert tallies[good[1]] == Tally(1, 0, 0)
-    assert tallies[f"127.0.0.1:{holes[0]}"] == Tally(0, 0, 2)
+    assert tallies[f"127.0.0.1:{hole}"] == tallies[f"127.0.0.1:{strange}"] == Tally(0, 0, 2)
     assert tallies[f"127.0.0.1:{closed}"] == Tally(1, 0, 2)
     assert action.take_tallies() == {}
