@@ -109,7 +109,7 @@ def objects_clauses() -> dict[str, list[str]]:
 @pytest.mark.parametrize("layout", mib.LAYOUTS)
 @pytest.mark.parametrize("event_type", mib.NOTIFICATIONS)
 def test_what_is_encoded_are_the_bindings_that_version_3_has(event_type: str, layout: str) -> None:
-    made = content(event_type, "boom")
+    made = content(event_type, "bo\0om")
     encoded = ber.message_v2c(b"public", ber.pdu(ber.TRAP, 1, made.varbinds(layout)))
     expected = made.bindings(layout)
     assert expected[0] == (mib.SYS_UP_TIME_0, 1234)
@@ -243,6 +243,18 @@ LONG = TRACEBACK + FRAME * 20
 )
 def test_of_a_traceback_that_is_too_long_the_exception_is_sent(error: str, sent: str) -> None:
     assert failed(arguments={"error": error})["cloudifyErrorDetails"] == sent.encode()
+
+
+@pytest.mark.parametrize("layout", mib.LAYOUTS)
+def test_control_characters_stay_as_they_are_or_in_the_mibs_layout_become_spaces(layout: str) -> None:
+    text = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)))
+    changes = {"tenant_name": f"é{text}失", "timestamp": "1970-01-01T00:00Z"}
+    changed = CONTEXT | changes | {"arguments": {"error": f"a{text}\xa0"}}
+    sent = objects(datagram("workflow_failed", changed, layout=layout), layout)
+    said = text if layout == "conductor" else " " * len(text)
+    assert sent["cloudifyTenantName"] == f"é{said}失".encode()
+    assert sent["cloudifyErrorDetails"] == f"a{said}\xa0".encode()
+    assert sent["cloudifyTimeStamp"] == 0
 
 
 NOON = 1_535_976_000  # 2018-09-03T12:00:00Z

@@ -190,6 +190,16 @@ def test_snmptrapd_prints_all_five_notifications_in_both_layouts(
             }
 
 
+def test_an_error_with_control_characters_is_one_line_in_the_log_of_a_receiver(
+    action: SnmpTrapAction, receiver: Snmptrapd
+) -> None:
+    inputs = at(receiver, **V2C, layout="mib")
+    action.run(call(inputs, "workflow_failed", error="red: \x1b[31m\r\0\nat its end"))
+    values = values_in(receiver.read_past("cloudifyErrorDetails"))
+    assert values["cloudifyErrorDetails.0"] == "red:  [31m   at its end"
+    assert values["cloudifyTenantName.0"] == TENANT
+
+
 def complaints(datagrams: list[bytes], folder: Path) -> list[int]:
     """The datagrams, by position, that tshark does not take for flawless SNMP."""
     dump, capture = folder / "traps.txt", folder / "traps.pcap"
