@@ -68,7 +68,35 @@ def refused_later(kept: socket.socket) -> None:
     assert poll.poll(LIMIT_S * 1000)
 
 
-# Traps
+# Traps and informs
+
+
+@pytest.mark.parametrize("source", ["", "127.0.0.2", "127.0.0.3"])
+def test_the_source_address_is_what_a_receiver_sees(sender: TrapSender, source: str) -> None:
+    with udp_socket("127.0.0.1") as receiver:
+        peer = to(receiver)._replace(source=source)
+        sender.send(b"trap of another hook", to(receiver))
+        sender.send(b"trap", peer)
+        sender.converse({"a": Talk(peer, SHORT_S)}, in_time())
+        came = [receiver.recvfrom(65535) for _ in range(3)]
+    assert [host for _, (host, _) in came] == ["127.0.0.1", *[source or "127.0.0.1"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [("127.0.0.1", "192.0.2.1"), ("::1", "2001:db8::1"), ("::1", "fe80::1%no-such-interface")],
+)
+def test_a_source_address_that_this_host_does_not_have_is_its_receivers_failure(
+    sender: TrapSender, host: str, source: str
+) -> None:
+    reason = f"this host has no address {source}; correct source_address"
+    with udp_socket(host) as receiver:
+        peer = to(receiver)._replace(source=source)
+        with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
+            sender.send(b"trap", peer)
+        with answering(receiver, b"ack"):
+            talks = {"a": Talk(peer), "b": Talk(to(receiver))}
+            assert sender.converse(talks, in_time()) == {"a": reason}
 
 
 @BOTH_FAMILIES
@@ -159,9 +187,12 @@ def test_a_datagram_that_is_too_large_fails_and_harms_no_other(
 def test_an_address_that_cannot_be_sent_to_is_named_with_the_systems_reason(
     sender: TrapSender,
 ) -> None:
-    with pytest.raises(ActionFailed) as failure:
-        sender.send(b"lost", at("127.255.255.255", 162))  # a broadcast: that needs leave
-    assert str(failure.value) == f"sending to 127.255.255.255:162 failed: {os.strerror(errno.EACCES)}"
+    peer = at("127.255.255.255", 162)  # a broadcast: that needs leave
+    for source, way in (("", "to"), ("127.0.0.1", "from 127.0.0.1 to")):
+        with pytest.raises(ActionFailed) as failure:
+            sender.send(b"lost", peer._replace(source=source))
+        reason = f"sending {way} 127.255.255.255:162 failed: {os.strerror(errno.EACCES)}"
+        assert str(failure.value) == reason
     assert sender._sockets == {}
 
 
@@ -186,30 +217,52 @@ def test_closing_twice_is_safe_and_frees_every_socket(sender: TrapSender) -> Non
         assert [one.recv(65535) for _ in range(2)] == [b"first", b"second"]
 
 
+@pytest.mark.parametrize(("host", "most"), [("127.0.0.1", 1472), ("::1", 1452)])
+def test_what_is_too_large_for_one_packet_is_one_warning_for_each_receiver(
+    sender: TrapSender, caplog: pytest.LogCaptureFixture, host: str, most: int
+) -> None:
+    with udp_socket(host) as receiver:
+        sender.send(b"x" * most, to(receiver, "small"))
+        for _ in range(2):
+            sender.send(b"x" * (most + 1), to(receiver, "first"))
+            sender.converse({"a": Talk(to(receiver, "second"), SHORT_S, size=most + 2)}, in_time())
+    assert caplog.messages == [
+        f"a message to {name} has {size} bytes: above {most} it is sent in fragments, which a"
+        " network may drop; let firewalls on the way pass them"
+        for name, size in (("first", most + 1), ("second", most + 2))
+    ]
+
+
 # Conversations
 
 
 class Talk:
     """A Conversation: b'ack' acknowledges, b'no' refuses, b'again' asks for another message.
 
-    It has `most` messages.
+    It has `most` messages, of `size` bytes or as many as they need.
     """
 
     def __init__(
-        self, peer: Peer, timeout_s: float = LIMIT_S, retries: int = 0, most: int = 10_000
+        self,
+        peer: Peer,
+        timeout_s: float = LIMIT_S,
+        retries: int = 0,
+        most: int = 10_000,
+        size: int = 0,
     ) -> None:
         self.peer = peer
         self.timeout_s = timeout_s
         self.retries = retries
         self.heard: list[bytes] = []
         self._most = most
+        self._size = size
         self._messages = 0
 
     def message(self) -> bytes:
         if self._messages == self._most:
             raise ActionFailed("no message can be made")
         self._messages += 1
-        return b"message %d" % self._messages
+        return (b"message %d" % self._messages).ljust(self._size)
 
     def is_answered(self, datagram: bytes) -> bool | None:
         self.heard.append(datagram)
@@ -219,11 +272,6 @@ class Talk:
 
     def unanswered(self) -> str:
         return "is anybody there?"
-
-
-class TooLong(Talk):
-    def message(self) -> bytes:
-        return b"x" * 70_000
 
 
 Turn = bytes | None | Callable[[], bytes]
@@ -299,6 +347,34 @@ def test_a_conversation_without_an_answer_fails_after_its_retries(
     )
 
 
+@BOTH_FAMILIES
+def test_an_answer_from_another_address_is_none_and_the_reason_names_that_address(host: str) -> None:
+    is_late = threading.Event()
+    sender = TrapSender(lambda: 2000.0 if is_late.is_set() else 1000.0)
+    with udp_socket(host) as receiver, udp_socket(host) as other:
+
+        def answer_from_elsewhere() -> None:
+            _, sent_from = receiver.recvfrom(65535)
+            other.sendto(b"ack", sent_from)
+            with socket.socket(other.family, socket.SOCK_DGRAM) as thief:
+                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with pytest.raises(OSError, match="Address already in use"):
+                    thief.bind(sent_from)
+            is_late.set()
+            receiver.sendto(b"noise", sent_from)
+
+        thread = threading.Thread(target=answer_from_elsewhere)
+        thread.start()
+        talk, elsewhere = Talk(to(receiver)), to(other).name
+        [problem] = sender.converse({"a": talk}, 3000.0).values()
+        thread.join(LIMIT_S)
+    assert problem.endswith(
+        f": an answer came from {elsewhere} instead; let the receiver listen on the address that you"
+        " send to, or send to that one"
+    )
+    assert talk.heard == [b"noise"]
+
+
 def test_a_failure_says_how_long_was_waited_in_all(receiver: socket.socket) -> None:
     clock = iter([100.0, 161.7, 161.7, 223.4, 223.4])
     sender = TrapSender(lambda: next(clock))
@@ -362,7 +438,7 @@ def test_what_one_conversation_raises_is_its_own_problem_alone(sender: TrapSende
             "has no second one": Talk(to(silent), SHORT_S, retries=5, most=1),
             "is asked for a second one": Talk(to(asking), most=1),
             "is refused": Talk(to(refusing)),
-            "too long": TooLong(to(silent)),
+            "too long": Talk(to(silent), size=70_000),
             "nobody listens": Talk(closed, LIMIT_S, retries=5),
             "nowhere": Talk(at("127.255.255.255", 162)),
             "good": Talk(to(good), SHORT_S, retries=1000),
