@@ -205,18 +205,6 @@ def test_an_address_is_sent_to_within_its_scope(sender: TrapSender) -> None:
         assert os.strerror(errno.EINVAL) not in str(failure)
 
 
-def test_closing_twice_is_safe_and_frees_every_socket(sender: TrapSender) -> None:
-    with udp_socket("127.0.0.1") as one, udp_socket("127.0.0.1") as other:
-        for receiver in (one, other):
-            sender.send(b"first", to(receiver))
-        kept = [kept for _, kept in sender._sockets.values()]
-        sender.close()
-        sender.close()
-        assert [made.fileno() for made in kept] == [-1, -1]
-        sender.send(b"second", to(one))  # and it can be used again
-        assert [one.recv(65535) for _ in range(2)] == [b"first", b"second"]
-
-
 @pytest.mark.parametrize(("host", "most"), [("127.0.0.1", 1472), ("::1", 1452)])
 def test_what_is_too_large_for_one_packet_is_one_warning_for_each_receiver(
     sender: TrapSender, caplog: pytest.LogCaptureFixture, host: str, most: int
@@ -315,15 +303,6 @@ def waiting_at(receiver: socket.socket) -> list[bytes]:
             return came
 
 
-@BOTH_FAMILIES
-def test_an_acknowledged_conversation_has_no_problem(sender: TrapSender, host: str) -> None:
-    with udp_socket(host) as receiver:
-        for _ in range(2):
-            with answering(receiver, b"ack") as came:
-                assert sender.converse({"a": Talk(to(receiver))}, in_time()) == {}
-            assert came == [b"message 1"]
-
-
 def test_noise_is_no_acknowledgement_and_a_later_try_counts_like_the_first(
     sender: TrapSender, receiver: socket.socket
 ) -> None:
@@ -403,23 +382,6 @@ def test_a_conversation_that_asks_for_it_sends_its_next_message_at_once(
     with answering(receiver, b"again", b"again", b"ack") as came:
         assert sender.converse({"a": Talk(to(receiver), LIMIT_S, retries=0)}, in_time()) == {}
     assert came == [b"message 1", b"message 2", b"message 3"]
-
-
-def test_a_receiver_that_always_asks_for_more_is_given_up_when_the_tries_are_over(
-    sender: TrapSender, receiver: socket.socket
-) -> None:
-    def ask_for_more() -> None:
-        while (came := receiver.recvfrom(65535))[0] != b"it is over":
-            receiver.sendto(b"again", came[1])
-
-    thread = threading.Thread(target=ask_for_more)
-    thread.start()
-    try:
-        problems = sender.converse({"a": Talk(to(receiver), SHORT_S, retries=1)}, in_time())
-    finally:
-        sender.send(b"it is over", to(receiver))
-        thread.join(LIMIT_S)
-    assert "(2 tries)" in problems["a"]
 
 
 def test_what_one_conversation_raises_is_its_own_problem_alone(sender: TrapSender) -> None:
@@ -503,14 +465,3 @@ def test_several_conversations_are_held_at_once(sender: TrapSender) -> None:
     ):
         talks = {"a": Talk(to(one)), "b": Talk(to(other))}
         assert sender.converse(talks, in_time()) == {}
-
-
-def test_what_comes_to_the_socket_of_traps_is_not_an_informs(
-    sender: TrapSender, receiver: socket.socket
-) -> None:
-    sender.send(b"trap", to(receiver))
-    _, sent_from = receiver.recvfrom(65535)
-    receiver.sendto(b"ack", sent_from)
-    talk = Talk(to(receiver), SHORT_S)
-    assert list(sender.converse({"a": talk}, in_time())) == ["a"]
-    assert talk.heard == []
