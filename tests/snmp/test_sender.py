@@ -75,11 +75,14 @@ def refused_later(kept: socket.socket) -> None:
 def test_the_source_address_is_what_a_receiver_sees(sender: TrapSender, source: str) -> None:
     with udp_socket("127.0.0.1") as receiver:
         peer = to(receiver)._replace(source=source)
-        sender.send(b"trap of another hook", to(receiver))
-        sender.send(b"trap", peer)
+        for _ in range(2):
+            sender.send(b"trap of another hook", to(receiver))
+            sender.send(b"trap", peer)
         sender.converse({"a": Talk(peer, SHORT_S)}, in_time())
-        came = [receiver.recvfrom(65535) for _ in range(3)]
-    assert [host for _, (host, _) in came] == ["127.0.0.1", *[source or "127.0.0.1"] * 2]
+        came = [receiver.recvfrom(65535)[1] for _ in range(5)]
+    own = source or "127.0.0.1"
+    assert [host for host, _ in came] == ["127.0.0.1", own, "127.0.0.1", own, own]
+    assert came[:2] == came[2:4], "each has a socket that stays"
 
 
 @pytest.mark.parametrize(
@@ -335,12 +338,14 @@ def test_an_answer_from_another_address_is_none_and_the_reason_names_that_addres
         def answer_from_elsewhere() -> None:
             _, sent_from = receiver.recvfrom(65535)
             other.sendto(b"ack", sent_from)
-            with socket.socket(other.family, socket.SOCK_DGRAM) as thief:
-                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                with pytest.raises(OSError, match="Address already in use"):
-                    thief.bind(sent_from)
-            is_late.set()
-            receiver.sendto(b"noise", sent_from)
+            try:
+                with socket.socket(other.family, socket.SOCK_DGRAM) as thief:
+                    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    with pytest.raises(OSError, match="Address already in use"):
+                        thief.bind(sent_from)
+            finally:
+                is_late.set()
+                receiver.sendto(b"noise", sent_from)
 
         thread = threading.Thread(target=answer_from_elsewhere)
         thread.start()

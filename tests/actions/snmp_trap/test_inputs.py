@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -306,6 +307,8 @@ def test_destinations_are_addresses_or_mappings_and_take_the_defaults_that_they_
         at("own", 1, community=b"c", layout="mib", source="10.0.0.2"),
         at("::1", community=b"public", source="2001:db8::1"),
     )
+    families = [target.lookup.family for target in targets_of(inputs)]
+    assert families == [*[socket.AF_INET] * 5, socket.AF_INET6]
 
 
 @pytest.mark.parametrize(
