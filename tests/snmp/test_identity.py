@@ -101,11 +101,6 @@ def test_each_start_of_a_listener_raises_the_boots_and_others_join(tmp_path: Pat
             assert boots_of(tmp_path) == start, "fire, and fire again, with no listener"
 
 
-def test_who_comes_first_after_a_boot_of_the_machine_raises_the_boots_once(tmp_path: Path) -> None:
-    store(tmp_path, boots=7)
-    assert [boots_of(tmp_path) for _ in range(3)] == [8, 8, 8]
-
-
 def test_two_that_raise_the_boots_at_once_get_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

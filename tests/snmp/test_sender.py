@@ -102,20 +102,6 @@ def test_a_source_address_that_this_host_does_not_have_is_its_receivers_failure(
             assert sender.converse(talks, in_time()) == {"a": reason}
 
 
-@BOTH_FAMILIES
-def test_datagrams_arrive_as_they_were_and_from_one_socket_for_each_address(
-    sender: TrapSender, host: str
-) -> None:
-    datagrams = (b"first", bytes(range(256)) * 5)
-    with udp_socket(host) as one, udp_socket(host) as other:
-        for datagram in datagrams:
-            for receiver in (one, other):
-                sender.send(datagram, to(receiver))
-        came = [receiver.recvfrom(65535) for receiver in (one, one, other, other)]
-    assert [datagram for datagram, _ in came] == [*datagrams, *datagrams]
-    assert came[0][1] == came[1][1] != came[2][1] == came[3][1]
-
-
 def test_a_name_whose_address_has_changed_gets_another_socket_in_place_of_the_old_one(
     sender: TrapSender,
 ) -> None:

@@ -291,22 +291,6 @@ def test_a_damaged_identity_fails_what_needs_it_and_nothing_else(
     assert is_taken(action, at(receiver, **V2C), receiver)
 
 
-def test_a_lost_identity_is_logged_with_the_new_engine_id(
-    action: SnmpTrapAction,
-    running: Running,
-    state_dir: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    file = state_dir / "snmp-engine.json"
-    file.unlink()
-    action.prepare(call(at(162, **STRONG)).hook)
-    engine_id = json.loads(file.read_text())["engine_id"]
-    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert f"createUser -e 0x{engine_id}" in warning
-    with running(*known_users(bytes.fromhex(engine_id))) as receiver:
-        assert is_taken(action, at(receiver, **STRONG), receiver)
-
-
 def test_an_engine_id_of_the_hooks_own_is_used_for_traps(
     action: SnmpTrapAction, running: Running
 ) -> None:
@@ -359,19 +343,14 @@ def test_an_inform_that_nobody_answers_or_hears_fails(
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        pytest.param({"community_string": "another"}, "is its community the", id="community"),
-        pytest.param(STRONG | {"user": "nobody"}, "does not know the user 'nobody'", id="user"),
-        pytest.param(
-            STRONG | {"auth_key": "wrong horse"}, "auth_key of user 'strong' is not", id="key"
-        ),
-        pytest.param(
-            STRONG | {"auth_protocol": "SHA-512"}, "auth_key of user 'strong' is not", id="protocol"
-        ),
-        pytest.param(STRONG | {"priv_key": "wrong staple"}, "are the priv_protocol and", id="priv"),
-        pytest.param(
-            STRONG | SIGNED, "refused the inform: user 'signed' needs other protocols", id="level"
-        ),
+        ({"community_string": "another"}, "is its community the"),
+        (STRONG | {"user": "nobody"}, "does not know the user 'nobody'"),
+        (STRONG | {"auth_key": "wrong horse"}, "auth_key of user 'strong' is not"),
+        (STRONG | {"auth_protocol": "SHA-512"}, "auth_key of user 'strong' is not"),
+        (STRONG | {"priv_key": "wrong staple"}, "are the priv_protocol and"),
+        (STRONG | SIGNED, "refused the inform: user 'signed' needs other protocols"),
     ],
+    ids=["community", "user", "key", "protocol", "priv", "level"],
 )
 def test_an_inform_that_is_refused_says_why(
     action: SnmpTrapAction, receiver: Snmptrapd, how: dict[str, Any], reason: str
