@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from listener import log
@@ -26,6 +26,13 @@ FRESH_S = 60.0
 
 _BRIEFLY_S = 0.05
 """The wait for a newer address of a name that has one. It is enough for most resolvers."""
+
+
+_TO: Mapping[int, str] = {
+    socket.AF_UNSPEC: "",
+    socket.AF_INET: " to an IPv4 address",
+    socket.AF_INET6: " to an IPv6 address",
+}
 
 
 class Address(NamedTuple):
@@ -128,7 +135,7 @@ class _Name:
             waited_s = self._now() - self._asked_at
             why = problem if is_answered else f"no answer from the resolver in {waited_s:.0f} s"
             raise ActionFailed(
-                f"the name {self._host.name!r:.80} cannot be resolved ({why});"
+                f"the name {self._host.name!r:.80} cannot be resolved{_TO[self._host.family]} ({why});"
                 " correct destination_address"
             )
         if problem:

@@ -236,14 +236,13 @@ def test_the_resolver_of_the_system_is_asked_when_no_other_is_given(resolver: Re
     assert resolver.address("localhost").sockaddr[:2] in (("127.0.0.1", 0), ("::1", 0))
 
 
-def test_a_name_has_an_address_of_each_family_that_is_wanted() -> None:
-    families = (socket.AF_INET, socket.AF_INET6)
-    names = Names(lambda host: Address(host.family, (host.name, 0)))
-    names.look_up([Host(NAME, family) for family in families])
-    for family in families:
-        assert names.address(Host(NAME, family), 1e9).family == family
-    with pytest.raises(OSError, match="not supported"):
-        resolve(Host("127.0.0.1", socket.AF_INET6))
+def test_an_address_is_found_of_the_family_that_is_wanted_or_none() -> None:
+    names = Names(lambda host: resolve(Host("127.0.0.1", host.family)))
+    ipv4, ipv6 = Host(NAME, socket.AF_INET), Host(NAME, socket.AF_INET6)
+    names.look_up([ipv4, ipv6])
+    assert names.address(ipv4, 1e9).sockaddr[0] == "127.0.0.1"
+    with pytest.raises(ActionFailed, match=r"'traps.invalid' cannot be resolved to an IPv6 address \("):
+        names.address(ipv6, 1e9)
 
 
 def test_names_are_asked_for_at_the_same_time_and_one_that_hangs_holds_up_no_other() -> None:
