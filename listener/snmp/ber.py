@@ -90,8 +90,12 @@ def message_v2c(community: bytes, pdu: bytes) -> bytes:
 
 
 class Response(NamedTuple):
-    """The answer to an INFORM. `error_status` is 0 when it was accepted (RFC 3416, section 3)."""
+    """The answer to an INFORM. `error_status` is 0 when it was accepted (RFC 3416, section 3).
 
+    The numbers are what the receiver has written there, maybe thousands of digits.
+    """
+
+    community: bytes
     request_id: int
     error_status: int
 
@@ -101,7 +105,7 @@ def read_response(datagram: bytes) -> Response | None:
     try:
         tag, message, _ = _read_tlv(datagram)
         version_tag, version, rest = _read_tlv(message)
-        community_tag, _, rest = _read_tlv(rest)
+        community_tag, community, rest = _read_tlv(rest)
         pdu_tag, fields, _ = _read_tlv(rest)
         request_id_tag, request_id, rest = _read_tlv(fields)
         error_tag, error_status, _ = _read_tlv(rest)
@@ -112,7 +116,8 @@ def read_response(datagram: bytes) -> Response | None:
         return None
     if not request_id or not error_status or version != _VERSION_2C[2:]:
         return None
-    return Response(*(int.from_bytes(each, "big", signed=True) for each in (request_id, error_status)))
+    numbers = (int.from_bytes(each, "big", signed=True) for each in (request_id, error_status))
+    return Response(community, *numbers)
 
 
 def _read_tlv(data: bytes) -> tuple[int, bytes, bytes]:

@@ -51,7 +51,11 @@ MAX_TEXT = 512
 """Bytes in the parameters and in the error details, as the MIB says."""
 
 LAYOUTS = ("conductor", "mib")
-"""What the original sends: its order, the objects' own OIDs. Or the MIB's order, and instances (.0)."""
+"""What the original sends: its order, the objects' own OIDs, texts as they are. Or the MIB's order,
+instances (.0), and spaces in place of control characters, which break the lines of a receiver's log."""
+
+_CONTROLS = re.compile(rb"[\0-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+"""In UTF-8; U+2028 and U+2029 are line ends, too."""
 
 _TIME_STAMP = "cloudifyTimeStamp"
 _ERROR_DETAILS = "cloudifyErrorDetails"
@@ -132,7 +136,7 @@ class Content(msgspec.Struct, frozen=True):
 
     def bindings(self, layout: str) -> list[tuple[Oid, Any]]:
         """The variable bindings in one of the LAYOUTS; the value of snmpTrapOID.0 is an OID, too."""
-        oids, octets = _OIDS[layout], self.octets
+        oids, octets = _OIDS[layout], self._octets_in(layout)
         return [
             (SYS_UP_TIME_0, self.up_time),
             (SNMP_TRAP_OID_0, NOTIFICATIONS[self.event_type][1]),
@@ -144,7 +148,7 @@ class Content(msgspec.Struct, frozen=True):
 
     def varbinds(self, layout: str) -> bytes:
         """The same, encoded."""
-        octets = self.octets
+        octets = self._octets_in(layout)
         up_time = ber.time_ticks(self.up_time)
         return b"".join(
             [
@@ -156,6 +160,14 @@ class Content(msgspec.Struct, frozen=True):
                 ],
             ]
         )
+
+    def _octets_in(self, layout: str) -> Mapping[str, bytes]:
+        if layout == "conductor":
+            return self.octets
+        return {
+            name: octets if name == _TIME_STAMP else _CONTROLS.sub(b" ", octets)
+            for name, octets in self.octets.items()
+        }
 
 
 def _octets(value: Any, most: int) -> bytes:

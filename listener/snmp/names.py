@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from listener import log
@@ -28,6 +28,13 @@ _BRIEFLY_S = 0.05
 """The wait for a newer address of a name that has one. It is enough for most resolvers."""
 
 
+_TO: Mapping[int, str] = {
+    socket.AF_UNSPEC: "",
+    socket.AF_INET: " to an IPv4 address",
+    socket.AF_INET6: " to an IPv6 address",
+}
+
+
 class Address(NamedTuple):
     """Where datagrams go: the socket's family, and its address there."""
 
@@ -35,9 +42,24 @@ class Address(NamedTuple):
     sockaddr: tuple[Any, ...]
 
 
-def resolve(host: str, flags: int = 0) -> Address:
+class Host(NamedTuple):
+    """What to resolve: a name or an address, and the family that its address must have."""
+
+    name: str
+    family: int = socket.AF_UNSPEC
+
+
+def family_of(address: str) -> int:
+    """The family of an address; any family for ''."""
+    if not address:
+        return socket.AF_UNSPEC
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def resolve(host: Host, flags: int = 0) -> Address:
     """The address that the system's resolver has. It may block. Raises OSError, UnicodeError."""
-    family, _, _, _, sockaddr = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=flags)[0]
+    name, wanted = host
+    family, _, _, _, sockaddr = socket.getaddrinfo(name, 0, wanted, socket.SOCK_DGRAM, flags=flags)[0]
     return Address(family, sockaddr)
 
 
@@ -46,25 +68,25 @@ class Names:
 
     def __init__(
         self,
-        ask: Callable[[str], Address] = resolve,
+        ask: Callable[[Host], Address] = resolve,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask = ask
         self._now = now
-        self._names: dict[str, _Name] = {}
+        self._names: dict[Host, _Name] = {}
 
-    def look_up(self, hosts: Iterable[str]) -> None:
+    def look_up(self, hosts: Iterable[Host]) -> None:
         """Start to resolve the names that have no fresh address."""
         for host in hosts:
             if host not in self._names:
                 self._names[host] = _Name(host, self._ask, self._now)
             self._names[host].look_up()
 
-    def address(self, host: str, deadline: float) -> Address:
+    def address(self, host: Host, deadline: float) -> Address:
         """The address of a name that was looked up. Raises ActionFailed if it has none by then."""
         return self._names[host].wait(deadline)
 
-    def doubt(self, host: str) -> None:
+    def doubt(self, host: Host) -> None:
         """Resolve this name again at its next use: its receiver may have moved."""
         self._names[host].doubt()
 
@@ -72,11 +94,11 @@ class Names:
 class _Name:
     """One name and its address. Each lookup has a thread of its own, which cannot be stopped."""
 
-    def __init__(self, host: str, ask: Callable[[str], Address], now: Callable[[], float]) -> None:
+    def __init__(self, host: Host, ask: Callable[[Host], Address], now: Callable[[], float]) -> None:
         self._host = host
         self._ask = ask
         self._now = now
-        self._address = literal(host)
+        self._address = literal(host.name)
         self._fresh_until = math.inf if self._address else -math.inf
         self._problem = ""
         self._asked_at = -math.inf
@@ -113,11 +135,12 @@ class _Name:
             waited_s = self._now() - self._asked_at
             why = problem if is_answered else f"no answer from the resolver in {waited_s:.0f} s"
             raise ActionFailed(
-                f"the name {self._host!r:.80} cannot be resolved ({why}); correct destination_address"
+                f"the name {self._host.name!r:.80} cannot be resolved{_TO[self._host.family]} ({why});"
+                " correct destination_address"
             )
         if problem:
             _log.warning("the name %.80r cannot be resolved (%s); its last address %s stays in use",
-                         self._host, problem, self._address.sockaddr[0])  # fmt: skip
+                         self._host.name, problem, self._address.sockaddr[0])  # fmt: skip
         return self._address
 
     def doubt(self) -> None:
@@ -128,6 +151,6 @@ class _Name:
 def literal(host: str) -> Address | None:
     """The address that the text itself is, without the resolver."""
     try:
-        return resolve(host, socket.AI_NUMERICHOST)
+        return resolve(Host(host), socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None

@@ -18,19 +18,26 @@ from typing import NamedTuple, Protocol
 
 from listener import log
 from listener.errors import ActionFailed
-from listener.snmp.names import Address
+from listener.snmp.names import Address, Host, resolve
+from listener.snmp.target import address_name
 
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM = 65535
+_UNFRAGMENTED: Mapping[int, int] = {socket.AF_INET: 1472, socket.AF_INET6: 1452}
+"""Bytes that Ethernet carries in one packet: 1,500 less the headers of IP and UDP."""
 
 
 class Peer(NamedTuple):
-    """A receiver: its address and port, and its name in messages to people."""
+    """A receiver: its address and port, and its name in messages to people.
+
+    `source` is the address to send from, '' for the one that the system chooses.
+    """
 
     address: Address
     port: int
     name: str
+    source: str = ""
 
 
 class Conversation(Protocol):
@@ -60,7 +67,8 @@ class TrapSender:
     """Sends datagrams. Its sockets stay connected, so that the system reports refusals."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._sockets: dict[str, tuple[Address, socket.socket]] = {}
+        self._sockets: dict[tuple[str, str], tuple[Address, socket.socket]] = {}
+        self._fragmented: set[str] = set()
         self._now = now
 
     def send(self, datagram: bytes, peer: Peer) -> None:
@@ -69,7 +77,8 @@ class TrapSender:
         Raises ActionFailed when it cannot be sent, and when the peer's host refuses it at once, as this
         host does. A refusal that comes later is a WARNING at the next trap.
         """
-        address, kept = self._sockets.get(peer.name, (None, None))
+        self._warn_of_fragments(len(datagram), peer)
+        address, kept = self._sockets.get((peer.name, peer.source), (None, None))
         if kept is None or address != peer.address:
             kept = self._connect_anew(peer)
         try:
@@ -94,8 +103,7 @@ class TrapSender:
         with ExitStack() as sockets:
             for key, conversation in conversations.items():
                 try:
-                    one = _Waiting(key, conversation, self._now())
-                    sockets.callback(one.close)
+                    one = _Waiting(key, conversation, self._now(), sockets, self._warn_of_fragments)
                     one.send()
                 except ActionFailed as error:
                     problems[key] = str(error)
@@ -126,31 +134,53 @@ class TrapSender:
             self._sockets.popitem()[1][1].close()
 
     def _connect_anew(self, peer: Peer) -> socket.socket:
-        if peer.name in self._sockets:
-            self._sockets.pop(peer.name)[1].close()
+        key = peer.name, peer.source
+        if key in self._sockets:
+            self._sockets.pop(key)[1].close()
         with _failing(peer):
             new = _connect(peer)
-        self._sockets[peer.name] = peer.address, new
+        self._sockets[key] = peer.address, new
         return new
+
+    def _warn_of_fragments(self, size: int, peer: Peer) -> None:
+        """Once for each receiver."""
+        most = _UNFRAGMENTED[peer.address.family]
+        if size > most and peer.name not in self._fragmented:
+            self._fragmented.add(peer.name)
+            _log.warning(
+                "a message to %s has %d bytes: above %d it is sent in fragments, which a network may"
+                " drop; let firewalls on the way pass them", peer.name, size, most
+            )  # fmt: skip
 
 
 class _Waiting:
-    """A conversation that waits for its answer. It has a socket of its own, so no other comes there."""
+    """A conversation that waits for its answer. It has a socket of its own, so no other comes there.
 
-    def __init__(self, key: str, conversation: Conversation, now: float) -> None:
+    A second socket gets what comes to the first one's port from other addresses than the receiver's.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        conversation: Conversation,
+        now: float,
+        sockets: ExitStack,
+        check_size: Callable[[int, Peer], None],
+    ) -> None:
         self.key = key
         self.next_at = now + conversation.timeout_s
         self._conversation = conversation
         self._tries = 1
         self._began_at = now
-        with _failing(conversation.peer):
-            self._socket = _connect(conversation.peer)
+        self._check_size = check_size
+        peer = conversation.peer
+        with _failing(peer):
+            self._socket = sockets.enter_context(_connect(peer))
+            self._beside = sockets.enter_context(socket.socket(peer.address.family, socket.SOCK_DGRAM))
+            _share_port(self._socket, self._beside)
 
     def fileno(self) -> int:
         return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
 
     def receive(self) -> bool:
         """Read a datagram; whether it is the acknowledgement. Raises ActionFailed."""
@@ -169,7 +199,7 @@ class _Waiting:
             tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
             raise ActionFailed(
                 f"no acknowledgement from {self._conversation.peer.name} within"
-                f" {now - self._began_at:.1f} s ({tries}): {self._conversation.unanswered()}"
+                f" {now - self._began_at:.1f} s ({tries}): {self._hint()}"
             )
         self._tries += 1
         self.next_at = now + self._conversation.timeout_s
@@ -178,19 +208,47 @@ class _Waiting:
     def send(self) -> None:
         """Send the conversation's next message. Raises ActionFailed."""
         datagram = self._conversation.message()
+        self._check_size(len(datagram), self._conversation.peer)
         with _failing(self._conversation.peer, len(datagram)):
             self._socket.send(datagram)
+
+    def _hint(self) -> str:
+        try:
+            _, address = self._beside.recvfrom(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return self._conversation.unanswered()
+        return (
+            f"an answer came from {address_name(*address[:2])} instead; let the receiver listen on the"
+            " address that you send to, or send to that one"
+        )
 
 
 def _connect(peer: Peer) -> socket.socket:
     new = socket.socket(peer.address.family, socket.SOCK_DGRAM)
     host, _, *scope = peer.address.sockaddr
     try:
+        if peer.source:
+            _bind(new, peer.source)
         new.connect((host, peer.port, *scope))
-    except OSError:
+    except (OSError, ActionFailed):
         new.close()
         raise
     return new
+
+
+def _bind(new: socket.socket, source: str) -> None:
+    try:
+        new.bind(resolve(Host(source), socket.AI_NUMERICHOST).sockaddr)
+    except (OSError, UnicodeError) as error:
+        raise ActionFailed(f"this host has no address {source}; correct source_address") from error
+
+
+def _share_port(connected: socket.socket, other: socket.socket) -> None:
+    """Give the other the first one's port; the system prefers the first for what its peer sends."""
+    for each in (connected, other):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    other.bind(connected.getsockname())
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # no third one may join
 
 
 @contextmanager
@@ -203,8 +261,9 @@ def _failing(peer: Peer, size: int = 0) -> Iterator[None]:
 
 
 def _reason(error: int | None, size: int, peer: Peer) -> str:
+    way = f"from {peer.source} to {peer.name}" if peer.source else f"to {peer.name}"
     if error == errno.ECONNREFUSED:
         return f"nothing listens for traps at {peer.name} (connection refused); start the receiver"
     if error == errno.EMSGSIZE:
-        return f"sending to {peer.name} failed: {size} bytes are too many for one datagram"
-    return f"sending to {peer.name} failed: {os.strerror(error or 0)}"
+        return f"sending {way} failed: {size} bytes are too many for one datagram"
+    return f"sending {way} failed: {os.strerror(error or 0)}"

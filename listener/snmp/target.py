@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from listener.snmp.names import Host, family_of
+
 
 class User(NamedTuple):
     """A user of the User-based Security Model (RFC 3414), by the names that net-snmp uses.
@@ -31,6 +33,7 @@ _NOBODY = User("")
 class Target(NamedTuple):
     """One destination. `name` is its address as people write it; no two of a hook have the same.
 
+    `source` is the address to send from, '' for the one that the system chooses.
     `community` is version 2c's, `user`, `context_name` and `engine_id` are version 3's; `timeout_s` and
     `retries` are an inform's: how long one try waits, and how many more there are.
     """
@@ -47,6 +50,12 @@ class Target(NamedTuple):
     user: User = _NOBODY
     context_name: str = ""
     engine_id: bytes = b""
+    source: str = ""
+
+    @property
+    def lookup(self) -> Host:
+        """The receiver, with an address of the source's family."""
+        return Host(self.host, family_of(self.source))
 
 
 def address_name(host: str, port: int) -> str:

@@ -1,6 +1,7 @@
 """SNMPv2c notifications: what is sent, and which answer acknowledges an inform.
 
-ber.py encodes the messages, and sender.py carries them; pysnmp takes 3 ms of CPU for each.
+ber.py encodes the messages, and sender.py carries them; pysnmp takes 3 ms of CPU for each. The words
+for a refusal are version 3's, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,21 @@ from listener.snmp import ber
 from listener.snmp.mib import Content
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target
+
+_ERROR_STATUS = (
+    "noError", "tooBig", "noSuchName", "badValue", "readOnly", "genErr", "noAccess", "wrongType",
+    "wrongLength", "wrongEncoding", "wrongValue", "noCreation", "inconsistentValue",
+    "resourceUnavailable", "commitFailed", "undoFailed", "authorizationError", "notWritable",
+    "inconsistentName",
+)  # fmt: skip
+"""By number (RFC 3416, section 3)."""
+
+
+def refusal(peer: Peer, error_status: int) -> ActionFailed:
+    """The failure of an inform that was answered with this error-status, which may be any number."""
+    is_known = 0 < error_status < len(_ERROR_STATUS)
+    name = _ERROR_STATUS[error_status] if is_known else "an error-status that SNMP does not have"
+    return ActionFailed(f"{peer.name} refused the inform with {name}")
 
 
 class V2cMessages:
@@ -36,8 +52,13 @@ class V2cInform:
         self.peer = peer
         self.timeout_s = target.timeout_s
         self.retries = target.retries
+        self._community = target.community
         self._request_id = request_id
         self._message = message
+        self._hint = (
+            "is the receiver running, is its community the community_string, and does its host let SNMP"
+            " through?"
+        )
 
     def message(self) -> bytes:
         return self._message
@@ -46,15 +67,12 @@ class V2cInform:
         response = ber.read_response(datagram)
         if response is None or response.request_id != self._request_id:
             return False
+        if response.community != self._community:
+            self._hint = "it has answered with another community than the inform's; correct it"
+            return False
         if response.error_status:
-            raise ActionFailed(
-                f"{self.peer.name} refused the inform with error-status {response.error_status}"
-                " (RFC 3416, section 3)"
-            )
+            raise refusal(self.peer, response.error_status)
         return True
 
     def unanswered(self) -> str:
-        return (
-            "is the receiver running, is its community the community_string, and does its host let SNMP"
-            " through?"
-        )
+        return self._hint

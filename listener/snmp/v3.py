@@ -22,6 +22,7 @@ from listener.snmp.identity import EngineIdentity, engine_time
 from listener.snmp.mib import SYS_UP_TIME_0, Content
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
+from listener.snmp.v2c import refusal
 
 _log = logging.getLogger(__name__)
 
@@ -78,14 +79,18 @@ class V3Inform:
         self._reports = 0
 
     def message(self) -> bytes:
-        return self._engine.message(self._target, self.peer, self._pdu, self._on_answer)
+        # By itself, pysnmp asks with an empty inform, which some receivers answer wrongly.
+        pdu = self._pdu if self._engine.knows(self.peer) else v2c.GetRequestPDU()
+        return self._engine.message(self._target, self.peer, pdu, self._on_answer)
 
     def is_answered(self, datagram: bytes) -> bool | None:
         self._answers.clear()
         self._engine.read_answer(self.peer, datagram)
         for problem, pdu in self._answers:
             if problem is None:
-                return self._is_acknowledged(pdu)
+                if status := int(v2c.apiPDU.get_error_status(pdu)):
+                    raise refusal(self.peer, status)
+                return True
             if not isinstance(problem, _ASKED_AGAIN) or self._reports == _MAX_REPORTS:
                 meaning = _meaning(problem, self._target.user)
                 raise ActionFailed(f"{self.peer.name} refused the inform: {meaning}")
@@ -93,13 +98,6 @@ class V3Inform:
             self._engine.forget(self.peer)
         self._reports += 1
         return None if self._reports <= _MAX_REPORTS else False
-
-    def _is_acknowledged(self, pdu: Any) -> bool:
-        status = int(v2c.apiPDU.get_error_status(pdu))
-        if status:
-            name = pdu["error-status"].prettyPrint()
-            raise ActionFailed(f"{self.peer.name} refused the inform with {name} ({status})")
-        return True
 
     def unanswered(self) -> str:
         return (
@@ -153,6 +151,12 @@ class _OwnEngine(Engine):
         """Read what a receiver has answered; it goes to `on_answer` of that message."""
         self.receive(self._address(peer), datagram)
 
+    def knows(self, peer: Peer) -> bool:
+        """Whether this receiver has told its engine ID; until then, each message only asks for it."""
+        processing = self.pysnmp.message_processing_subsystems[_VERSION_3]
+        engine_id, _, _ = processing.get_peer_engine_info(UDP, self._address(peer))
+        return engine_id is not None
+
     def forget(self, peer: Peer) -> None:
         """Ask this receiver for its engine ID again: another engine was started there."""
         self._forgotten[peer] = self._forgotten.get(peer, 0) + 1
@@ -202,4 +206,4 @@ def _meaning(problem: object, user: User) -> str:
         return f"{name} needs other protocols there, such as a priv_protocol ({problem})"
     if isinstance(problem, errind.DecryptionError):
         return f"the priv_protocol or the priv_key of {name} is not the one there ({problem})"
-    return str(problem)
+    return f"{problem!s:.80}"

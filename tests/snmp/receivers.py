@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from pyasn1.codec.ber import decoder
+from pyasn1.codec.ber import decoder, encoder
+from pyasn1.type import univ
 from pysnmp.proto.api import v2c
 
 import listener
@@ -136,6 +137,28 @@ def varbinds_of(datagram: bytes) -> list[tuple[tuple[int, ...], Any]]:
     pdu = v2c.apiMessage.get_pdu(decoded(datagram))
     assert isinstance(pdu, v2c.SNMPv2TrapPDU)
     return [(tuple(oid), value) for oid, value in v2c.apiTrapPDU.get_varbinds(pdu)]
+
+
+def answer_to(
+    inform: bytes,
+    *,
+    request_id: int | None = None,
+    error_status: int = 0,
+    community: bytes | None = None,
+) -> bytes:
+    """The answer that pysnmp makes to an inform of version 2c, with these changes."""
+    message = decoded(inform)
+    response = v2c.apiPDU.get_response(v2c.apiMessage.get_pdu(message))
+    if request_id is not None:
+        v2c.apiPDU.set_request_id(response, request_id)
+    # as `set_error_status`, without its limits
+    response.setComponentByPosition(
+        1, univ.Integer(error_status), verifyConstraints=False, matchTags=False, matchConstraints=False
+    )
+    v2c.apiMessage.set_pdu(message, response)
+    if community is not None:
+        v2c.apiMessage.set_community(message, community)
+    return bytes(encoder.encode(message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
 from pyasn1.type import univ
-from pysnmp.proto.api import v1, v2c
+from pysnmp.proto.api import v2c
 
 from listener.snmp import ber
 
@@ -90,12 +90,12 @@ PAIRS = st.one_of(
 """How we make a varbind of a value, pysnmp's type for it, and the value."""
 
 
-def message(pdu: Any, community: bytes, api: Any = v2c) -> bytes:
-    """What pysnmp builds around a PDU; `api` is that of the version."""
-    made = api.Message()
-    api.apiMessage.set_defaults(made)
-    api.apiMessage.set_community(made, community)
-    api.apiMessage.set_pdu(made, pdu)
+def message(pdu: Any, community: bytes) -> bytes:
+    """What pysnmp builds around a PDU."""
+    made = v2c.Message()
+    v2c.apiMessage.set_defaults(made)
+    v2c.apiMessage.set_community(made, community)
+    v2c.apiMessage.set_pdu(made, pdu)
     return bytes(encoder.encode(made))
 
 
@@ -136,15 +136,6 @@ def test_a_message_is_the_one_that_pysnmp_builds(
     assert ber.message_v2c(community, ber.pdu(kind, request_id, b"".join(ours))) == expected
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 40, 100, 126, 127, 128, 300])
-def test_a_head_is_what_any_varbind_has_before_its_value_also_the_second_time(size: int) -> None:
-    oid = (1, 3, 6, *[129] * (size // 2))
-    heads = ber.Heads(oid, ber.OCTET_STRING)
-    for length in [*range(0x81), 0xFF, 0x100, *range(0x81)]:
-        data = b"x" * length
-        assert heads[length] + data == ber.varbind(ber.object_identifier(oid), ber.octet_string(data))
-
-
 def response(
     community: bytes = b"public", request_id: int = 1, error_status: int = 0, extra: bytes = b""
 ) -> bytes:
@@ -170,14 +161,7 @@ def test_an_answer_that_pysnmp_builds_is_read(
     community: bytes, request_id: int, error_status: int, extra: bytes
 ) -> None:
     built = response(community, request_id, error_status, extra)
-    assert ber.read_response(built) == ber.Response(request_id, error_status)
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=400) | st.binary(max_size=100).map(lambda rest: b"\x30" + rest))
-def test_of_arbitrary_bytes_an_answer_is_none_or_numbers_and_never_raises(datagram: bytes) -> None:
-    read = ber.read_response(datagram)
-    assert read is None or all(isinstance(number, int) for number in read)
+    assert ber.read_response(built) == ber.Response(community, request_id, error_status)
 
 
 @pytest.mark.parametrize("size", [0, 200, 70_000], ids=["short", "two_octets", "three_octets"])
@@ -185,11 +169,6 @@ def test_an_answer_that_is_cut_off_anywhere_is_none(size: int) -> None:
     built = response(b"x" * size, 2**31 - 1, 5)
     for end in {*range(min(len(built), 300)), *range(len(built) - 60, len(built))}:
         assert ber.read_response(built[:end]) is None
-
-
-def sequence(content: bytes) -> bytes:
-    """A SEQUENCE of less than 128 bytes."""
-    return bytes((0x30, len(content))) + content
 
 
 def test_an_answer_with_any_one_byte_changed_never_raises() -> None:
@@ -200,17 +179,9 @@ def test_an_answer_with_any_one_byte_changed_never_raises() -> None:
             assert isinstance(ber.read_response(changed), (ber.Response, type(None)))
 
 
-@pytest.mark.parametrize(
-    "pdu", [v2c.SNMPv2TrapPDU, v2c.InformRequestPDU, v2c.GetRequestPDU, v2c.ReportPDU]
-)
+@pytest.mark.parametrize("pdu", [v2c.InformRequestPDU, v2c.GetRequestPDU, v2c.ReportPDU])
 def test_what_is_no_answer_is_not_read_as_one(pdu: Callable[[], Any]) -> None:
     assert ber.read_response(message(filled(pdu()), b"public")) is None
-
-
-def test_a_message_of_version_1_is_not_read_as_an_answer() -> None:
-    answer = v1.GetResponsePDU()
-    v1.apiPDU.set_defaults(answer)
-    assert ber.read_response(message(answer, b"public", v1)) is None
 
 
 @pytest.mark.parametrize(
@@ -220,8 +191,9 @@ def test_a_message_of_version_1_is_not_read_as_an_answer() -> None:
         pytest.param("020101 0400 A20A 020105 0200 020100 3000", id="error_status_without_octets"),
         pytest.param("020101 0480 A20B 020105 020100 020100 3000", id="community_of_no_length"),
         pytest.param("020101 0500 A20B 020105 020100 020100 3000", id="community_of_another_type"),
-        pytest.param("020103 0400 A20B 020105 020100 020100 3000", id="version_3"),
+        pytest.param("020100 0400 A20B 020105 020100 020100 3000", id="version_1"),
     ],
 )
 def test_an_answer_that_breaks_the_rules_is_none(parts: str) -> None:
-    assert ber.read_response(sequence(bytes.fromhex(parts))) is None
+    content = bytes.fromhex(parts)
+    assert ber.read_response(bytes((0x30, len(content))) + content) is None

@@ -9,9 +9,6 @@ import errno
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +20,6 @@ from listener.errors import StateError
 from listener.snmp import identity
 from listener.snmp.identity import MAX_BOOTS, EngineIdentity, engine_identity, engine_time
 from listener.state.directory import lock
-from tests.support import uncounted_env
 
 ENGINE_ID = "8000cc58050123456789abcdef"
 
@@ -105,11 +101,6 @@ def test_each_start_of_a_listener_raises_the_boots_and_others_join(tmp_path: Pat
             assert boots_of(tmp_path) == start, "fire, and fire again, with no listener"
 
 
-def test_who_comes_first_after_a_boot_of_the_machine_raises_the_boots_once(tmp_path: Path) -> None:
-    store(tmp_path, boots=7)
-    assert [boots_of(tmp_path) for _ in range(3)] == [8, 8, 8]
-
-
 def test_two_that_raise_the_boots_at_once_get_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,16 +127,13 @@ def test_two_that_raise_the_boots_at_once_get_the_same(
     ("content", "found"),
     [
         (b"", "Input data was truncated"),
-        (b"\xff\xfe\xff", "JSON is malformed"),
         (b"[1, 2]", "Expected `object`, got `array`"),
         (b'{"boots": 1, "machine_boot": ""}', "Object missing required field `engine_id`"),
-        ({"engine_id": "0x8000cc58"}, "Expected `str` matching regex"),
+        ({"engine_id": "0x8000cc5805"}, "Expected `str` matching regex"),
         ({"engine_id": "8000cc58"}, "Expected `str` matching regex"),
         ({"engine_id": "ab" * 33}, "Expected `str` matching regex"),
         ({"boots": -1}, "Expected `int` >= 0 - at `$.boots`"),
         ({"boots": 2**31}, "Expected `int` <= 2147483647 - at `$.boots`"),
-        ({"boots": True}, "Expected `int`, got `bool` - at `$.boots`"),
-        ({"machine_boot": None}, "Expected `str`, got `null` - at `$.machine_boot`"),
     ],
 )
 def test_a_damaged_file_is_reported_and_left_alone(
@@ -179,16 +167,6 @@ def test_boots_that_are_used_up_want_a_new_engine_id(tmp_path: Path) -> None:
 # Disks and directories
 
 
-def test_a_directory_that_is_missing_is_reported_and_may_come(tmp_path: Path) -> None:
-    folder = tmp_path / "state"
-    assert "No such file or directory" in refused(folder)
-    folder.touch()
-    assert "Not a directory" in refused(folder)
-    folder.unlink()
-    folder.mkdir()
-    assert boots_of(folder) == 1
-
-
 def failing(error: int) -> Callable[..., Any]:
     def call(*_: object, **__: object) -> Any:
         raise OSError(error, os.strerror(error))
@@ -214,29 +192,4 @@ def test_boots_that_cannot_be_recorded_are_not_raised(
             assert text.endswith("let the listener's user read and write there")
         assert engine_json(tmp_path).read_bytes() == before
     assert len(os.listdir("/proc/self/fd")) == held
-    assert boots_of(tmp_path) == 8
-
-
-@pytest.mark.parametrize(
-    ("call", "is_written"), [("fsync", False), ("replace", False), ("fsync", True)]
-)
-def test_a_process_killed_at_any_step_leaves_a_file_that_can_be_used(
-    tmp_path: Path, call: str, is_written: bool
-) -> None:
-    program = f"""
-import os, signal, sys
-from listener.snmp import identity
-real = os.{call}
-def call(*arguments):
-    if not {is_written} or os.path.isdir(f"/proc/self/fd/{{arguments[0]}}"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
-os.{call} = call
-identity.engine_identity(sys.argv[1])
-"""
-    before = store(tmp_path, boots=7)
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    killed = subprocess.run(command, env=uncounted_env(), timeout=30, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert (engine_json(tmp_path).read_bytes() == before) is not is_written
     assert boots_of(tmp_path) == 8

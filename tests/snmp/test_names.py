@@ -15,7 +15,7 @@ import pytest
 
 from listener import log
 from listener.errors import ActionFailed
-from listener.snmp.names import ANSWER_S, FRESH_S, Address, Names
+from listener.snmp.names import ANSWER_S, FRESH_S, Address, Host, Names, resolve
 from tests.support import do_without
 
 LIMIT_S = 20.0
@@ -36,8 +36,8 @@ class Resolver:
         self._is_free = threading.Event()
         self._is_free.set()
 
-    def _ask(self, host: str) -> Address:
-        self.asked.append(host)
+    def _ask(self, host: Host) -> Address:
+        self.asked.append(host.name)
         assert self._is_free.wait(LIMIT_S), "the test never let the resolver go on"
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -55,10 +55,10 @@ class Resolver:
 
     def address(self, host: str = NAME, within_s: float = LIMIT_S) -> Address:
         """What the action does; an answer that comes at all comes before anyone waits for it."""
-        self.names.look_up([host])
+        self.names.look_up([Host(host)])
         if self._is_free.is_set():
             self.let_go()
-        return self.names.address(host, self.now + within_s)
+        return self.names.address(Host(host), self.now + within_s)
 
     def failure(self, host: str = NAME, within_s: float = LIMIT_S) -> str:
         with pytest.raises(ActionFailed) as failure:
@@ -92,7 +92,7 @@ def test_an_address_is_known_by_itself_for_ever(
 ) -> None:
     for _ in range(2):
         assert resolver.address(host) == address
-        resolver.names.doubt(host)
+        resolver.names.doubt(Host(host))
         resolver.now += FRESH_S
     assert resolver.asked == []
 
@@ -123,7 +123,7 @@ def test_a_name_is_asked_for_once_until_its_address_is_old_or_in_doubt(resolver:
             resolver.now += FRESH_S
             resolver.answer = SECOND
         else:
-            resolver.names.doubt(NAME)
+            resolver.names.doubt(Host(NAME))
             resolver.answer = FIRST
 
 
@@ -136,7 +136,7 @@ def test_the_last_good_address_stays_when_the_resolver_fails_and_that_is_one_war
     if why == "old":
         resolver.now += FRESH_S
     else:
-        resolver.names.doubt(NAME)
+        resolver.names.doubt(Host(NAME))
     for _ in range(3):
         assert resolver.address() == FIRST
     assert caplog.messages == [
@@ -173,7 +173,7 @@ def test_a_first_question_without_an_answer_fails_and_is_waited_for_once(
     resolver: Resolver, waited_s: float
 ) -> None:
     resolver.hold()
-    resolver.names.look_up([NAME])
+    resolver.names.look_up([Host(NAME)])
     resolver.now += waited_s
     for _ in range(3):
         within_s = 0.0 if waited_s == 0.0 else 1000.0  # its own time is over
@@ -236,12 +236,21 @@ def test_the_resolver_of_the_system_is_asked_when_no_other_is_given(resolver: Re
     assert resolver.address("localhost").sockaddr[:2] in (("127.0.0.1", 0), ("::1", 0))
 
 
+def test_an_address_is_found_of_the_family_that_is_wanted_or_none() -> None:
+    names = Names(lambda host: resolve(Host("127.0.0.1", host.family)))
+    ipv4, ipv6 = Host(NAME, socket.AF_INET), Host(NAME, socket.AF_INET6)
+    names.look_up([ipv4, ipv6])
+    assert names.address(ipv4, 1e9).sockaddr[0] == "127.0.0.1"
+    with pytest.raises(ActionFailed, match=r"'traps.invalid' cannot be resolved to an IPv6 address \("):
+        names.address(ipv6, 1e9)
+
+
 def test_names_are_asked_for_at_the_same_time_and_one_that_hangs_holds_up_no_other() -> None:
-    hosts = [f"traps-{number}.invalid" for number in range(5)]
+    hosts = [Host(f"traps-{number}.invalid") for number in range(5)]
     all_asked = threading.Barrier(len(hosts))
     is_over = threading.Event()
 
-    def ask(host: str) -> Address:
+    def ask(host: Host) -> Address:
         all_asked.wait(LIMIT_S)  # one after the other, none would get past this
         if host == hosts[0]:
             is_over.wait(LIMIT_S)
@@ -269,7 +278,7 @@ def test_an_answer_that_has_been_lying_about_is_not_todays(
         resolver.address()
         resolver.now += FRESH_S
     resolver.hold()
-    resolver.names.look_up([NAME])
+    resolver.names.look_up([Host(NAME)])
     resolver.answer = answer
     resolver.let_go()
     resolver.answer = SECOND

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import encoder
-from pyasn1.type import univ
 from pysnmp.proto.api import v1, v2c
 
 from listener.snmp.trap import Trap, Undecodable, decode
@@ -140,25 +139,3 @@ def test_broken_bytes_are_never_an_exception(
             broken[place % len(broken)] ^= flip
     found, _ = decode(bytes(broken[: max(len(broken) - lost, len(broken) // 2)]), "s")
     json.dumps(found._asdict())  # the verb `traps` prints it
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([UP_TIME, TRAP_OID, (*ROOT, 1, 3)]), st.integers(0, 255), st.binary())
-    )
-)
-def test_values_of_any_type_and_content_are_never_an_exception(
-    varbinds: list[tuple[tuple[int, ...], int, bytes]],
-) -> None:
-    def tagged(tag: int, content: bytes) -> bytes:
-        return bytes((tag, 0x82)) + len(content).to_bytes(2, "big") + content
-
-    pairs = [
-        tagged(0x30, bytes(encoder.encode(univ.ObjectIdentifier(oid))) + tagged(tag, content))
-        for oid, tag, content in varbinds
-    ]
-    numbers = bytes(encoder.encode(univ.Integer(0))) * 3
-    pdu = tagged(0xA7, numbers + tagged(0x30, b"".join(pairs)))
-    found, _ = decode(tagged(0x30, FAILED[4:15] + pdu), "s")
-    json.dumps(found._asdict())

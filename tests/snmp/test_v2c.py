@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 
 import pytest
-from pyasn1.codec.ber import encoder
 from pysnmp.proto.api import v2c
 
 from listener.errors import ActionFailed
@@ -14,7 +13,7 @@ from listener.snmp.names import Address
 from listener.snmp.sender import Peer
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cInform, V2cMessages
-from tests.snmp.receivers import decoded
+from tests.snmp.receivers import answer_to, decoded
 
 REQUEST_ID = 4711
 CONTENT = Content("workflow_queued", 0, 0, {})
@@ -25,16 +24,6 @@ TARGET = Target(name="receiver:162", host="receiver", port=162, is_inform=True, 
 @pytest.fixture
 def inform() -> V2cInform:
     return V2cMessages().inform(TARGET, PEER, REQUEST_ID, CONTENT)
-
-
-def answer_of(datagram: bytes, *, request_id: int = REQUEST_ID, error_status: int = 0) -> bytes:
-    """The answer that pysnmp makes to an inform, or to another request of its sender."""
-    message = decoded(datagram)
-    response = v2c.apiPDU.get_response(v2c.apiMessage.get_pdu(message))
-    v2c.apiPDU.set_request_id(response, request_id)
-    v2c.apiPDU.set_error_status(response, error_status)
-    v2c.apiMessage.set_pdu(message, response)
-    return bytes(encoder.encode(message))
 
 
 def test_a_trap_and_an_inform_differ_in_their_kind_alone(inform: V2cInform) -> None:
@@ -51,7 +40,7 @@ def test_every_try_is_the_same_so_that_a_late_answer_to_an_earlier_one_counts(
 ) -> None:
     first = inform.message()
     assert inform.message() == first
-    assert inform.is_answered(answer_of(first)) is True
+    assert inform.is_answered(answer_to(first)) is True
 
 
 def test_noise_and_answers_to_other_requests_are_none(inform: V2cInform) -> None:
@@ -60,18 +49,35 @@ def test_noise_and_answers_to_other_requests_are_none(inform: V2cInform) -> None
         b"",
         b"noise",
         datagram,
-        answer_of(datagram)[:-1],
-        answer_of(datagram, request_id=REQUEST_ID + 1),
-        answer_of(datagram, request_id=REQUEST_ID - 1, error_status=5),
-        answer_of(datagram, request_id=-REQUEST_ID),
+        answer_to(datagram)[:-1],
+        answer_to(datagram, request_id=REQUEST_ID + 1),
+        answer_to(datagram, request_id=REQUEST_ID - 1, error_status=5),
+        answer_to(datagram, request_id=-REQUEST_ID),
     ):
         assert inform.is_answered(other) is False
 
 
-@pytest.mark.parametrize("error_status", [1, 18])
-def test_an_error_status_is_a_refusal_with_its_number(inform: V2cInform, error_status: int) -> None:
+def test_an_answer_with_another_community_is_none_and_the_hint_says_so(inform: V2cInform) -> None:
+    datagram = inform.message()
+    assert "is the receiver running" in inform.unanswered()
+    for community in (b"", b"XYZZY"):
+        assert inform.is_answered(answer_to(datagram, community=community, error_status=5)) is False
+        assert inform.unanswered().startswith("it has answered with another community than the")
+    assert inform.is_answered(answer_to(datagram)) is True
+
+
+UNKNOWN = "an error-status that SNMP does not have"
+
+
+@pytest.mark.parametrize(
+    ("error_status", "name"),
+    [(1, "tooBig"), (5, "genErr"), (18, "inconsistentName")]
+    + [(number, UNKNOWN) for number in (-1, 19, 2**24_000, -(2**24_000))],
+    ids=["tooBig", "genErr", "inconsistentName", "below", "above", "huge", "huge_below"],
+)
+def test_an_error_status_is_a_refusal_with_its_name(
+    inform: V2cInform, error_status: int, name: str
+) -> None:
     with pytest.raises(ActionFailed) as failure:
-        inform.is_answered(answer_of(inform.message(), error_status=error_status))
-    assert str(failure.value) == (
-        f"receiver:162 refused the inform with error-status {error_status} (RFC 3416, section 3)"
-    )
+        inform.is_answered(answer_to(inform.message(), error_status=error_status))
+    assert str(failure.value) == f"receiver:162 refused the inform with {name}"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
+from pyasn1.type import univ
 from pysnmp.proto.api import v2c
 from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
 from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
@@ -29,7 +30,7 @@ from listener.snmp.v3 import V3Inform, V3Messages
 ENGINE_ID = bytes.fromhex("8000cc58051122334455667788")
 RECEIVER = bytes.fromhex("80001f8801aabbccdd")
 CONTENT = mib.Content("workflow_queued", 0, 0, {})
-COUNTERS = {"level": 1, "time": 2, "user": 3, "engine": 4, "digest": 5, "decryption": 6}
+COUNTERS = {"time": 2, "engine": 4, "decryption": 6}
 """usmStats, each with what a report of it says is wrong (RFC 3414, section 5)."""
 
 
@@ -94,7 +95,10 @@ def response(error_status: int = 0) -> Any:
     pdu = v2c.ResponsePDU()
     v2c.apiPDU.set_defaults(pdu)
     v2c.apiPDU.set_request_id(pdu, 7)
-    v2c.apiPDU.set_error_status(pdu, error_status)
+    # as `set_error_status`, without its limits
+    pdu.setComponentByPosition(
+        1, univ.Integer(error_status), verifyConstraints=False, matchTags=False, matchConstraints=False
+    )
     return pdu
 
 
@@ -117,13 +121,6 @@ def test_a_trap_carries_the_boots_and_the_time_of_its_engine(monkeypatch: pytest
         assert security_of(talk.trap(engine_id=RECEIVER)) == (RECEIVER, 1, age_s)
 
 
-def test_an_engine_is_made_once_for_each_user_and_engine_id() -> None:
-    talk = Conversing()
-    for changes in ({}, {}, {"user": User("other")}, {"engine_id": RECEIVER}):
-        assert talk.trap(**changes)
-    assert len(talk.messages._engines) == 3
-
-
 def test_without_the_cryptography_package_nothing_can_be_encrypted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -139,6 +136,14 @@ def test_without_the_cryptography_package_nothing_can_be_encrypted(
 
 
 def test_a_receiver_tells_its_engine_id_once_and_then_acknowledges() -> None:
+    """It is asked by a request without varbinds, engine ID or user (RFC 3414, section 4)."""
+    talk = Conversing(auth_protocol="SHA", auth_key="correct horse")
+    message, _ = decoder.decode(talk.inform.message(), asn1Spec=SNMPv3Message())
+    security, _ = decoder.decode(message["msgSecurityParameters"], asn1Spec=UsmSecurityParameters())
+    pdu = message["msgData"]["plaintext"]["data"].getComponent()
+    assert isinstance(pdu, v2c.GetRequestPDU)
+    assert v2c.apiPDU.get_varbinds(pdu) == []
+    assert (bytes(security[0]), bytes(security[3])) == (b"", b"")
     talk = Conversing()
     assert talk.engine_asked() == b""
     assert talk.inform.is_answered(talk.report("engine")) is None
@@ -148,35 +153,29 @@ def test_a_receiver_tells_its_engine_id_once_and_then_acknowledges() -> None:
         talk.inform = talk.begun()
 
 
-@pytest.mark.parametrize(("status", "name"), [(5, "genErr"), (16, "authorizationError")])
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [(5, "genErr"), (2**24_000, "an error-status that SNMP does not have")],
+    ids=["usual", "huge"],
+)
 def test_a_response_with_an_error_status_is_a_refusal(status: int, name: str) -> None:
     talk = known()
-    with pytest.raises(
-        ActionFailed, match=rf"^receiver:162 refused the inform with {name}.* \({status}\)$"
-    ):
+    with pytest.raises(ActionFailed, match=f"^receiver:162 refused the inform with {name}$"):
         talk.inform.is_answered(talk.answer(response(status)))
 
 
-@pytest.mark.parametrize(
-    ("problem", "meaning"),
-    [
-        ("user", "it does not know the user 'plain'; create it there, or correct 'user' ("),
-        ("digest", "the auth_protocol or the auth_key of user 'plain' is not the one there ("),
-        ("level", "user 'plain' needs other protocols there, such as a priv_protocol ("),
-        ("decryption", "the priv_protocol or the priv_key of user 'plain' is not the one there ("),
-    ],
-)
-def test_each_report_is_said_in_the_words_of_the_inputs(problem: str, meaning: str) -> None:
+def test_a_report_is_said_in_the_words_of_the_inputs() -> None:
+    """snmptrapd says most of the others: test_wire.py."""
     talk = known()
-    with pytest.raises(ActionFailed) as failure:
-        talk.inform.is_answered(talk.report(problem))
-    assert str(failure.value).startswith(f"receiver:162 refused the inform: {meaning}")
+    meaning = "the priv_protocol or the priv_key of user 'plain' is not the one there"
+    with pytest.raises(ActionFailed, match=f"^receiver:162 refused the inform: {meaning} "):
+        talk.inform.is_answered(talk.report("decryption"))
 
 
-def test_a_report_of_a_kind_that_nobody_knows_is_a_refusal() -> None:
+def test_a_report_of_a_kind_that_nobody_knows_is_a_refusal_in_few_words() -> None:
     talk = known()
-    strange = report((1, 3, 6, 1, 6, 3, 11, 2, 1, 3, 0))
-    with pytest.raises(ActionFailed, match=r"^receiver:162 refused the inform: "):
+    strange = report((1, 3, 6, 1, 6, 3, 11, 2, 1, *[3] * 5000, 0))
+    with pytest.raises(ActionFailed, match=r"^receiver:162 refused the inform: [0-9.]{,80}$"):
         talk.inform.is_answered(talk.answer(strange))
 
 

@@ -163,13 +163,13 @@ class SnmpTrapAction(Action):
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        self._names.look_up([target.host for target in targets])
+        self._names.look_up([target.lookup for target in targets])
         problems: dict[str, str] = {}
         informs: dict[str, Conversation] = {}
         for target in targets:
             try:
-                address = self._names.address(target.host, now + hook.timeout_s / 2)
-                peer = Peer(address, target.port, target.name)
+                address = self._names.address(target.lookup, now + hook.timeout_s / 2)
+                peer = Peer(address, target.port, target.name, target.source)
                 messages = self._version_3() if target.version == "3" else self._version_2c
                 message = target, peer, next(self._request_ids) % 2**31, content
                 if target.is_inform:
@@ -182,7 +182,7 @@ class SnmpTrapAction(Action):
             problems |= self._sender.converse(informs, now + hook.timeout_s)
         for target in targets:
             if target.name in problems:
-                self._names.doubt(target.host)
+                self._names.doubt(target.lookup)
         return problems
 
     def _version_3(self) -> V3Messages:

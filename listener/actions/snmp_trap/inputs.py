@@ -7,12 +7,14 @@ values.py knows what each may be. action.py sends to the Targets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
 from listener.actions import Fault
 from listener.actions.snmp_trap.values import INPUTS
 from listener.hooks.values import INVALID, in_words, nearest
 from listener.snmp.mib import LAYOUTS
+from listener.snmp.names import family_of, literal
 from listener.snmp.target import Target, User, address_name
 
 _VERSION_3 = (
@@ -98,6 +100,8 @@ class _Destination:
         version, notify = self._values.get("version", "2c"), self._values.get("notify", "trap")
         host = self._required("destination_address")
         port = self._required("destination_port")
+        source = self._values.get("source_address", "")
+        self._check_addresses(host, source)
         if INVALID in (version, notify):
             return None  # what would be needed is not known
         is_inform = notify == "inform"
@@ -125,8 +129,16 @@ class _Destination:
         layout = self._values.get("layout", LAYOUTS[0])
         return Target(
             address_name(host, port), host, port, version, is_inform, layout, community,
-            timeout_s, retries, user, context_name, engine_id,
+            timeout_s, retries, user, context_name, engine_id, source,
         )  # fmt: skip
+
+    def _check_addresses(self, host: Any, source: Any) -> None:
+        for name, address in (("destination_address", host), ("source_address", source)):
+            if _lacks_zone(address):
+                self._wrong(name, "needs a zone, the interface of the link, as in fe80::1%eth0")
+        known = literal(host) if source and INVALID not in (host, source) else None
+        if known and known.family != family_of(source):
+            self._wrong("source_address", f"and {host} must both be IPv4, or both IPv6")
 
     def _user(self) -> User:
         protocols = {name: self._values.get(f"{name}_protocol", "") for name in ("auth", "priv")}
@@ -170,3 +182,12 @@ class _Destination:
     def _wrong(self, name: str, reason: str) -> None:
         given = self._own if name in self._own.values else self._hook
         given.fault(name, f"{name!r} {reason}")
+
+
+def _lacks_zone(address: Any) -> bool:
+    """Whether it is a link-local address (RFC 4291, 2.5.6), but of which link is not said."""
+    try:
+        ipv6 = IPv6Address(address)
+    except AddressValueError:
+        return False
+    return ipv6.is_link_local and ipv6.scope_id is None

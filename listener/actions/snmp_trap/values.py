@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from listener.hooks.values import INVALID, PORT, TEXT, Kind, choice, number, text, whole_number
@@ -21,6 +22,15 @@ def _address(value: Any) -> Any:
     """With anything more than a name or an address, the resolver would be asked for it in vain."""
     is_one = TEXT.read(value) is value and value.isprintable() and not _WITH_MORE.fullmatch(value)
     return value if is_one else INVALID
+
+
+def _source_address(value: Any) -> Any:
+    """A name may have several addresses, and so may what stands for all or for a group."""
+    try:
+        address = ip_address(_address(value))
+    except ValueError:
+        return INVALID
+    return INVALID if address.is_unspecified or address.is_multicast else value
 
 
 def _community(value: Any) -> Any:
@@ -55,6 +65,7 @@ _VERSIONS = choice("2c", "3")
 INPUTS: Mapping[str, Kind] = {
     "destination_address": Kind(_address, "a name or an address, without a port, brackets or spaces"),
     "destination_port": PORT,
+    "source_address": Kind(_source_address, "one address of this host, not a name"),
     "community_string": Kind(_community, f"a text; {_QUOTED}", is_secret=True),
     "version": Kind(_version, _VERSIONS.wanted),
     "notify": choice("trap", "inform"),

@@ -20,7 +20,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import ANY_EVENT, Hook
 from listener.model.notification import EVENT_TYPES, Notification
 from listener.model.outcome import Tally
-from listener.snmp.names import Address, Names
+from listener.snmp.names import Address, Host, Names
 from tests.snmp.receivers import closed_port, decoded, udp_socket, varbinds_of
 
 COMMUNITY = "xyzzy-community"
@@ -242,6 +242,20 @@ def test_one_that_fails_is_named_and_stops_no_other(
     assert receiver.recv(65535)
 
 
+def test_the_source_address_is_the_hooks_or_the_destinations_and_a_wrong_one_stops_no_other(
+    action: SnmpTrapAction, receiver: socket.socket
+) -> None:
+    with udp_socket("127.0.0.1") as own, udp_socket("127.0.0.1") as none:
+        inputs = listed(at(receiver), at(own, source_address="127.0.0.3"))
+        inputs["destinations"] += [at(none, source_address="192.0.2.1")]
+        failure = failure_of(action, call(inputs | {"source_address": "127.0.0.2"}))
+        assert [each.recvfrom(65535)[1][0] for each in (receiver, own)] == ["127.0.0.2", "127.0.0.3"]
+        assert str(failure).startswith(
+            f"{name_of(none)}: this host has no address 192.0.2.1; correct source_address; sent to "
+        )
+        assert action.take_tallies()[name_of(none)] == Tally(0, 0, 1)
+
+
 def test_what_was_reached_before_is_left_out_and_not_counted_again(
     action: SnmpTrapAction, receiver: socket.socket
 ) -> None:
@@ -284,7 +298,7 @@ def test_a_resolver_that_hangs_leaves_others_half_of_the_hooks_time(
 ) -> None:
     is_over = Event()
 
-    def ask(host: str) -> Address:
+    def ask(host: Host) -> Address:
         is_over.wait(20)
         raise OSError("too late")
 

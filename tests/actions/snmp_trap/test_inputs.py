@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ BASE_OF = {
 }  # fmt: skip
 SECRET = ("community_string", "auth_key", "priv_key")
 ADDRESS = "a name or an address, without a port, brackets or spaces"
+NO_ZONE = "needs a zone, the interface of the link, as in fe80::1%eth0"
 ONLY_3 = "has no meaning here: only version 3 has it; add 'version: 3'"
 TOO_LONG = (
     "an inform with {} can take longer than the hook's 'timeout' of {} s; raise that, or lower the"
@@ -86,6 +88,8 @@ def test_an_inform_is_tried_six_times_a_second_each_unless_it_says_more() -> Non
     ("name", "value", "field", "expected"),
     [
         ("destination_address", "::1", "host", "::1"),
+        ("destination_address", "fe80::1%eth0", "host", "fe80::1%eth0"),
+        ("source_address", "10.0.0.2", "source", "10.0.0.2"),
         ("destination_port", "00162", "port", 162),
         ("community_string", "", "community", b""),
         ("community_string", "caf\udce9", "community", b"caf\xe9"),
@@ -125,6 +129,11 @@ def test_version_3_may_be_a_text_or_a_number_and_a_user_do_without_keys(version:
             ADDRESS,
         ),
         ("destination_port", [0, "http", None], "a port from 1 to 65535"),
+        (
+            "source_address",
+            ["", 5, None, "nms1", "162", "10.0.0.1:162", "0.0.0.0", "224.0.0.1", "::", "fe80::1%\0"],
+            "one address of this host, not a name",
+        ),
         ("version", ["v3", "2", 1, 3.0, True, None, ["3"]], "2c or 3"),
         ("notify", ["informs", None], "trap or inform"),
         ("layout", ["MIB", 0], "conductor or mib"),
@@ -203,6 +212,10 @@ def test_an_unknown_input_is_shown_shortened() -> None:
     [
         *[(V2C | {name: value}, {name: ONLY_3}) for name, value in SEALED.items()],
         (V2C | {"context_name": "blue"}, {"context_name": ONLY_3}),
+        (V2C | {"source_address": "::1"},
+         {"source_address": "and 10.0.0.1 must both be IPv4, or both IPv6"}),
+        (V2C | {"destination_address": "fe80::1", "source_address": "fe80::2"},
+         {"destination_address": NO_ZONE, "source_address": NO_ZONE}),
         (V2C | {"engine_id": "0x8000cc5805"}, {"engine_id": ONLY_3}),
         (
             V3 | {"community_string": "hush-hush"},
@@ -281,17 +294,21 @@ def test_destinations_are_addresses_or_mappings_and_take_the_defaults_that_they_
         {"destination_address": "new", "version": 3},
         {"destination_address": "new-inform", "version": 3, "notify": "inform", "user": "night"},
         {"destination_address": "own", "destination_port": 1, "community_string": "c", "layout": "mib"},
+        {"destination_address": "::1", "source_address": "2001:db8::1"},
     )
-    inputs |= {"timeout": 2, "retries": 1, "engine_id": "0x8000cc5805"}
+    inputs |= {"timeout": 2, "retries": 1, "engine_id": "0x8000cc5805", "source_address": "10.0.0.2"}
     user = User(*SEALED.values())
     waits: dict[str, Any] = {"is_inform": True, "timeout_s": 2.0, "retries": 1}
     assert targets_of(inputs) == (
-        at("old", community=b"public"),
-        at("old-inform", community=b"public", **waits),
-        at("new", version="3", user=user, engine_id=bytes.fromhex("8000cc5805")),
-        at("new-inform", version="3", user=user._replace(name="night"), **waits),
-        at("own", 1, community=b"c", layout="mib"),
+        at("old", community=b"public", source="10.0.0.2"),
+        at("old-inform", community=b"public", source="10.0.0.2", **waits),
+        at("new", version="3", user=user, engine_id=bytes.fromhex("8000cc5805"), source="10.0.0.2"),
+        at("new-inform", version="3", user=user._replace(name="night"), source="10.0.0.2", **waits),
+        at("own", 1, community=b"c", layout="mib", source="10.0.0.2"),
+        at("::1", community=b"public", source="2001:db8::1"),
     )
+    families = [target.lookup.family for target in targets_of(inputs)]
+    assert families == [*[socket.AF_INET] * 5, socket.AF_INET6]
 
 
 @pytest.mark.parametrize(
