@@ -28,7 +28,7 @@ def changeable_by_others(path: str) -> str:
             is_link, is_sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
             if status.st_mode & _ANY_OTHER and not is_link and not is_sticky:
                 return f"{component} can be written by other users than root"
-    except OSError:
+    except (OSError, ValueError):  # no path has a null byte
         return ""
     return ""
 

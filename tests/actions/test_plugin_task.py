@@ -544,7 +544,7 @@ def test_memory_is_bounded_for_functions_too_and_not_without_the_setting(
 
 CHECKED: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "fits": ("decorated", {"door": 1, "what": 2}, None),
-    "misses one": ("decorated", {}, "the inputs do not fit decorated(ctx, door, hinge=None, **kwargs):"
+    "misses one": ("decorated", {}, "the inputs do not fit decorated(ctx, door, hinge=…, **kwargs):"
                    " missing a required argument: 'door'"),
     "has too many": ("strict", {"door": 1, "lock": 2}, "the inputs do not fit strict(ctx, door): got an"
                      " unexpected keyword argument 'lock'"),

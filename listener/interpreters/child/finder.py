@@ -70,6 +70,13 @@ def defines(source: str, file: str, name: str) -> bool:
     return False
 
 
+class Hidden:
+    """In place of a default, which may be a secret."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
 def misfit(function: "Callable[..., Any]", name: str, inputs: "Dict[str, Any]") -> str:
     """Why the function cannot be called with a hook context and these inputs; '' when it can."""
     import inspect  # slow, and looking at files does not need it
@@ -81,8 +88,10 @@ def misfit(function: "Callable[..., Any]", name: str, inputs: "Dict[str, Any]") 
     try:
         signature.bind({}, **inputs)
     except TypeError as error:
-        parameters = [  # a default may be a secret
-            parameter.replace(default=inspect.Parameter.empty, annotation=inspect.Parameter.empty)
+        parameters = [
+            parameter
+            if parameter.default is inspect.Parameter.empty
+            else parameter.replace(default=Hidden())
             for parameter in signature.parameters.values()
         ]
         named = ", ".join(map(str, parameters))
