@@ -216,6 +216,24 @@ def test_retries_run_while_nothing_comes_and_no_token_is_left_when_the_listener_
     assert TOKEN not in listener.log
 
 
+def test_what_a_hook_emits_for_itself_is_told_of(site: Site) -> None:
+    (site.folder / "looping.py").write_text(
+        "from listener import emit\n"
+        "def again(context):\n"
+        "    if context['execution_id'] != 'the second':\n"
+        "        own = {**context, 'execution_id': 'the second'}\n"
+        "        emit({'event_type': context['event_type'], 'context': own}, durable=True)\n"
+    )
+    listener = site.start("{event_type: workflow_started, implementation: looping.again}")
+    listener.send(frame("the first"))
+    listener.wait_for_answers(1)
+    listener.send(frame("the second", serial=2))
+    listener.wait_for_answers(2)
+    assert listener.end() == 0
+    assert [entry.source for entry in site.entries] == ["supervisord", "hook", "supervisord"]
+    assert listener.log.count("a hook has emitted this workflow_started: if it is one of those") == 1
+
+
 @pytest.mark.parametrize("end", [Listener.end, Listener.terminate])
 def test_what_is_due_when_the_listener_ends_is_done_by_the_next_one(
     site: Site, end: Callable[[Listener], int]

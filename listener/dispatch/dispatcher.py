@@ -22,7 +22,7 @@ from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
-from listener.model.delivery import Delivery
+from listener.model.delivery import FROM_HOOK, Delivery
 from listener.model.entry import Entry
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
@@ -185,6 +185,11 @@ class Dispatcher:
             _log.warning(
                 "%s: another notification had the id %s; they differ, so both are acted on",
                 job.about, loggable(notification.id),
+            )  # fmt: skip
+        if job.entry.source == FROM_HOOK and job.hooks:
+            _log.warning(
+                "%s: a hook has emitted this %s: if it is one of those that match, it runs for ever",
+                job.about, loggable(notification.event_type),
             )  # fmt: skip
         if not job.hooks and self._hooks_file.table is not None:
             _log.info(

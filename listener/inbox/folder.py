@@ -18,6 +18,9 @@ RECORDED_IN = "CONDUCTOR_HOOKS_RECORDED_IN"
 """The environment variable that names, for supervisord's programs, the state directory of the
 recorder."""
 
+IN_HOOK = "CONDUCTOR_HOOKS_IN_HOOK"
+"""The environment variable of what runs in a hook, and of every program that it starts."""
+
 NAME = re.compile(
     r"[0-9]{8,}-(?:(?P<run>[0-9]{1,7}\.[0-9]+)\.events|(?P<source>[a-z]+)-[0-9a-f]+\.notifications)"
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.values import nearest
+from listener.inbox.folder import IN_HOOK
 from listener.interpreters.plugins import MARKER, Plugin, Plugins, refuse_to_root
 
 if TYPE_CHECKING:
@@ -119,8 +120,12 @@ def _with_scripts(python: str, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _original_env(service: RestService | None) -> dict[str, str]:
-    """What the original's runner has in its environment, with a manager and its file server if any."""
+    """What the original's runner has in its environment, with a manager and its file server if any.
+
+    And the sign for `emit` that it is called by a hook.
+    """
     own = {
+        IN_HOOK: "1",
         "CLOUDIFY_DISPATCH": "true",
         "MANAGER_NAME": os.environ.get(
             "MANAGER_NAME", service.host if service else os.uname().nodename

@@ -19,6 +19,9 @@ from listener.model.notification import HOOK_FAILED, Notification, storable
 from listener.model.secrets import mask_unreadable, without_token
 from listener.model.serials import Serials
 
+FROM_HOOK = "hook"
+"""The source of what a hook has emitted itself, durably."""
+
 _NO_NOTIFICATION = Notification("", {})
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from listener.errors import HooksError
 from listener.inbox import whole_file
-from listener.inbox.folder import FOLDER
+from listener.inbox.folder import FOLDER, IN_HOOK
+from listener.model.delivery import FROM_HOOK
 from listener.model.payload import from_mapping
 
 _BEGIN = "<!--XSUPERVISOR:BEGIN-->"
@@ -78,7 +79,7 @@ def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None =
     place = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
     text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0].rstrip()
     try:
-        whole_file.add(place, "emit", [text])
+        whole_file.add(place, FROM_HOOK if IN_HOOK in os.environ else "emit", [text])
     except OSError as error:
         raise HooksError(
             f"the notification was not sent, since it cannot be kept in {place}/{FOLDER}:"
