@@ -59,8 +59,7 @@ class CallProcess:
         timeout_s = max(0.0, deadline - time.monotonic())
         message = pickle.dumps({**request, "timeout_s": timeout_s}, _PICKLE_PROTOCOL)
         answer = _decoded(self._line(deadline, message))
-        while self._has_output():  # what was printed before the answer is in the pipe
-            self.output.drain()
+        self.output.drain()  # all that was printed before the answer: it is in the pipe
         self.output.finish_line()
         return _judged(answer, self.output)
 
@@ -106,15 +105,12 @@ class CallProcess:
         if len(self._received) > _MAX_ANSWER:
             raise ValueError(f"an answer of more than {_MAX_ANSWER} bytes")
 
-    def _has_output(self) -> bool:
-        return bool(dict(self._poll.poll(0)).get(self.output.fd, 0) & select.POLLIN)
-
     def end(self) -> str:
         """End the session of the call, and log what it prints meanwhile; how it ended, in words."""
         sessions.send({self.pid}, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
         while sessions.pids({self.pid}) and time.monotonic() < deadline:
-            select.select([], [], [], _LOOK_S)
+            time.sleep(_LOOK_S)
             self.output.drain()
         if not sessions.pids({self.pid}):
             return "ended by SIGTERM"

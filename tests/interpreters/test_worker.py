@@ -58,6 +58,11 @@ def length(context):
     return len(context["text"])
 
 
+def leaves_a_chatty_program(context):
+    subprocess.Popen(["yes"])
+    time.sleep(0.2)
+
+
 def prints(context):
     os.write(1, context["text"])
 
@@ -191,7 +196,7 @@ control = socket.socket(fileno=int(sys.argv[5]))
 order, (fd, output), _, _ = socket.recv_fds(control, 65536, 2)
 channel = socket.socket(fileno=fd)
 """
-HELLO = "channel.send(b'%d\\n' % os.getpid()); "
+HELLO = "channel.send(b'%d\\n' % os.getpid()); channel.recv(1); "
 
 Stand = Callable[..., Worker]
 
@@ -595,6 +600,13 @@ def test_what_a_program_left_behind_prints_is_logged_under_its_hook_and_without_
         wait_for("the line", lambda: drained(worker) and caplog.messages)
     wait_until_nothing_is_read(worker)
     assert caplog.messages == ["first | late …", "first | cut"]
+
+
+def test_a_chatty_program_left_behind_keeps_neither_its_call_nor_the_next_waiting(
+    worker: Worker,
+) -> None:
+    call(worker, "leaves_a_chatty_program")
+    assert call(worker, "own")
 
 
 def test_what_a_program_left_behind_printed_is_logged_on_closing(
