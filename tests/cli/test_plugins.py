@@ -260,7 +260,10 @@ def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
     python.chmod(0o755)
     conf.write_text(f"listener: {{python: {python}}}\n")
     with subprocess.Popen(
-        [*COMMAND, tmp_path, "--config", conf], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, tmp_path, "--config", conf],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         wait_for("its interpreter, or its end", lambda: note.exists() or process.poll() is not None, 60)
         process.send_signal(signum)
