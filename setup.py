@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent
+
+
+class SourceDistribution(sdist):  # type: ignore[misc]
+    """With all of tests/; setuptools alone takes no more of it than tests/test*.py."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        tests = (str(path) for path in Path("tests").rglob("*") if path.is_file())
+        own = {path for path in tests if "__pycache__" not in path}
+        super().make_release_tree(base_dir, sorted(own.union(files)))
+
 
 setup(
     name="conductor-hooks",
@@ -15,6 +26,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
+    cmdclass={"sdist": SourceDistribution},
     packages=find_packages(include=["listener", "listener.*"]),
     package_data={"listener.snmp": ["CLOUDIFY-MIB.txt"]},
     data_files=[

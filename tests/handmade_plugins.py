@@ -27,7 +27,8 @@ CLOUDIFY = "cloudify-common==7.0.5"
 @pytest.fixture(scope="session")
 def cloudify_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with cloudify-common and what it needs."""
-    return installed(tmp_path_factory.mktemp("cloudify"), CLOUDIFY)
+    folder = installed(tmp_path_factory.mktemp("cloudify"), CLOUDIFY)
+    return installed(folder, "legacy-cgi") if sys.version_info >= (3, 13) else folder
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +37,14 @@ def fabric_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed(tmp_path_factory.mktemp("fabric"), "fabric>=3.2,<4")
 
 
-def installed(folder: Path, requirement: str) -> Path:
-    """The folder, with a package and all that it needs; the test is skipped where none can be had."""
+def installed(folder: Path, requirement: str, *options: str) -> Path:
+    """The folder, with a package and what it needs; the test is skipped where none can be had."""
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install"]
     result = subprocess.run(
-        [*pip, "--target", str(folder), requirement], capture_output=True, text=True, check=False
+        [*pip, "--target", str(folder), *options, requirement],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         do_without(f"{requirement} cannot be installed: {result.stderr[-300:]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def test_shipped_files_are_found_from_a_checkout(name: str) -> None:
     assert shipped(name).read_bytes().isascii()  # an old Python without a locale must read them
 
 
-def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(tmp_path: Path) -> None:
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A checkout that may be built in."""
     sources = tmp_path / "sources"
     sources.mkdir()
     for name in (
@@ -35,8 +38,25 @@ def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(tmp_path
         "hooks.conf",
         "listener",
         "supervisor.d",
+        "tests",
     ):
         (sources / name).symlink_to(TOP / name)
+    return sources
+
+
+def test_the_sdist_has_all_that_the_tests_need(sources: Path) -> None:
+    subprocess.run([sys.executable, "setup.py", "-q", "sdist"], cwd=sources, check=True)
+    [sdist] = (sources / "dist").iterdir()
+    with tarfile.open(sdist) as archive:
+        there = {name.partition("/")[2] for name in archive.getnames()}
+    files = (path for path in (TOP / "tests").rglob("*") if path.suffix in (".py", ".c", ".json"))
+    needed = {str(path.relative_to(TOP)) for path in files}
+    assert there >= {*needed, "pyproject.toml", *SHIPPED}
+
+
+def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(
+    sources: Path, tmp_path: Path
+) -> None:
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     python = tmp_path / "venv/bin/python"
     pip = [sys.executable, "-m", "pip", "-q", "--python", str(python), "--disable-pip-version-check"]

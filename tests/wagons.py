@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -134,9 +135,9 @@ class Made:
         renamed = wheel.with_name("renamed")
         with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(renamed, "w") as new:
             for name in old.namelist():
-                data = old.read(name).replace(b"cloudify_common/", b"cloudify/")
-                new.writestr(name.replace("cloudify_common/", "cloudify/"), data)
+                new.writestr(_as_cloudify(name), _as_cloudify(old.read(name).decode()))
         renamed.replace(wheel)
+        shutil.copy(self.wheel("legacy-cgi"), wheel.parent)  # which Pythons from 3.13 on need
         return wheel.parent
 
     def changed(self, wagon: Path, *, files: dict[str, bytes] | None = None, **metadata: Any) -> Path:
@@ -198,6 +199,11 @@ def run_in(plugin: Plugin, program: str) -> str:
     command = [plugin.python, "-c", program]
     result = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     return (result.stdout or result.stderr).strip()
+
+
+def _as_cloudify(text: str) -> str:
+    """A path of the package cloudify_common, or a text with such paths, as cloudify-common has it."""
+    return text.replace("cloudify_common/", "cloudify/").replace("cloudify/tasks", "cloudify/context")
 
 
 def _do(*command: str) -> None:

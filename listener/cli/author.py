@@ -6,6 +6,7 @@ Owns their options and what they print. They run hooks through the same modules 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -262,9 +263,9 @@ def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
     if not os.path.isdir(folder):
         return
     try:
-        journal = Journal(folder)
-        journal.accept(msgspec.structs.replace(entry, key=None))  # the same file can be fired twice
-        journal.count(tallies)
+        with contextlib.closing(Journal(folder)) as journal:
+            journal.accept(msgspec.structs.replace(entry, key=None))  # the same file can be fired twice
+            journal.count(tallies)
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
 

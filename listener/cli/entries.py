@@ -26,7 +26,10 @@ _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
-    """The journal that is there, and its directory. Raises HooksError when there is none."""
+    """The journal that is there, and its directory; the verb's end closes it.
+
+    Raises HooksError when there is none.
+    """
 
     def setting() -> str | None:
         from listener.hooks.file import state_dir_in  # YAML is slow to import
@@ -46,7 +49,9 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
             " the right one, which the listener's log says at its start, with --state-dir or"
             " $CONDUCTOR_HOOKS_STATE_DIR"
         ) from error
-    return Journal(folder), folder
+    journal = Journal(folder)
+    click.get_current_context().call_on_close(journal.close)
+    return journal, folder
 
 
 def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:

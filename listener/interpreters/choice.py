@@ -137,5 +137,6 @@ def _original_env(service: RestService | None) -> dict[str, str]:
         "REST_HOST": service.host,
         "REST_PORT": str(service.port),
         "REST_PROTOCOL": service.protocol,
+        "MANAGER_FILE_SERVER_SCHEME": service.protocol,  # cloudify-common 6 reads nothing else
         "LOCAL_REST_CERT_FILE": service.cert,
     }

@@ -251,28 +251,25 @@ def test_at_a_terminal_each_step_of_an_upload_is_a_line(made: Made, state: Path)
     assert re.search(r"^installing tried 1\.0 for Python ", plain, re.MULTILINE), plain
 
 
-HANGS = """
-import os, pathlib, time
-pathlib.Path({note!r}).write_text(str(os.getpid()))
-time.sleep(600)
-"""
-
-
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
     signum: signal.Signals, state: Path, tmp_path: Path
 ) -> None:
-    note = tmp_path / "note"
-    (tmp_path / "hanging").mkdir()
-    (tmp_path / "hanging/setup.py").write_text(HANGS.format(note=str(note)))
+    python, note, conf = tmp_path / "python", tmp_path / "note", tmp_path / "hooks.conf"
+    python.write_text(f"#!/bin/sh\necho $$ > {note}.new\nmv {note}.new {note}\nexec sleep 600\n")
+    python.chmod(0o755)
+    conf.write_text(f"listener: {{python: {python}}}\n")
     with subprocess.Popen(
-        [*COMMAND, tmp_path / "hanging"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, tmp_path, "--config", conf],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        wait_for("its setup.py", lambda: note.exists() and note.read_text() != "")
+        wait_for("its interpreter, or its end", lambda: note.exists() or process.poll() is not None, 60)
         process.send_signal(signum)
-        answer, said = process.communicate(timeout=30)
+        answer, said = process.communicate(timeout=60)
     assert (process.returncode, answer, said.splitlines()[-1]) == (1, "", "Aborted!")
-    wait_for("the end of its setup.py", lambda: is_gone(int(note.read_text())))
+    wait_for("the end of its interpreter", lambda: is_gone(int(note.read_text())))
     assert os.listdir(state / "plugins") == [".lock"]
 
 

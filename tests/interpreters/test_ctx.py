@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Surroundings
+from listener.actions import Call, Fault, Surroundings
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.handmade_plugins import dispatched, make_plugin
+from tests.handmade_plugins import dispatched, installed, make_plugin
 from tests.pythons import interpreters
 
 TASKS = '''
@@ -132,7 +133,14 @@ def fetches(context, told):
 
 def rest(context, told):
     tenant = get_rest_client().tenants.get(ctx.tenant_name)
-    write(told, [tenant["name"], ctx.get_resource("page.txt").decode(), ctx.task_type])
+    write(told, [tenant["name"], get_resource_from_manager("page.txt").decode()])
+
+
+def both(context, told, path):
+    found = [context.get_resource(path).decode()]
+    with open(ctx.download_resource(path)) as file:
+        found.append(file.read())
+    write(told, [*found, ctx.get_resource("page.txt").decode()])
 '''
 
 CONTEXT = {
@@ -150,6 +158,12 @@ CONTEXT = {
 def plugin(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
     root = tmp_path_factory.mktemp("state") / "plugins"
     return make_plugin(root, "my-plugin", {"tasks.py": TASKS}, cloudify_packages, version="1.2")
+
+
+@pytest.fixture(scope="module")
+def cloudify_6(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the last cloudify-common of version 6, and nothing that it needs."""
+    return installed(tmp_path_factory.mktemp("six"), "cloudify-common==6.4.2.0", "--no-deps")
 
 
 MakeAction = Callable[..., FunctionAction]
@@ -270,6 +284,8 @@ def test_a_cloudify_that_cannot_be_imported_is_told_of_once(
     assert caplog.messages == [
         "hook h1 | there is no ctx, as cloudify cannot be imported: ZeroDivisionError: division by zero"
     ]
+    [fault] = action.check(Hook("h1", ("*",), "bare.bare.kind", {}, 1, {}), may_import=True)
+    assert fault == Fault(None, "bare 1.0: ZeroDivisionError: division by zero", is_certain=False)
 
 
 CLOUDIFY_STAND_IN = {
@@ -282,8 +298,12 @@ class CloudifyContext:
         self.tenant_name = about["tenant"]["name"]
 """,
     "cloudify/exceptions.py": "class NonRecoverableError(Exception): pass\n"
-    "class RecoverableError(Exception): pass\n",
+    "class RecoverableError(Exception): pass\n"
+    "HttpException = OSError\n",
+    "cloudify/constants.py": "SECURED_PROTOCOL = None\n",
+    "cloudify/manager.py": "get_resource = None\n",
     "cloudify/utils.py": "get_manager_rest_service_host = None\n",
+    "cloudify_rest_client/exceptions.py": "CloudifyClientError = OSError\n",
     "cloudify/state.py": """
 import contextlib
 class current_ctx:
@@ -477,21 +497,43 @@ def manager() -> Iterator[Manager]:
         thread.join()
 
 
-def test_with_a_manager_resources_and_the_rest_service_are_the_manager_s(
-    make_action: MakeAction, plugin: Path, manager: Manager, told: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def asking(make_action: MakeAction, manager: Manager, tmp_path: Path) -> MakeAction:
+    """Makes actions with the plugins of a state directory that ask the manager."""
     (tmp_path / "cert.pem").touch()
     service = RestService("127.0.0.1", manager.server_port, "http", str(tmp_path / "cert.pem"))
-    action = make_action(plugin.parents[3], manager=service)
-    run(action, "my-plugin.tasks.rest", told=str(told))
-    assert read(told) == ["acme", "from the manager", "hook"]
+    return lambda state_dir: make_action(state_dir, manager=service)
+
+
+@pytest.mark.parametrize("major", [6, 7] if sys.version_info < (3, 12) else [7])
+def test_each_cloudify_asks_the_manager_by_the_named_protocol(
+    asking: MakeAction, manager: Manager, told: Path, tmp_path: Path, major: int,
+    cloudify_packages: Path, cloudify_6: Path,
+) -> None:  # fmt: skip
+    packages = [cloudify_6, cloudify_packages][major - 6 :]
+    make_plugin(tmp_path / "plugins", "my-plugin", {"tasks.py": TASKS}, *packages)
+    run(asking(tmp_path), "my-plugin.tasks.rest", told=str(told))
+    assert read(told) == ["acme", "from the manager"]
     assert manager.asked == [
         ("/api/v3.1/tenants/acme", CONTEXT["rest_token"], "acme"),
         ("/resources/page.txt", None, None),
     ]
-    with pytest.raises(ActionFailed, match=r"HttpException: 404 \(nowhere.txt\)") as failed:
-        run(action, "my-plugin.tasks.missing")
-    assert failed.value.retry_after_s == NEVER
+
+
+def test_resources_are_the_manager_s_or_files_with_an_absolute_path(
+    asking: MakeAction, plugin: Path, told: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "page.txt").write_text("from a file")
+    path = str(tmp_path / "page.txt")
+    action = asking(plugin.parents[3])
+    run(action, "my-plugin.tasks.both", told=str(told), path=path)
+    assert read(told) == ["from a file", "from a file", "from the manager"]
+    line = f"hook h1 | the manager does not have {path}: reading the local file"
+    assert caplog.messages.count(line) == 2
+    for missing in ("nowhere.txt", f"{path}.none"):
+        with pytest.raises(ActionFailed, match=rf"HttpException: 404 \({missing}\)") as failed:
+            run(action, "my-plugin.tasks.both", told=str(told), path=missing)
+        assert failed.value.retry_after_s == NEVER
 
 
 def test_a_manager_s_certificate_that_is_gone_is_told(

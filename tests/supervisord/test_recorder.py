@@ -203,7 +203,7 @@ def test_a_reload_which_closes_descriptors_under_the_recorder_costs_at_most_a_ne
     assert [file.name for file in files(state_dir)] == expected
     assert texts(state_dir) == ["before", "after"]
     assert len(descriptors(state_dir)) == 1
-    assert len(threads()) == 1
+    wait_for("the end of the first thread", lambda: len(threads()) == 1)
 
 
 @pytest.mark.usefixtures("rpc")
@@ -431,7 +431,7 @@ def test_a_thread_of_its_own_syncs_what_was_written_and_nothing_else(
         [fd] = descriptors(state_dir)
         wait_for("the sync", lambda: len(synced) >= count)  # noqa: B023
     assert set(synced) == {(fd, "conductor_hooks", True)}
-    assert len(synced) < 10
+    assert len(synced) < 200  # the events
     assert len(threads()) == 1
 
 

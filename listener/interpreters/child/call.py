@@ -217,6 +217,7 @@ def check_fit(path: str, inputs: "Dict[str, Any]") -> None:
     misfit = finder.misfit(find(path), path.rpartition(".")[2], inputs)
     if misfit:
         raise Refusal(misfit, "inputs")
+    load_ctx()
 
 
 def check_presence(path: str) -> None:
@@ -237,15 +238,20 @@ def no_function(module_name: str, name: str) -> Refusal:
     return Refusal("%s has no function named %r" % (module_name, name))
 
 
+def load_ctx() -> "Any":
+    """ctx.py, which makes cloudify's `ctx`; None where there is no cloudify. Raises what it raises."""
+    if importlib.util.find_spec("cloudify") is None:
+        return None
+    from . import ctx
+
+    return ctx
+
+
 @functools.lru_cache(maxsize=None)
 def ctx_module() -> "Any":
-    """ctx.py, which makes cloudify's `ctx`; None where this interpreter has no cloudify that works."""
+    """As load_ctx; None where cloudify does not work, too, and a line that says so."""
     try:
-        if importlib.util.find_spec("cloudify") is None:
-            return None
-        from . import ctx
-
-        return ctx
+        return load_ctx()
     except Exception as error:
         print("there is no ctx, as cloudify cannot be imported: %s" % describe(error))
         return None

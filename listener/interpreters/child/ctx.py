@@ -11,7 +11,8 @@ import os
 import shutil
 import tempfile
 
-from cloudify import context, exceptions, state, utils
+from cloudify import constants, context, exceptions, manager, state, utils
+from cloudify_rest_client.exceptions import CloudifyClientError
 
 from .lines import Lines
 
@@ -149,5 +150,23 @@ def rest_hosts() -> "Any":
     return _known_hosts()
 
 
+_resource_of_manager = manager.get_resource
+
+
+def get_resource(blueprint_id: str, deployment_id: str, tenant_name: str, resource_path: str) -> "Any":
+    """What the manager has there; else the file, if the path is absolute."""
+    try:
+        return _resource_of_manager(blueprint_id, deployment_id, tenant_name, resource_path)
+    except (exceptions.HttpException, CloudifyClientError) as error:
+        is_missing = 404 in (getattr(error, "code", None), getattr(error, "status_code", None))
+        if not is_missing or not os.path.isabs(resource_path) or not os.path.exists(resource_path):
+            raise
+    state.ctx.logger.info("the manager does not have %s: reading the local file", resource_path)
+    return Files(os.sep).get_resource(resource_path)
+
+
 utils.get_manager_rest_service_host = rest_hosts  # or it were a KeyError about something else
+manager.get_resource = get_resource
+if not hasattr(utils, "get_manager_rest_service_protocol"):  # cloudify-common 6 asks nobody
+    constants.SECURED_PROTOCOL = os.environ.get("REST_PROTOCOL", constants.SECURED_PROTOCOL)
 logging.getLogger("ctx").propagate = False  # or what sets up a root logger has every line twice

@@ -23,7 +23,7 @@ _LIMIT_S = 30.0
 _QUESTION = """
 import json, sys
 try:
-    import cloudify
+    import cloudify.context
     error = ""
 except Exception as caught:
     error = "%s: %s" % (type(caught).__name__, caught)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,10 +19,15 @@ from listener.interpreters.plugins.programs import run
 
 _PIP = ("-I", "-m", "pip")
 _OLDEST_PIP = "22.3"  # the first that installs for another interpreter: `pip --python`
+_ISOLATED = "--use-pep517"  # or an old pip builds by the virtualenv's setuptools, and there is none
 _START_S = 60.0
 _INSTALL_S = 1200.0
 _SHOWN = 600  # characters of what pip printed
 
+_ABOUT_PIP = (
+    "from importlib.metadata import metadata as of;"
+    "print(of('pip')['Version'], of('pip')['Requires-Python'])"
+)
 _VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.implementation.cache_tag)"
 
 
@@ -43,11 +49,14 @@ class Installer:
 
     `scratch` is a folder for temporary files; `held_fd` stays open as long as any program runs. What a
     package needs comes from the folder `wheels` alone or, without one, from where pip's own
-    configuration says.
+    configuration says. When `needs_pip`, our pip is too new for this interpreter: `get_pip` gets one
+    into a folder, and `use_pip` comes before all else.
     """
 
     def __init__(self, python: str, scratch: str, held_fd: int, wheels: str | None) -> None:
-        _check_pip()
+        from packaging.specifiers import SpecifierSet  # slow to import
+
+        pythons = SpecifierSet(_pythons_of_pip())
         self._scratch = scratch
         self._held_fds = (held_fd,)
         self._wheels = wheels
@@ -60,6 +69,21 @@ class Installer:
                 " python' in hooks.conf, and let the owner of the state directory run it"
             ) from error
         self.python = Interpreter(python, version, tag)
+        self._pip_folder = ""
+        self.needs_pip = not pythons.contains(version, prereleases=True)
+
+    def get_pip(self, folder: str) -> None:
+        """Unpack the newest pip for this interpreter into a folder. Raises ProgramFailed."""
+        wheels = os.path.join(self._scratch, "pip")
+        which = ("--no-deps", "--only-binary=:all:", "--python-version", self.python.version)
+        self._pip((sys.executable, *_PIP), "download", *which, "--dest", wheels, "pip")
+        [wheel] = os.listdir(wheels)
+        with zipfile.ZipFile(os.path.join(wheels, wheel)) as archive:
+            archive.extractall(folder)
+
+    def use_pip(self, folder: str) -> None:
+        """Install and build by the pip in this folder."""
+        self._pip_folder = folder
 
     def make(self, folder: str) -> None:
         """Make an empty virtualenv without pip. It sees none of the interpreter's own packages."""
@@ -71,25 +95,35 @@ class Installer:
                 f"{self.python.path} cannot make a virtualenv: {error}: {reason_in(error.output)}"
             ) from error
 
-    def install(self, virtualenv: str, requirement: str, *, only_from: str | None = None) -> None:
-        """Install a package and what it needs, if `only_from` is given from the wheels in that folder.
+    def install(self, virtualenv: str, *requirements: str, only_from: str | None = None) -> None:
+        """Install packages and what they need, if `only_from` is given from the wheels in that folder.
 
         Raises ProgramFailed; its text is pip's reason.
         """
-        self._pip(virtualenv, "install", requirement, only_from=only_from)
+        pip = self._pip_in(virtualenv)
+        self._pip(pip, "install", _ISOLATED, *requirements, only_from=only_from)
 
     def build(self, source: str, folder: str) -> None:
         """Build a wheel of a source folder into another folder. Raises ProgramFailed, like install."""
         virtualenv = os.path.join(self._scratch, "build")
         self.make(virtualenv)
-        self._pip(virtualenv, "wheel", "--no-deps", "--wheel-dir", folder, source)
+        pip = self._pip_in(virtualenv)
+        self._pip(pip, "wheel", _ISOLATED, "--no-deps", "--wheel-dir", folder, source)
 
-    def _pip(self, virtualenv: str, *arguments: str, only_from: str | None = None) -> None:
+    def _pip_in(self, virtualenv: str) -> Sequence[str]:
+        """The pip that works in a virtualenv, as the beginning of a command line."""
+        python = os.path.join(virtualenv, "bin", "python")
+        if self._pip_folder:
+            return python, "-I", os.path.join(self._pip_folder, "pip")
+        return sys.executable, *_PIP, "--python", python
+
+    def _pip(
+        self, pip: Sequence[str], verb: str, *arguments: str, only_from: str | None = None
+    ) -> None:
         links = only_from or self._wheels
         where = ["--no-index", "--find-links", links] if links else []
         where += ["--pre"] if only_from else []  # a wagon may carry a pre-release
-        own_pip = [sys.executable, *_PIP, "--python", os.path.join(virtualenv, "bin", "python")]
-        command = [*own_pip, "-q", "--no-input", arguments[0], *where, *arguments[1:]]
+        command = [*pip, "-q", "--no-input", verb, *where, *arguments]
         env = environment(is_offline=links is not None, temporary=self._scratch)
         try:
             run(command, env=env, limit_s=_INSTALL_S, held_fds=self._held_fds)
@@ -123,17 +157,19 @@ def reason_in(output: str) -> str:
     return " ".join("; ".join(reasons or lines[-1:]).split())[:_SHOWN]
 
 
-def _check_pip() -> None:
+def _pythons_of_pip() -> str:
+    """The versions of Python that our pip works with, as in >=3.10."""
     from packaging.version import Version  # slow to import
 
     try:  # with -I, as it will be run: a pip among the user's own packages does not count
-        answer = run([sys.executable, *_PIP, "--version"], env=environment(), limit_s=_START_S)
-        version = answer.split()[1]
-    except (ProgramFailed, IndexError):
-        version = "0"
+        answer = run([sys.executable, "-I", "-c", _ABOUT_PIP], env=environment(), limit_s=_START_S)
+        version, pythons = answer.split(maxsplit=1)
+    except (ProgramFailed, ValueError):
+        version, pythons = "0", ""
     if Version(version) < Version(_OLDEST_PIP):
         found = f"pip {version}" if version != "0" else "no pip"
         raise HooksError(
             f"{sys.executable} has {found}, and plugins need {_OLDEST_PIP} or newer:"
             f" {sys.executable} -m pip install 'pip>={_OLDEST_PIP}'"
         )
+    return pythons

@@ -1,4 +1,4 @@
-"""Makes and removes plugins, and the environment with cloudify-common that they share.
+"""Makes and removes plugins, and what they share: cloudify-common, and a pip for an old Python.
 
 Owns the order in which that is safe: one process at a time, a plugin becomes visible last and is hidden
 first, and what an interrupted one has left is removed by the next. It reads no archive and judges no
@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ from listener.interpreters.plugins.installer import Installer
 from listener.interpreters.plugins.source import COMMON, Given, Package, read
 
 _COMMON_REQUIREMENT = f"{COMMON}[dispatcher]"  # as a manager's worker has it
+_CGI_REQUIREMENT = "legacy-cgi; python_version >= '3.13'"  # cloudify-common imports cgi
+_WITHOUT_NETWORK = (
+    "without a network, give a folder with its wheels: --wheels FOLDER, filled elsewhere with the same"
+    f" Python by pip wheel -w FOLDER pip '{_COMMON_REQUIREMENT}' \"{_CGI_REQUIREMENT}\""
+)
+_PIP = "pip"
 _LINK = f"{COMMON}.pth"
 
 Report = Callable[[str], None]
@@ -83,7 +90,7 @@ def upload(
 
     `wheels` is a folder that takes the place of the network. Raises HooksError, and leaves nothing.
     """
-    installer = Installer(python, workshop.scratch, workshop.lock_fd, wheels)
+    installer = _installer(workshop, python, wheels, report)
     package = read(given, workshop.scratch, installer.build)
     above = os.path.join(Root.own(workshop.state_dir).path, tenant or GLOBAL, package.name)
     plugin = Plugin(package.name, package.version, tenant, os.path.join(above, package.version))
@@ -105,7 +112,7 @@ def upload(
 
 def renew_common(workshop: Workshop, python: str, wheels: str | None, report: Report) -> None:
     """Get cloudify-common anew for the plugins of one Python, which use the old one until then."""
-    installer = Installer(python, workshop.scratch, workshop.lock_fd, wheels)
+    installer = _installer(workshop, python, wheels, report)
     report(f"getting {COMMON} for {installer.python.tag}")
     fresh = _make_common(workshop.scratch, installer)
     folder = os.path.join(workshop.state_dir, COMMON, installer.python.tag)
@@ -120,6 +127,28 @@ def remove(plugin: Plugin) -> None:
     """Remove a plugin, from inside `locked`. No hook finds it from the first moment on."""
     os.unlink(os.path.join(plugin.folder, MARKER))
     _remove_tree(plugin.folder)
+
+
+def _installer(workshop: Workshop, python: str, wheels: str | None, report: Report) -> Installer:
+    """It has a pip for that Python, which is got once when ours is too new for it."""
+    installer = Installer(python, workshop.scratch, workshop.lock_fd, wheels)
+    if installer.needs_pip:
+        folder = os.path.join(workshop.state_dir, _PIP, installer.python.tag)
+        if not os.path.exists(os.path.join(folder, MARKER)):
+            report(f"getting a pip for {installer.python.tag}, for which ours is too new; only once")
+            with _visible_at_last(folder, installer.python.tag):
+                _get_pip(folder, installer)
+        installer.use_pip(folder)
+    return installer
+
+
+def _get_pip(folder: str, installer: Installer) -> None:
+    try:
+        installer.get_pip(folder)
+    except ProgramFailed as error:
+        raise HooksError(
+            f"a pip for Python {installer.python.version} cannot be had: {error}; {_WITHOUT_NETWORK}"
+        ) from error
 
 
 def _refuse(given: Given, package: Package, plugin: Plugin) -> None:
@@ -170,12 +199,10 @@ def _make_common(above: str, installer: Installer) -> str:
     with _visible_at_last(folder, installer.python.tag):
         installer.make(folder)
         try:
-            installer.install(folder, _COMMON_REQUIREMENT)
+            installer.install(folder, _COMMON_REQUIREMENT, _CGI_REQUIREMENT)
         except ProgramFailed as error:
             raise HooksError(
-                f"{COMMON}, which plugins need, cannot be had: {error}; without a network, give a"
-                " folder with its wheels: --wheels FOLDER, filled elsewhere by"
-                f" pip wheel -w FOLDER '{_COMMON_REQUIREMENT}'"
+                f"{COMMON}, which plugins need, cannot be had: {error}; {_WITHOUT_NETWORK}"
             ) from error
     return folder
 
@@ -198,8 +225,8 @@ def _remove_remains(state_dir: str) -> None:
     root = glob.escape(Root.own(state_dir).path)
     for scratch in glob.glob(os.path.join(root, ".scratch-*")):
         shutil.rmtree(scratch, ignore_errors=True)
-    common = os.path.join(glob.escape(state_dir), COMMON, "*")
-    for folder in (*glob.glob(os.path.join(root, "*", "*", "*")), *glob.glob(common)):
+    shared = (os.path.join(glob.escape(state_dir), name, "*") for name in (COMMON, _PIP))
+    for folder in chain.from_iterable(map(glob.glob, (os.path.join(root, "*", "*", "*"), *shared))):
         if os.path.isdir(folder) and not os.path.exists(os.path.join(folder, MARKER)):
             _remove_tree(folder)
 

@@ -16,12 +16,12 @@ from tests.users import NOBODY, needs_root
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Plugin:
-    """A virtualenv with cloudify-common's metadata, an empty `cloudify`, and the plugin's metadata."""
+    """A virtualenv with the metadata of cloudify-common and the plugin, and an empty `cloudify`."""
     folder = tmp_path / "venv"
     Installer(sys.executable, str(tmp_path), 0, None).make(str(folder))
     plugin = Plugin("tried", "1.0", None, str(folder))
     add(plugin, "cloudify-common", "7.0.5")
-    (site_packages(plugin) / "cloudify").mkdir()
+    (site_packages(plugin) / "cloudify/context").mkdir(parents=True)
     add(plugin, "Tried", "1.0")
     return plugin
 
@@ -74,7 +74,7 @@ def test_of_two_packages_with_one_name_the_plugins_own_counts(plugin: Plugin, tm
 
 
 def test_a_cloudify_that_cannot_be_imported_is_named(plugin: Plugin) -> None:
-    (site_packages(plugin) / "cloudify/__init__.py").write_text("raise OSError('half of it')")
+    (site_packages(plugin) / "cloudify/context/__init__.py").write_text("raise OSError('half of it')")
     assert health_of(plugin).problems == ("cloudify cannot be imported: OSError: half of it",)
 
 

@@ -106,7 +106,7 @@ def test_an_interpreter_without_venv_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("echo pip 22.2.9 from /x", "pip 22.2.9"), ("echo No module named pip; exit 1", "no pip")],
+    [("echo '22.2.9 >=3.7'", "pip 22.2.9"), ("echo No package metadata; exit 1", "no pip")],
 )
 def test_a_pip_that_is_too_old_or_missing_is_named(
     text: str, found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

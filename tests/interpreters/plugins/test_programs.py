@@ -66,10 +66,19 @@ def assert_child_is_gone(note: Path) -> None:
     wait_for("its child's end", lambda: is_gone(child))
 
 
-def test_after_its_limit_it_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
-    with pytest.raises(ProgramFailed, match=r"^no end within 1 s; it was killed$"):
-        run(python(CHILD, str(tmp_path / "note")), env=os.environ, limit_s=1)
-    assert_child_is_gone(tmp_path / "note")
+def test_after_its_limit_it_is_killed_with_what_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, wait = tmp_path / "note", subprocess.Popen.wait
+
+    def wait_for_child_first(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        wait_for("its child", note.with_suffix(".done").exists)
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait_for_child_first)
+    with pytest.raises(ProgramFailed, match=r"^no end within 0\.01 s; it was killed$"):
+        run(python(CHILD, str(note)), env=os.environ, limit_s=0.01)
+    assert_child_is_gone(note)
 
 
 def test_when_we_are_interrupted_it_is_killed_too(

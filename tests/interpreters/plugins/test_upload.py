@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from listener.errors import HooksError
 from listener.interpreters.plugins import MARKER, Plugin, Plugins, Root
 from listener.interpreters.plugins.health import Health, health_of
+from listener.interpreters.plugins.installer import Installer
 from listener.interpreters.plugins.source import COMMON
 from listener.interpreters.plugins.upload import locked, remove
+from tests.pythons import interpreters
 from tests.support import wait_for
 from tests.wagons import Made, installed, left_in, run_in
 
@@ -67,7 +70,7 @@ def test_a_plugins_own_package_comes_before_the_one_beside_cloudify_common(
 
 
 def test_a_wagon_that_carries_cloudify_common_gets_no_other(made: Made, tmp_path: Path) -> None:
-    [common] = made.wheels.iterdir()
+    [common] = made.wheels.glob("cloudify_common-*")
     wagon = made.wagon("complete", requires=(COMMON,), carried=(common,))
     plugin = installed(tmp_path / "state", wagon)
     assert os.listdir(tmp_path / "state") == ["plugins"]
@@ -102,9 +105,36 @@ def test_a_folder_without_cloudify_common_leaves_nothing_and_says_how_to_fill_it
     reason = refused(tmp_path / "state", made.wagon("tried"), wheels=tmp_path / "empty")
     assert reason.startswith(f"{COMMON}, which plugins need, cannot be had: Could not find a version")
     assert reason.endswith(
-        f"--wheels FOLDER, filled elsewhere by pip wheel -w FOLDER '{COMMON}[dispatcher]'"
+        "filled elsewhere with the same Python by pip wheel -w FOLDER pip 'cloudify-common[dispatcher]'"
+        " \"legacy-cgi; python_version >= '3.13'\""
     )
     assert os.listdir(tmp_path / "state") == ["plugins"]
+
+
+def test_the_oldest_python_of_this_machine_runs_plugins(made: Made, tmp_path: Path) -> None:
+    python = interpreters()[min(interpreters(), key=Version)]
+    [common] = made.wheels.glob("cloudify_common-*")
+    wagon = made.wagon("complete", requires=(COMMON,), carried=(common,))
+    plugin = installed(tmp_path / "state", wagon, python=python)
+    assert run_in(plugin, "import complete, cloudify.context, sys; print(sys.version)") == (
+        subprocess.check_output([python, "-c", "import sys; print(sys.version)"], text=True).strip()
+    )
+
+
+def test_a_python_that_our_pip_is_too_new_for_gets_a_pip_once(
+    made: Made, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{Installer.__module__}._ABOUT_PIP", "print('99', '>=99')")
+    (state / "empty").mkdir()
+    reason = refused(state, made.wagon("tried"), wheels=state / "empty")
+    assert reason.startswith(f"a pip for Python {PYTHON} cannot be had: Could not find a version")
+    reported: list[str] = []
+    for version in ("1.0", "1.9"):
+        plugin = installed(state, made.wagon("tried", version), report=reported.append)
+        assert run_in(plugin, "import tried.tasks as t; print(t.version({}))") == version
+    assert [line for line in reported if " pip " in line] == [
+        f"getting a pip for {TAG}, for which ours is too new; only once"
+    ]
 
 
 def test_a_wheel_an_sdist_and_a_source_folder_become_plugins(made: Made, state: Path) -> None:
