@@ -1,4 +1,4 @@
-"""The Python interpreters of this machine, each version once."""
+"""The Python interpreters of this machine, each version once; run, it prints the newest one's path."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 
+from packaging.version import Version
+
 PYTHONS = "CONDUCTOR_HOOKS_TEST_PYTHONS"
-VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
+VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 @functools.cache
@@ -29,3 +31,7 @@ def interpreters() -> dict[str, str]:
             continue
         found[version] = executable.strip()
     return found
+
+
+if __name__ == "__main__":
+    print(interpreters()[max(interpreters(), key=Version)])
