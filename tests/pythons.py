@@ -33,5 +33,10 @@ def interpreters() -> dict[str, str]:
     return found
 
 
+def oldest() -> str:
+    """The path of the interpreter with the lowest version."""
+    return interpreters()[min(interpreters(), key=Version)]
+
+
 if __name__ == "__main__":
     print(interpreters()[max(interpreters(), key=Version)])

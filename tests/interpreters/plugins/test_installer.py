@@ -12,6 +12,7 @@ import pytest
 
 from listener.errors import HooksError, ProgramFailed
 from listener.interpreters.plugins.installer import Installer, environment, reason_in
+from tests.pythons import oldest
 from tests.wagons import Made
 
 
@@ -68,6 +69,15 @@ def test_a_wheel_is_built_by_what_the_wheels_folder_holds(made: Made, tmp_path: 
     installer = Installer(sys.executable, str(tmp_path), 0, str(tmp_path))
     with pytest.raises(ProgramFailed, match="No matching distribution found for setuptools"):
         installer.build(str(made.source("tried")), str(tmp_path / "built"))
+
+
+def test_the_oldest_python_of_this_machine_builds_a_wheel(made: Made, tmp_path: Path) -> None:
+    installer = Installer(oldest(), str(tmp_path), 0, None)
+    if installer.needs_pip:
+        installer.get_pip(str(tmp_path / "own"))
+        installer.use_pip(str(tmp_path / "own"))
+    installer.build(str(made.source("tried")), str(tmp_path / "built"))
+    assert os.listdir(tmp_path / "built") == ["tried-1.0-py3-none-any.whl"]
 
 
 def test_the_environment_keeps_pips_settings_only_for_the_network(

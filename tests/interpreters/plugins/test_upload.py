@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.version import Version
 
 from listener.errors import HooksError
 from listener.interpreters.plugins import MARKER, Plugin, Plugins, Root
@@ -20,7 +19,7 @@ from listener.interpreters.plugins.health import Health, health_of
 from listener.interpreters.plugins.installer import Installer
 from listener.interpreters.plugins.source import COMMON
 from listener.interpreters.plugins.upload import locked, remove
-from tests.pythons import interpreters
+from tests.pythons import oldest
 from tests.support import wait_for
 from tests.wagons import Made, installed, left_in, run_in
 
@@ -112,7 +111,7 @@ def test_a_folder_without_cloudify_common_leaves_nothing_and_says_how_to_fill_it
 
 
 def test_the_oldest_python_of_this_machine_runs_plugins(made: Made, tmp_path: Path) -> None:
-    python = interpreters()[min(interpreters(), key=Version)]
+    python = oldest()
     [common] = made.wheels.glob("cloudify_common-*")
     wagon = made.wagon("complete", requires=(COMMON,), carried=(common,))
     plugin = installed(tmp_path / "state", wagon, python=python)
