@@ -16,7 +16,7 @@ from listener.errors import HooksError
 
 _MODULES = {
     "listen": "run",
-    "check": "author",
+    "check": "check",
     "fire": "author",
     "emit": "author",
     "history": "operate",
@@ -46,7 +46,9 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except HooksError as error:
-            raise _Unreadable(str(error)) from error
+            from listener.log import printable_lines  # only needed here
+
+            raise _Unreadable(printable_lines(str(error))) from error
 
 
 class _Unreadable(click.ClickException):

@@ -92,6 +92,17 @@ def make(path: str) -> None:
         ) from error
 
 
+def writable_by_others(path: str) -> str:
+    """What is wrong where group or others may write to the directory; '' where they may not."""
+    with suppress(OSError):
+        if os.stat(path).st_mode & 0o022:
+            return (
+                f"group or others may write to the state directory {path}, and so replace the journal"
+                f" and the plugins: chmod go-w {path}"
+            )
+    return ""
+
+
 def become_owner(path: str) -> None:
     """Give up root's rights, for good, for those of the directory's owner; other users keep theirs.
 

@@ -67,13 +67,13 @@ def ids(*arguments: str) -> list[int]:
 def new(
     state: Any = "done", *, runs: tuple[Run, ...] = (), event_type: str | None = "workflow_failed",
     execution: str = "e-1", received_at: float = 0.0, error: str = "", rest_token: str | None = None,
-    text: str | None = None, **context: Any,
+    text: str | None = None, source: str = "supervisord", **context: Any,
 ) -> Entry:  # fmt: skip
     """An entry to be stored, as the listener makes it; one without an event type is unreadable."""
     value = {"event_type": event_type, "context": {"execution_id": execution, **context}}
     made = json.dumps(value) if event_type else "no json"
     return Entry(
-        0, received_at or time.time(), "supervisord", state, made if text is None else text,
+        0, received_at or time.time(), source, state, made if text is None else text,
         event_type=event_type, execution_id=execution if event_type else None, rest_token=rest_token,
         runs=runs, error=error,
     )  # fmt: skip
