@@ -13,7 +13,7 @@ from listener.actions.registry import Actions
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
-from listener.state.directory import Claim
+from listener.state.directory import Claim, writable_by_others
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def _warn(state: Claim, *, is_supervised: bool) -> None:
             " acted on; name the same state_dir in [rpcinterface:conductor_hooks] and here",
             recorded_in, state.folder,
         )  # fmt: skip
+    if open_to_others := writable_by_others(state.folder):
+        _log.warning("%s", open_to_others)
     if state.problem:
         _log.warning(
             "the journal is kept in memory: when this process ends, the history, retries and events in"
