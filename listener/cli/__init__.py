@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+import listener
 from listener.errors import HooksError
 
 _MODULES = {
@@ -56,6 +57,6 @@ class _Unreadable(click.ClickException):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="conductor-hooks", prog_name="conductor-hooks")
+@click.version_option(listener.__version__, prog_name="conductor-hooks")
 def command() -> None:
     """Actionable Events (Hooks) for Studio Conductor, run by a supervisord event listener."""

@@ -57,5 +57,7 @@ class Hold:
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             else:
                 if problem:
-                    _log.warning("the journal can be written again: held events resume")
+                    _log.warning(
+                        "the journal can be written again: held events resume; mended is: %s", problem
+                    )
                 return result
