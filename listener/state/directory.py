@@ -177,9 +177,10 @@ def _open_lock(path: str) -> int:
     try:
         return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
+        from listener.state.trouble import reason  # READY does not wait for it
+
         raise StateError(
-            f"the state directory {path} cannot be written: {error.strerror}; let the listener's user"
-            " write to it"
+            f"the state directory cannot be written: {os.path.join(path, 'lock')}: {reason(error)}"
         ) from error
 
 
