@@ -26,7 +26,7 @@ _MODULES = {
     "drop": "operate",
     "plugins": "plugins",
     "traps": "run",
-    "demo": "run",
+    "demo": "demo",
 }
 
 

@@ -1,6 +1,6 @@
-"""The verbs that stay: listen, traps, demo.
+"""The verbs that stay: listen, traps.
 
-Owns their options; what they do stands in app.py, snmp/receiver.py and cli/demo.py. Plain `listen`, as
+Owns their options; what they do stands in app.py and snmp/receiver.py. Plain `listen`, as
 supervisord starts it, does not come through here (see __main__.py).
 """
 
@@ -111,19 +111,3 @@ def _as_text(trap: Trap) -> str:
         lines.append(f"  engine {trap.engine_id}, context engine {trap.context_engine_id}")
     lines += [f"  {name} = {value}" for name, value in trap.values.items()]
     return "\n".join(map(printable, lines))
-
-
-@click.command(short_help="Show the whole way, on parts of its own.")
-@common_options()
-def demo() -> None:
-    """Show the whole way from a workflow to a trap, on this machine alone, within 30 seconds.
-
-    Starts a supervisord of its own with the shipped section and the shipped hooks.conf, and ends all
-    that it started. Exits with 0 only when every expected action was seen.
-    """
-    from listener.cli.demo.run import run  # pysnmp is slow to import
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, as for Ctrl-C
-    if not run():
-        sys.exit(1)
-    click.secho("every notification was acted on, and every trap arrived", fg="green")
