@@ -29,6 +29,7 @@ from listener.errors import HooksError, InUse, UnreadableNotification
 from listener.hooks.file import config_path
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
+from listener.log import printable
 from listener.model import payload
 from listener.model.entry import FIRE, Entry, Run
 from listener.model.notification import Notification
@@ -145,10 +146,9 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":
+                gone = f"hook {printable(run.hook)} is no longer in {path} for it"
                 click.echo(
-                    f"entry {entry.id}: hook {run.hook} is no longer in {path} for it; conductor-hooks"
-                    f" drop {entry.id} gives it up",
-                    err=True,
+                    f"entry {entry.id}: {gone}; conductor-hooks drop {entry.id} gives it up", err=True
                 )
         again = entry.with_runs([*runs, *left])
         if not again.is_settled:
@@ -171,7 +171,7 @@ def _can_be_read(entry: Entry) -> bool:
     try:
         _notification_of(entry)
     except HooksError as error:
-        click.echo(f"{error}", err=True)
+        click.echo(printable(str(error)), err=True)
         return False
     return True
 

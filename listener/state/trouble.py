@@ -9,7 +9,7 @@ import msgspec
 
 _DAMAGED = "it is damaged: move it and its -wal file away; a new one begins then"
 _NOT_OURS = (
-    "the directory and all in it must belong to the listener's user: as root, chown -R USER DIRECTORY"
+    "let the listener's user write to the directory and all in it: as root, chown -R USER DIRECTORY"
 )
 _HINTS = (
     ("full", "free space on its file system"),

@@ -7,7 +7,6 @@ import io
 import pytest
 from rich.console import Console
 
-from listener.cli.answers import _COLOURS
 from listener.cli.entries import _WHOLE, as_row, columns_of
 from listener.cli.screen import print_rows
 from listener.model.entry import Entry
@@ -36,7 +35,7 @@ def shown(width: int) -> list[str]:
     rows = list(map(as_row, ENTRIES))
     columns = columns_of(rows)
     cells = [[str(row[name]) for name in columns] for row in rows]
-    print_rows(columns, cells, whole=_WHOLE, colours=_COLOURS, console=console)
+    print_rows(columns, cells, whole=_WHOLE, colours={}, console=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 

@@ -168,8 +168,9 @@ def test_a_claim_is_kept_when_the_directory_becomes_writable() -> None:
             with pytest.raises(StateError) as caught:
                 ask()
             assert str(caught.value) == (
-                f"the state directory cannot be written: {path}/lock: Permission denied; the directory"
-                " and all in it must belong to the listener's user: as root, chown -R USER DIRECTORY"
+                f"the state directory cannot be written: {path}/lock: Permission denied;"
+                " let the listener's user write to the directory and all in it: as root,"
+                " chown -R USER DIRECTORY"
             )
         path.chmod(0o700)
         claimed.keep()
