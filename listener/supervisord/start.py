@@ -16,6 +16,7 @@ from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim, writable_by_others
+from listener.state.ownership import changeable_by_others
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class HookChecks:
     def _warn_of_root(self, table: HookTable) -> None:
         names = [hook.name for hook in table.hooks if hook.enabled and self._runs_others_code(hook)]
         if names and os.geteuid() == 0:
+            if who := changeable_by_others(str(self._hooks_file.path)):
+                _log.warning("%s, and so chooses what root runs: give hooks.conf to root", who)
             _log.warning(
                 "these hooks call functions as root, which may do everything on this host: %s; set"
                 " user= in the listener's section, and give that user the state directory",

@@ -17,6 +17,7 @@ from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
 from tests.handmade_plugins import make_plugin
+from tests.users import NOBODY, needs_root
 
 HOOK = "{event_type: '*', implementation: os.getpid}"
 Start = Callable[..., list[str]]
@@ -139,6 +140,20 @@ def test_functions_that_run_as_root_are_warned_of_and_traps_are_not(
     assert [line.split(": ")[1] for line in root] == [
         "any-1; set user= in the listener's section, and give that user the state directory"
     ] * warned
+
+
+def test_a_hooks_conf_with_which_another_user_chooses_what_root_runs_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs_root()
+    path = tmp_path / "hooks.conf"
+    path.write_text(f"hooks: [{HOOK}]")
+    for owner in (0, NOBODY):
+        os.chown(path, owner, owner)
+        with Actions(ListenerSettings()) as actions:
+            HookChecks(HooksFile(path, {}), actions).log_faults()
+    warning = f"{path} belongs to user {NOBODY}, and so chooses what root runs: give hooks.conf to root"
+    assert [line for line in caplog.messages if "chooses what root runs" in line] == [warning]
 
 
 def test_warnings_of_the_file_are_logged_with_their_lines(tmp_path: Path, start: Start) -> None:
