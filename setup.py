@@ -1,11 +1,15 @@
 """Distribution metadata; the settings of tools stand in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent
+[VERSION] = re.findall(
+    r'^__version__ = "(.*)"$', (HERE / "listener/__init__.py").read_text("utf-8"), re.M
+)
 
 
 class SourceDistribution(sdist):  # type: ignore[misc]
@@ -19,7 +23,7 @@ class SourceDistribution(sdist):  # type: ignore[misc]
 
 setup(
     name="conductor-hooks",
-    version="0.1.0",
+    version=VERSION,
     description="Actionable Events (Hooks) for Studio Conductor as a supervisord event listener",
     long_description=(HERE / "README.rst").read_text("utf-8"),
     long_description_content_type="text/x-rst",

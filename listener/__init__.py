@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from listener.supervisord.emit import emit
 
 __all__ = ["emit"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

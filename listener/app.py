@@ -90,7 +90,7 @@ def _serve(
         events.begin()
         if hooks_file.table and not source.has_event():
             actions.prepare(hooks_file.table.hooks)
-        source.serve(events.handle, events.finish, events.between)
+        source.serve(events.handle, events.finish, events.between, events.log_stopping)
         events.end()
 
 

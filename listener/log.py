@@ -65,8 +65,19 @@ def flush_during(wait: Callable[[float], _T], seconds: float) -> _T:
 
 def loggable(value: object) -> str:
     """A field of a notification as one short line, whatever stands there."""
-    text = str(value)[:80]
-    return text if text.isprintable() else repr(text)[1:-1]
+    return printable(str(value)[:80])
+
+
+def printable(text: str) -> str:
+    """The text with each control character escaped, line feeds too: no terminal obeys it."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def printable_lines(text: str) -> str:
+    """Like `printable`, for a text of several lines."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 class _StderrHandler(logging.Handler):
@@ -106,7 +117,7 @@ def _line(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
-    indented = text.rstrip("\n").replace("\n", "\n    ")
+    indented = printable_lines(text.rstrip("\n")).replace("\n", "\n    ")
     return f"{_moment(second)}.{millisecond:03d}Z {record.levelname} {indented}\n"
 
 

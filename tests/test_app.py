@@ -83,14 +83,15 @@ def test_broken_framing_ends_without_an_answer(site: Site, broken: bytes) -> Non
 def test_a_signal_lets_the_action_in_progress_end_and_be_answered(
     site: Site, signum: signal.Signals
 ) -> None:
-    listener = site.start(SLOW)
+    listener = site.start(SLOW, NOTE)
     listener.send(frame("one") + frame("two", serial=2))
     wait_for("the action", lambda: site.notes)
     listener.process.send_signal(signum)
+    listener.wait_for_log(f"INFO {signum.name}: waiting for hook h and 1 after it, at most 1")
     site.go()
     assert listener.ended() == 0
     assert listener.answers == "READY\nRESULT 2\nOK"
-    assert site.notes == ["one"]
+    assert site.notes == ["one"] * 2
 
 
 @pytest.mark.parametrize("written", [b"", event("x")[:50]])

@@ -52,6 +52,14 @@ def test_a_line_waits_until_it_is_flushed_and_a_warning_does_not(
 
 
 @pytest.mark.usefixtures("clock")
+def test_no_terminal_obeys_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    _log.warning("my_hooks | %s", "10 %\r20 %\x1b[2J\x9b31m配置\nnext\u202e")
+    assert capfd.readouterr().err.partition("| ")[2] == (
+        "10 %\\r20 %\\x1b[2J\\x9b31m配置\n    next\\u202e\n"
+    )
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_hundred_lines_are_written_together(capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(99):
         _log.info("an event")

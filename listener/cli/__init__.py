@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
+import listener
 from listener.errors import HooksError
 
 _MODULES = {
     "listen": "run",
-    "check": "author",
+    "check": "check",
     "fire": "author",
     "emit": "author",
     "history": "operate",
@@ -25,7 +26,7 @@ _MODULES = {
     "drop": "operate",
     "plugins": "plugins",
     "traps": "run",
-    "demo": "run",
+    "demo": "demo",
 }
 
 
@@ -46,7 +47,9 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except HooksError as error:
-            raise _Unreadable(str(error)) from error
+            from listener.log import printable_lines  # only needed here
+
+            raise _Unreadable(printable_lines(str(error))) from error
 
 
 class _Unreadable(click.ClickException):
@@ -54,6 +57,6 @@ class _Unreadable(click.ClickException):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="conductor-hooks", prog_name="conductor-hooks")
+@click.version_option(listener.__version__, prog_name="conductor-hooks")
 def command() -> None:
     """Actionable Events (Hooks) for Studio Conductor, run by a supervisord event listener."""

@@ -1,7 +1,7 @@
 """What all verbs share: the options that each accepts, and how an answer is printed.
 
-Owns the form of tables and of JSON. Answers go to stdout; progress and logs go to stderr. It knows no
-verb; every one of them calls it.
+Owns the form of tables and of JSON, and the colours of states. Answers go to stdout; progress and logs
+go to stderr. It knows no verb; every one of them calls it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,25 @@ from typing import Any, TypeVar
 import click
 
 from listener.errors import HooksError
+from listener.log import printable
 from listener.model.entry import Run
 
 _CELL = 400  # characters of a value in a table
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
+
+_COLOURS = {
+    "pending": "yellow",
+    "running": "cyan",
+    "done": "green",
+    "failed": "red",
+    "timed out": "red",
+    "interrupted": "magenta",
+    "ignored": "bright_black",
+    "unreadable": "red",
+    "dropped": "bright_black",
+    "would run": "green",
+    "would fail": "red",
+}
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -87,12 +102,24 @@ def one_line(value: Any, most: int | None = None) -> str:
     text = "" if value is None else str(value)
     if most is not None and len(text) > most:
         text = text[: most - 1] + "…"
-    return text if text.isprintable() else repr(text)[1:-1]
+    return printable(text)
 
 
-def print_json(answer: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+def coloured(state: str) -> str:
+    """A state in its colour, which click.echo leaves out where there is no terminal."""
+    return click.style(state, fg=_COLOURS.get(state))
+
+
+def print_json(answer: Any, *, indent: int | None = 2) -> None:
+    """One JSON document on stdout; with `indent` None, on one line."""
+    text = json.dumps(answer, ensure_ascii=False, indent=indent)
+    lines = text.split("\n")  # those of the document: a string has none
+    click.echo("\n".join(line if line.isprintable() else _escaped(line) for line in lines))
+
+
+def _escaped(text: str) -> str:
+    """JSON with what a terminal would obey as \\u…, which means the same."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def print_table(
@@ -100,23 +127,19 @@ def print_table(
 ) -> None:
     """Rows that have a value for each column; a long one is cut, control characters are escaped.
 
-    At a terminal values are folded to its width, but for those of the columns in `whole` as long as
-    there is room. Anywhere else a row is one line, for grep and its like.
+    At a terminal the values of the columns in `whole` are never folded: in a narrow one a row takes
+    two lines. Anywhere else a row is one line, for grep and its like.
     """
     cells = [[one_line(row[name], _CELL) for name in columns] for row in rows]
     if not sys.stdout.isatty():
         _print_lines([list(columns), *cells])
         return
     from rich.console import Console  # slow to import
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in whole)
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(file=sys.stdout, highlight=False).print(table)
+    from listener.cli.screen import print_rows
+
+    console = Console(file=sys.stdout, highlight=False)
+    print_rows(columns, cells, whole=whole, colours=_COLOURS, console=console)
 
 
 def _print_lines(rows: Sequence[Sequence[str]]) -> None:

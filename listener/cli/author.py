@@ -1,7 +1,7 @@
-"""The verbs for writing hooks: check, fire, emit.
+"""The verbs that take a notification: fire, emit.
 
-Owns their options and what they print. They run hooks through the same modules as the listener, so
-`fire` runs what the listener would run.
+Owns their options, how a notification is read or made up, and what they print. They run hooks through
+the same modules as the listener, so `fire` runs what the listener would run.
 """
 
 from __future__ import annotations
@@ -20,105 +20,32 @@ import click
 import msgspec
 
 from listener import log
-from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, output_option, print_json, print_table, run_as_json
+from listener.cli.answers import (
+    coloured,
+    common_options,
+    output_option,
+    print_json,
+    print_table,
+    run_as_json,
+)
+from listener.cli.entries import as_json
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
-from listener.hooks.file import config_path, load, read_bytes, read_file
+from listener.hooks.file import config_path, load
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
-from listener.hooks.yaml_lines import Mistake
-from listener.interpreters.plugins import Plugin
+from listener.log import printable
 from listener.model import payload
 from listener.model.delivery import decode
-from listener.model.entry import Entry
+from listener.model.entry import FIRE, Entry
 from listener.model.notification import EVENT_TYPES
 from listener.model.outcome import Tally
 from listener.state.directory import path_of
 from listener.state.journal import Journal
 from listener.supervisord import emit as emitter
-
-
-@click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False)
-@click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
-@output_option
-@common_options("config", "state_dir")
-def check(
-    file: str | None, no_import: bool, output: str, config: str | None, state_dir: str | None
-) -> None:
-    """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
-
-    Exits with 1 when there is a mistake, with 0 when there is none or only warnings.
-    """
-    log.start()
-    if file == "-":
-        name = "standard input"
-        table, mistakes = read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
-    else:
-        name = config_path(file or config, os.environ)
-        try:
-            table, mistakes = read_file(name, os.environ)
-        except OSError as error:
-            hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
-            raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
-    used: list[tuple[Hook, Plugin]] = []
-    if table is not None:
-        with Actions(table.listener, _folder(state_dir, table)) as actions:
-            used = plugins_used(table, actions)
-            mistakes = sorted(mistakes + check_hooks(table, actions, may_import=not no_import))
-        if table.is_blank:
-            mistakes.append(Mistake(0, _BLANK, is_warning=True))
-    wrong = sum(not mistake.is_warning for mistake in mistakes)
-    if output == "json":
-        print_json(_check_answer(name, table, mistakes, used))
-    else:
-        for hook, plugin in used:
-            click.echo(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name))
-        for mistake in mistakes:
-            label = "warning: " if mistake.is_warning else ""
-            click.echo(mistake._replace(text=label + mistake.text).as_text(name))
-        hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
-        warnings = _count(len(mistakes) - wrong, "warning")
-        click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")
-    sys.exit(1 if wrong else 0)
-
-
-_BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
-
-
-def _check_answer(
-    name: str, table: HookTable | None, mistakes: list[Mistake], used: list[tuple[Hook, Plugin]]
-) -> dict[str, Any]:
-    return {
-        "file": name,
-        "hooks": None if table is None else len(table.hooks),
-        "plugins": [
-            {
-                "line": hook.line,
-                "hook": hook.name,
-                "name": plugin.name,
-                "version": plugin.version,
-                "tenant": plugin.tenant,
-            }
-            for hook, plugin in used
-        ],
-        "findings": [
-            {
-                "level": "warning" if mistake.is_warning else "mistake",
-                "line": mistake.line or None,
-                "text": mistake.text,
-            }
-            for mistake in mistakes
-        ],
-    }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _notification_options(verb: Any) -> Any:
@@ -207,27 +134,31 @@ def fire(
     table = load(path, os.environ).table
     if table is None:
         raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    job = planned(decode(text, source="fire", origin="fire"), table, time.time())
+    job = planned(decode(text, source=FIRE, origin=FIRE), table, time.time())
     folder = _folder(state_dir, table)
     with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         if dry_run:
             runs = [_as_planned(hook, actions) for hook in filter(None, job.hooks)]
         else:
-            fired = _fired(job, actions)
-            runs = list(map(run_as_json, fired.runs))
-            _record(fired, actions.take_tallies(), folder)
+            job.entry = _recorded(_fired(job, actions), actions.take_tallies(), folder)
+            runs = list(map(run_as_json, job.entry.runs))
     log.flush()
-    event_type = job.notification.event_type
     if output == "json":
-        fields = ("execution_id", "deployment_id", "tenant_name", "workflow_id")
-        about = {"event_type": event_type, **{name: job.hook_context.get(name) for name in fields}}
-        print_json({**about, "source": "fire", "runs": runs})
-    elif runs:
-        rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
-        print_table(("hook", "implementation", "state", "seconds", "what it said"), rows)
+        print_json({**as_json(job.entry), "runs": runs})
     else:
-        click.echo(f"no hook in {path} matches this {event_type}")
+        _print_fired(job.entry, runs, path)
     sys.exit(0 if runs and all(run["state"] in ("done", "would run") for run in runs) else 1)
+
+
+def _print_fired(entry: Entry, runs: list[dict[str, Any]], path: str) -> None:
+    if runs:
+        rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
+        columns = ("hook", "state", "seconds", "implementation", "what it said")
+        print_table(columns, rows, whole=columns[:-1])
+    else:
+        click.echo(printable(f"no hook in {path} matches this {entry.event_type}"))
+    if entry.id:
+        click.echo(f"entry {entry.id} is {coloured(entry.state)}; conductor-hooks show {entry.id}")
 
 
 def _fired(job: Job, actions: Actions) -> Entry:
@@ -258,16 +189,19 @@ def _folder(state_dir: str | None, table: HookTable) -> str:
     return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
 
 
-def _record(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> None:
-    """Let the history show what was fired, where there is a history."""
+def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
+    """The entry with its id in the history; without one where there is no history."""
     if not os.path.isdir(folder):
-        return
+        return entry
+    entry = msgspec.structs.replace(entry, key=None)  # the same file can be fired twice
     try:
         with contextlib.closing(Journal(folder)) as journal:
-            journal.accept(msgspec.structs.replace(entry, key=None))  # the same file can be fired twice
+            entry_id = journal.accept(entry)
             journal.count(tallies)
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
+        return entry
+    return msgspec.structs.replace(entry, id=entry_id)
 
 
 @click.command(short_help="Print a notification for supervisord.")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -20,8 +20,13 @@ from listener.errors import HooksError, UnreadableNotification
 from listener.model import payload
 from listener.model.entry import Entry
 from listener.state.directory import path_of
-from listener.state.journal import FILE, Journal
+from listener.state.journal import FILE, Filters, Journal
 
+MANY = 10
+"""Verbs that change more entries ask first."""
+
+_TO_REPAIR = ("failed", "interrupted")
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
@@ -67,6 +72,34 @@ def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None)
     return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
+def selecting(verb: _Verb) -> _Verb:
+    """ID..., or --failed with --since: the entries that a verb changes, which `open_selected` finds."""
+    for option in (
+        click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {MANY}."),
+        click.option(
+            "--since", callback=time_option, help="With --failed: 30m, 2h, 7d, or a time (UTC)."
+        ),
+        click.option("--failed", is_flag=True, help="All that failed or was interrupted."),
+        click.argument("entry_ids", metavar="ID...", type=int, nargs=-1),
+    ):
+        verb = option(verb)
+    return verb
+
+
+def open_selected(
+    config: str | None, state_dir: str | None, entry_ids: Sequence[int], *, failed: bool, since: float
+) -> tuple[Journal, str, list[Entry]]:
+    """The journal, its directory, and the entries with these ids, or all that failed, oldest first."""
+    if bool(entry_ids) == failed or (since and not failed):
+        raise click.UsageError("name entries, or take all that --failed [--since TIME]")
+    journal, folder = open_journal(config, state_dir)
+    if failed:
+        entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
+    else:
+        entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
+    return journal, folder, entries
+
+
 def iso_time(seconds: float) -> str:
     """The Unix time in UTC; of one before the year 1 or after 9999, the first or the last."""
     moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), timezone.utc)
@@ -74,12 +107,12 @@ def iso_time(seconds: float) -> str:
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
-    """An entry as every verb prints it."""
+    """An entry as every verb prints it; one that is not stored has no id."""
     context = notification_of(entry).get("context", {})
     tenant = context.get("tenant")
     named = tenant.get("name") if isinstance(tenant, dict) else None
     return {
-        "id": entry.id,
+        "id": entry.id or None,
         "event_type": entry.event_type,
         "execution_id": entry.execution_id,
         "deployment_id": context.get("deployment_id"),
@@ -104,6 +137,7 @@ def notification_of(entry: Entry) -> dict[str, Any]:
 
 
 def as_row(entry: Entry) -> dict[str, Any]:
+    """An entry as a row of a table. `source` is '' for supervisord, from which nearly all come."""
     answer = as_json(entry)
     runs = ", ".join(
         f"{run['hook']}: {run['state']}" + (f" ({run['error']})" if run["error"] else "")
@@ -112,16 +146,23 @@ def as_row(entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "received": answer["received_at"][:19].replace("T", " ") + "Z",
+        "state": entry.state,
         "event": entry.event_type or "",
         "execution": entry.execution_id,
         "deployment": answer["deployment_id"],
-        "state": entry.state,
+        "source": "" if entry.source == "supervisord" else entry.source,
         "hooks": runs or entry.error,
     }
 
 
-_COLUMNS = ("id", "received", "event", "execution", "deployment", "state", "hooks")
-_WHOLE = ("id", "received", "event", "execution", "state")
+_COLUMNS = ("id", "received", "state", "event", "execution", "deployment", "source", "hooks")
+_WHOLE = ("id", "received", "state", "event", "execution")
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Those that rows of entries are shown with: that of sources only where one is noteworthy."""
+    has_source = any(row["source"] for row in rows)
+    return [name for name in _COLUMNS if name != "source" or has_source]
 
 
 def print_entries(entries: Iterable[Entry], output: str) -> None:
@@ -129,7 +170,7 @@ def print_entries(entries: Iterable[Entry], output: str) -> None:
         print_json([as_json(entry) for entry in entries])
     else:
         rows = list(map(as_row, entries))
-        print_table(_COLUMNS, rows, whole=_WHOLE)
+        print_table(columns_of(rows), rows, whole=_WHOLE)
         if not rows:
             click.echo("nothing found", err=True)
 

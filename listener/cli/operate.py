@@ -15,15 +15,26 @@ from typing import Any
 
 import click
 
-from listener.cli.answers import common_options, one_line, output_option, print_json, print_table
+from listener.cli.answers import (
+    ask,
+    coloured,
+    common_options,
+    one_line,
+    output_option,
+    print_json,
+    print_table,
+)
 from listener.cli.entries import (
+    MANY,
     as_json,
     as_row,
     iso_time,
     notification_of,
     open_journal,
+    open_selected,
     print_entries,
     required_entry,
+    selecting,
     time_option,
 )
 from listener.errors import HooksError
@@ -81,10 +92,16 @@ def history(
         coming = _follow(journal, filters, (*unsettled, *entries), after)
         for entry in itertools.chain(reversed(entries), coming):
             if output == "json":
-                click.echo(json.dumps(as_json(entry), ensure_ascii=False))
+                print_json(as_json(entry), indent=None)
             else:
-                click.echo("  ".join(map(one_line, as_row(entry).values())))
+                _print_line(as_row(entry))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader may be gone, which is no error
+
+
+def _print_line(row: Mapping[str, Any]) -> None:
+    """An entry on one line, without what it lacks."""
+    texts = {name: one_line(value) for name, value in row.items()}
+    click.echo("  ".join(filter(None, {**texts, "state": coloured(texts["state"])}.values())))
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
@@ -92,7 +109,8 @@ def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
     if output == "json":
         print_json(rows)
     elif rows:
-        print_table(("destination", *Tally._fields), rows)
+        columns = ("destination", *Tally._fields)
+        print_table(columns, rows, whole=columns)
     else:
         click.echo("nothing was sent yet")
 
@@ -128,9 +146,9 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
     for run, shown in zip(entry.runs, answer["runs"], strict=True):
         is_due = run.state == "pending" and run.due_at and not entry.is_settled
         shown["due_at"] = iso_time(run.due_at) if is_due else None
-        shown["attempts"] = list(map(_attempt_as_json, run.attempts))
+        shown["each_attempt"] = list(map(_attempt_as_json, run.attempts))
         if run.state == "running":
-            shown["attempts"][-1]["state"] = "running"
+            shown["each_attempt"][-1]["state"] = "running"
     answer["notification"] = mask_values(notification_of(entry)) or None
     answer["payload"] = None if answer["notification"] else _payload(entry)
     if output == "json":
@@ -139,15 +157,16 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
     runs, notification = answer.pop("runs"), answer.pop("notification")
     for name, value in answer.items():
         if value is not None:
-            click.echo(f"{name:<14}{one_line(value)}")
+            text = one_line(value)
+            click.echo(f"{name:<14}{coloured(text) if name == 'state' else text}")
     for run in runs:
-        click.secho(f"\n{one_line(run['hook'])}: {run['state']}", bold=True, nl=False)
-        click.echo(f"   {one_line(run['implementation'])}")
-        for attempt in run["attempts"]:
+        click.secho(f"\n{one_line(run['hook'])}: ", bold=True, nl=False)
+        click.echo(f"{coloured(run['state'])}   {one_line(run['implementation'])}")
+        for attempt in run["each_attempt"]:
             is_timed = attempt["state"] not in ("running", "interrupted")
             seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
             text = attempt["text"] and f": {one_line(attempt['text'])}"
-            click.echo(f"  {attempt['began_at']}  {attempt['state']}{seconds}{text}")
+            click.echo(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
         if run["due_at"]:
             click.echo(f"  the next attempt is due at {run['due_at']}")
     if notification is not None:
@@ -170,18 +189,28 @@ def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-@click.command(short_help="Give an entry up.")
-@click.argument("entry_ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.command(short_help="Give entries up.")
+@selecting
 @output_option
 @common_options("config", "state_dir")
-def drop(entry_ids: tuple[int, ...], output: str, config: str | None, state_dir: str | None) -> None:
+def drop(
+    entry_ids: tuple[int, ...],
+    failed: bool,
+    since: float,
+    yes: bool,
+    output: str,
+    config: str | None,
+    state_dir: str | None,
+) -> None:
     """Give entries up: nothing more is tried for them, and they no longer count as failed."""
-    journal, _ = open_journal(config, state_dir)
-    for entry in [required_entry(journal, entry_id) for entry_id in entry_ids]:
+    journal, _, entries = open_selected(config, state_dir, entry_ids, failed=failed, since=since)
+    for entry in entries:
         if entry.state not in DROPPABLE:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
-    for entry_id in entry_ids:
-        if not journal.drop(entry_id):
-            state = required_entry(journal, entry_id).state
-            raise HooksError(f"entry {entry_id} is {state} by now, and not dropped")
-    print_entries([required_entry(journal, entry_id) for entry_id in entry_ids], output)
+    if len(entries) > MANY and not yes:
+        ask(f"give {len(entries)} entries up?")
+    for entry in entries:
+        if not journal.drop(entry.id):
+            state = required_entry(journal, entry.id).state
+            raise HooksError(f"entry {entry.id} is {state} by now, and not dropped")
+    print_entries([required_entry(journal, entry.id) for entry in entries], output)

@@ -20,14 +20,15 @@ from listener.cli.answers import ask, common_options, output_option, print_json,
 from listener.errors import HooksError
 from listener.hooks.table import HookTable
 from listener.interpreters.plugins import Plugin, Plugins, Root
+from listener.log import printable_lines
 from listener.state.directory import become_owner, make, path_of
 
 _TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as on a manager; it names a folder here
 _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "health")
 
 
-def _report(line: str) -> None:
-    click.echo(line, err=True)
+def _report(text: str) -> None:
+    click.echo(printable_lines(text), err=True)
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def _reporting() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with console.status("working"):
-        yield console.print
+        yield lambda text: console.print(printable_lines(text))
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -110,7 +111,7 @@ def upload(
         _end_by_interrupt()
         with _reporting() as report, locked(folder, report) as workshop:
             made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, report)
-    _print([made], Plugins.below(folder, settings.plugins), output)
+    _print(_rows([made], Plugins.below(folder, settings.plugins)), output)
 
 
 @plugins.command("list", short_help="Which plugins there are, and whether they work.")
@@ -123,7 +124,7 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
     if os.path.isdir(folder):
         become_owner(folder)
     known = Plugins.below(folder, settings.plugins)
-    _print(known.all(), known, output)
+    _print(_rows(known.all(), known), output)
     if not known.all():
         _report(f"no plugin in {' or '.join(root.path for root in known.roots)}")
 
@@ -133,16 +134,18 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
 @click.argument("version", required=False)
 @_tenant_option
 @click.option("--yes", is_flag=True, help="Do not ask, even for several versions.")
+@output_option
 @common_options("config", "state_dir")
 def remove(
     name: str,
     version: str | None,
     tenant: str | None,
     yes: bool,
+    output: str,
     config: str | None,
     state_dir: str | None,
 ) -> None:
-    """Remove one version of a plugin, or all. Exits with 1 when there is none."""
+    """Remove one version of a plugin, or all, and print them. Exits with 1 when there is none."""
     from listener.interpreters.plugins.upload import locked, remove
 
     table, folder = _place_of_owner(config, state_dir)
@@ -161,9 +164,11 @@ def remove(
         _warn_of_hooks(table, folder, doomed)
         if len(doomed) > 1 and not yes:
             ask(f"remove {len(doomed)} versions of {name}, {versions}?")
+        rows = _rows(doomed, Plugins.below(folder, table.listener.plugins))
         for plugin in reversed(doomed):  # the newest last: until then hooks run in it
             remove(plugin)
     _report(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
+    _print(rows, output)
 
 
 @plugins.command("renew-common", short_help="Get cloudify-common anew.")
@@ -181,7 +186,7 @@ def renew_common_(wheels: str | None, output: str, config: str | None, state_dir
     with _reporting() as report, locked(folder, report) as workshop:
         renew_common(workshop, settings.python or sys.executable, wheels, report)
     known = Plugins.below(folder, settings.plugins)
-    _print(known.all(), known, output)
+    _print(_rows(known.all(), known), output)
 
 
 def _place(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
@@ -261,8 +266,11 @@ def _served(tenant: str | None) -> str:
     return f"tenant {tenant}" if tenant else "all tenants"
 
 
-def _print(shown: Iterable[Plugin], known: Plugins, output: str) -> None:
-    rows = [_as_json(plugin, known) for plugin in shown]
+def _rows(shown: Iterable[Plugin], known: Plugins) -> list[dict[str, Any]]:
+    return [_as_json(plugin, known) for plugin in shown]
+
+
+def _print(rows: list[dict[str, Any]], output: str) -> None:
     if output == "json":
         print_json(rows)
         return

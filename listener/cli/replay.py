@@ -16,31 +16,33 @@ import msgspec
 from listener import log
 from listener.actions.registry import Actions
 from listener.cli.answers import ask, common_options, output_option
-from listener.cli.entries import open_journal, print_entries, required_entry, time_option
+from listener.cli.entries import (
+    MANY,
+    open_selected,
+    print_entries,
+    required_entry,
+    selecting,
+)
 from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse, UnreadableNotification
 from listener.hooks.file import config_path
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
+from listener.log import printable
 from listener.model import payload
-from listener.model.entry import Entry, Run
+from listener.model.entry import FIRE, Entry, Run
 from listener.model.notification import Notification
 from listener.state.directory import become_owner, is_locked, lock
-from listener.state.journal import Filters, Journal
+from listener.state.journal import Journal
 
-_TO_REPAIR = ("failed", "interrupted")
-_MANY = 10
 _LOOK_S = 0.2
 
 
 @click.command(short_help="Do what was not done.")
-@click.argument("entry_ids", metavar="ID...", type=int, nargs=-1)
-@click.option("--failed", is_flag=True, help="All that failed or was interrupted.")
-@click.option("--since", callback=time_option, help="With --failed: 30m, 2h, 7d, or a time (UTC).")
+@selecting
 @click.option("--all-actions", is_flag=True, help="Also those that were done.")
 @click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
-@click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {_MANY}.")
 @output_option
 @common_options("config", "state_dir")
 def replay(
@@ -57,22 +59,17 @@ def replay(
     """Run the hooks of entries again that were not done, as hooks.conf has them now.
 
     The listener runs them, within five seconds, if one works in the state directory; else they are run
-    here and now, as its owner, in this environment. Exits with 1 when a hook failed again.
+    here and now, as its owner, in this environment. --failed leaves out what the verb fire made. Exits
+    with 1 when a hook failed again.
     """
-    if bool(entry_ids) == failed or (since and not failed):
-        raise click.UsageError("name entries, or take all that --failed [--since TIME]")
     log.start()
-    journal, folder = open_journal(config, state_dir)
+    journal, folder, entries = open_selected(config, state_dir, entry_ids, failed=failed, since=since)
     if failed:
-        entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
-    else:
-        entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
+        entries = list(filter(_can_be_read, _without_fired(entries)))
     path = config_path(config, os.environ)
-    if failed:
-        entries = list(filter(_can_be_read, entries))
     planned = _planned_again(entries, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
-    if len(planned) > _MANY and not yes:
+    if len(planned) > MANY and not yes:
         ask("run them?")
     try:
         held = None if is_locked(folder) else lock(folder)
@@ -149,10 +146,9 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":
+                gone = f"hook {printable(run.hook)} is no longer in {path} for it"
                 click.echo(
-                    f"entry {entry.id}: hook {run.hook} is no longer in {path} for it; conductor-hooks"
-                    f" drop {entry.id} gives it up",
-                    err=True,
+                    f"entry {entry.id}: {gone}; conductor-hooks drop {entry.id} gives it up", err=True
                 )
         again = entry.with_runs([*runs, *left])
         if not again.is_settled:
@@ -160,12 +156,22 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
     return planned
 
 
+def _without_fired(entries: list[Entry]) -> list[Entry]:
+    """Those that are not tests of a hook; that some are left out is said."""
+    wanted = [entry for entry in entries if entry.source != FIRE]
+    if fired := [str(entry.id) for entry in entries if entry.source == FIRE]:
+        click.echo(
+            f"left out, because fire made them: {' '.join(fired)}; to run them, name them", err=True
+        )
+    return wanted
+
+
 def _can_be_read(entry: Entry) -> bool:
     """Whether an entry can be replayed at all; if not, it is said."""
     try:
         _notification_of(entry)
     except HooksError as error:
-        click.echo(f"{error}", err=True)
+        click.echo(printable(str(error)), err=True)
         return False
     return True
 

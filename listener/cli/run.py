@@ -1,15 +1,13 @@
-"""The verbs that stay: listen, traps, demo.
+"""The verbs that stay: listen, traps.
 
-Owns their options; what they do stands in app.py, snmp/receiver.py and cli/demo.py. Plain `listen`, as
+Owns their options; what they do stands in app.py and snmp/receiver.py. Plain `listen`, as
 supervisord starts it, does not come through here (see __main__.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -19,9 +17,10 @@ import click
 from listener.actions.snmp_trap import action as snmp_trap
 from listener.actions.snmp_trap.inputs import read_targets
 from listener.app import listen as serve
-from listener.cli.answers import common_options, output_option
+from listener.cli.answers import common_options, output_option, print_json
 from listener.errors import HooksError
 from listener.hooks.file import config_path, read_file, wrong_in
+from listener.log import printable
 
 if TYPE_CHECKING:
     from listener.snmp.target import User
@@ -80,9 +79,12 @@ def traps(
             trap = receiver.receive(timeout_s=_INTERRUPT_S)
             if isinstance(trap, Trap):
                 shown += 1
-                click.echo(_as_text(trap) if output == "table" else json.dumps(trap._asdict()))
+                if output == "json":
+                    print_json(trap._asdict(), indent=None)
+                else:
+                    click.echo(_as_text(trap))
             elif trap:
-                click.echo(f"{trap.sender}: {trap.reason}", err=True)
+                click.echo(printable(f"{trap.sender}: {trap.reason}"), err=True)
 
 
 def _users(path: str, *, is_named: bool) -> list[User]:
@@ -108,21 +110,4 @@ def _as_text(trap: Trap) -> str:
         lines.append(f"  user {trap.user}, {trap.security_level}")
         lines.append(f"  engine {trap.engine_id}, context engine {trap.context_engine_id}")
     lines += [f"  {name} = {value}" for name, value in trap.values.items()]
-    escaped = (re.sub(r"[^ -~\xa0-\U0010ffff]", lambda c: repr(c[0])[1:-1], line) for line in lines)
-    return "\n".join(escaped)
-
-
-@click.command(short_help="Show the whole way, on parts of its own.")
-@common_options()
-def demo() -> None:
-    """Show the whole way from a workflow to a trap, on this machine alone, within 30 seconds.
-
-    Starts a supervisord of its own with the shipped section and the shipped hooks.conf, and ends all
-    that it started. Exits with 0 only when every expected action was seen.
-    """
-    from listener.cli.demo.run import run  # pysnmp is slow to import
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, as for Ctrl-C
-    if not run():
-        sys.exit(1)
-    click.secho("every notification was acted on, and every trap arrived", fg="green")
+    return "\n".join(map(printable, lines))

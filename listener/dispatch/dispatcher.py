@@ -156,6 +156,10 @@ class Dispatcher:
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
+    def in_progress(self) -> str:
+        """What runs now, and how long it takes at most; '' when nothing does."""
+        return self._runner.in_progress()
+
     def _plan(self, delivery: Delivery) -> Job:
         table = None if delivery.problem else self._table(delivery.notification.event_type)
         return planned(delivery, table, self._now())

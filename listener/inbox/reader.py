@@ -102,6 +102,7 @@ class InboxReader:
         self._names: list[str] = []
         self._files: dict[str, _File] = {}
         self._reported: set[str] = set()
+        self._is_unreadable = False
 
     def read_new(self) -> Iterator[list[Record]]:
         """The records that were not given before, in order, about a thousand at a time."""
@@ -167,11 +168,16 @@ class InboxReader:
         except FileNotFoundError:
             names = []  # nothing has come in yet
         except OSError as error:
+            self._is_unreadable = True
             self._report(
                 f"{self._folder} cannot be read ({error.strerror}): what comes in there is not acted"
                 " on; make it a folder of the listener's user"
             )
             return
+        if self._is_unreadable:
+            self._is_unreadable = False
+            self._reported.clear()  # what is wrong again is told again
+            _log.warning("%s can be read again: what has come in there is acted on", self._folder)
         if names == self._names:
             return
         self._names = names

@@ -66,14 +66,12 @@ class CallProcess:
     def _line(self, deadline: float, message: bytes = b"") -> bytes:
         """The next line that the process sends, while it is sent the message."""
         rest = memoryview(message)
-        rest = rest[self._send(rest) :]
-        if rest:
-            self._poll.modify(self._channel, select.POLLIN | select.POLLOUT)
+        self._poll.modify(self._channel, select.POLLIN | (select.POLLOUT if rest else 0))
         while b"\n" not in self._received:
             ready = self._wait(deadline)
             events = ready.get(self._channel.fileno(), 0)
             if rest and events & select.POLLOUT:
-                rest = rest[self._send(rest) :]
+                rest = rest[self._channel.send(rest) :]
                 if not rest:
                     self._poll.modify(self._channel, select.POLLIN)
             if self.output.fd in ready and not self.output.drain():
@@ -90,12 +88,6 @@ class CallProcess:
         if not ready:
             raise TimeoutError
         return dict(ready)
-
-    def _send(self, message: memoryview) -> int:
-        try:
-            return self._channel.send(message) if message else 0
-        except BlockingIOError:
-            return 0
 
     def _receive(self) -> None:
         part = self._channel.recv(_READ_BYTES)

@@ -73,7 +73,8 @@ class ForkServer:
             ours.callback(os.close, reader)
             theirs.callback(os.close, writer)
             order = json.dumps({"fork": [*modules]}).encode()
-            socket.send_fds(self._control, [order], [end.fileno(), writer])
+            with suppress(ConnectionError):  # it has ended, and so the call's channel does
+                socket.send_fds(self._control, [order], [end.fileno(), writer])
             ours.pop_all()
         return CallProcess(channel, reader)
 

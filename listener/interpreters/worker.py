@@ -10,6 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from listener.errors import ActionFailed, ActionTimedOut
@@ -75,10 +76,8 @@ class Worker:
         if self._server is None or self._ahead is not None:
             return
         self._loading = "" if module in self._unshared else module
-        try:
+        with suppress(OSError):  # the next call tries again, and says why
             self._ahead = self._server.fork([self._loading] if self._loading else [])
-        except OSError as error:
-            _log.warning("no process can be made for the next call of %s: %s", self.python, error)
 
     def _exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
         call = self._next_call(deadline, label)
@@ -103,9 +102,6 @@ class Worker:
             server = self._running_server()
             try:
                 call, self._ahead = self._ahead or server.fork(), None
-            except ConnectionError:
-                self._explain(server, label)
-                continue
             except OSError as error:
                 raise self._no_process(error.strerror) from error
             try:

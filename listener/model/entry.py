@@ -22,6 +22,9 @@ EntryState = Literal[
 ]
 UNSETTLED = ("pending", "running")
 
+FIRE = "fire"
+"""The source of what the verb fire made to test a hook."""
+
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt at a run. `began_at` is Unix time; `text` is its result, or why it failed.

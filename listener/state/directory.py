@@ -92,6 +92,17 @@ def make(path: str) -> None:
         ) from error
 
 
+def writable_by_others(path: str) -> str:
+    """What is wrong where group or others may write to the directory; '' where they may not."""
+    with suppress(OSError):
+        if os.stat(path).st_mode & 0o022:
+            return (
+                f"group or others may write to the state directory {path}, and so replace the journal"
+                f" and the plugins: chmod go-w {path}"
+            )
+    return ""
+
+
 def become_owner(path: str) -> None:
     """Give up root's rights, for good, for those of the directory's owner; other users keep theirs.
 
@@ -166,9 +177,10 @@ def _open_lock(path: str) -> int:
     try:
         return open_file(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
+        from listener.state.trouble import reason  # READY does not wait for it
+
         raise StateError(
-            f"the state directory {path} cannot be written: {error.strerror}; let the listener's user"
-            " write to it"
+            f"the state directory cannot be written: {os.path.join(path, 'lock')}: {reason(error)}"
         ) from error
 
 

@@ -57,5 +57,8 @@ class Hold:
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             else:
                 if problem:
-                    _log.warning("the journal can be written again: held events resume")
+                    mended = problem.partition("; ")[0]  # without the advice
+                    _log.warning(
+                        "the journal can be written again: held events resume; mended is: %s", mended
+                    )
                 return result

@@ -1,6 +1,6 @@
 """What is wrong with the journal, in words: SQLite's or the system's, and what to do about it.
 
-Owns the advice. It opens nothing; database.py puts the file's name before it.
+Owns the advice. It opens nothing; database.py and directory.py put the file's name before it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import msgspec
 
 _DAMAGED = "it is damaged: move it and its -wal file away; a new one begins then"
+_NOT_OURS = (
+    "let the listener's user write to the directory and all in it: as root, chown -R USER DIRECTORY"
+)
 _HINTS = (
     ("full", "free space on its file system"),
     ("no space", "free space on its file system"),
@@ -17,9 +20,9 @@ _HINTS = (
         "locked",
         "another process keeps it locked; end the process that has it open (fuser)",
     ),
-    ("readonly", "let the listener's user write to it and to its directory"),
+    ("readonly", _NOT_OURS),
     ("read-only", "mount its file system writable"),
-    ("permission", "let the listener's user write to it and to its directory"),
+    ("permission", _NOT_OURS),
     ("unable to open", "let the listener's user write to its directory"),
     ("malformed", _DAMAGED),
     ("not a database", _DAMAGED),

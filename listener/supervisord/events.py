@@ -117,6 +117,12 @@ class Events:
         log.flush_if_due()
         return wait_s
 
+    def log_stopping(self, signal: str) -> None:
+        """Log, in the handler of this signal, what the end of the listener waits for."""
+        if awaited := self._dispatcher.in_progress():
+            _log.info("%s: waiting for %s", signal, awaited)
+            log.flush()
+
     def _handle(self, frame: Frame) -> None:
         is_notification = frame.eventname in COMMUNICATION_EVENTS
         if is_notification:

@@ -65,6 +65,7 @@ class SupervisorSource:
         self._decoder = FrameDecoder()
         self._is_armed = False
         self.is_stopping = False
+        self._stopping: Callable[[str], None] = lambda _signal: None
         self._wakeup, wakeup_writer = os.pipe()
         os.set_blocking(wakeup_writer, False)
         signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
@@ -90,14 +91,17 @@ class SupervisorSource:
         handle: Callable[[Frame], None],
         finish: Callable[[], None],
         between: Callable[[], float | None],
+        stopping: Callable[[str], None] = lambda _signal: None,
     ) -> None:
         """Hand every event to `handle`, answer OK after it returned, and call `finish` after that.
 
         `between` is called whenever the listener is about to wait for supervisord; it returns the
         seconds after which it wants to be called again, or None. Returns at the end of stdin or after
         SIGTERM, when the event in hand has been answered. Raises FramingError, with no answer given,
-        when stdin is not the protocol, and Unheard when supervisord has fallen silent.
+        when stdin is not the protocol, and Unheard when supervisord has fallen silent. `stopping` gets
+        the name of the signal that ends all this, at once: also while a hook runs.
         """
+        self._stopping = stopping
         while data := self._read(between):
             for frame in self._decoder.feed(data):
                 if frame.eventname == TICK:
@@ -167,6 +171,7 @@ class SupervisorSource:
         self.is_stopping = True
         if signum == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C ends at once
+        self._stopping(signal.Signals(signum).name)
 
 
 def is_supervised(env: Mapping[str, str], parent: int) -> bool:

@@ -8,18 +8,22 @@ from __future__ import annotations
 import logging
 import os
 
+import listener
 from listener.actions.check import check_hooks, plugin_line, plugins_used
+from listener.actions.function import FunctionAction
 from listener.actions.registry import Actions
-from listener.hooks.table import HookTable
+from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
-from listener.state.directory import Claim
+from listener.state.directory import Claim, writable_by_others
+from listener.state.ownership import changeable_by_others
 
 _log = logging.getLogger(__name__)
 
 
 def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_supervised: bool) -> None:
     """Log with which hooks, state and recorder the listener starts, and what is doubtful."""
+    _log.info("conductor-hooks %s", listener.__version__)
     _warn(state, is_supervised=is_supervised)
     table = hooks_file.table
     if table is None:
@@ -52,6 +56,8 @@ def _warn(state: Claim, *, is_supervised: bool) -> None:
             " acted on; name the same state_dir in [rpcinterface:conductor_hooks] and here",
             recorded_in, state.folder,
         )  # fmt: skip
+    if open_to_others := writable_by_others(state.folder):
+        _log.warning("%s", open_to_others)
     if state.problem:
         _log.warning(
             "the journal is kept in memory: when this process ends, the history, retries and events in"
@@ -73,5 +79,20 @@ class HookChecks:
         if table is self._checked or table is None:
             return
         self._checked = table
+        self._warn_of_root(table)
         for fault in check_hooks(table, self._actions, may_import=False):
             _log.warning("%s", fault.as_text(self._hooks_file.path))
+
+    def _warn_of_root(self, table: HookTable) -> None:
+        names = [hook.name for hook in table.hooks if hook.enabled and self._runs_others_code(hook)]
+        if names and os.geteuid() == 0:
+            if who := changeable_by_others(str(self._hooks_file.path)):
+                _log.warning("%s, and so chooses what root runs: give hooks.conf to root", who)
+            _log.warning(
+                "these hooks call functions as root, which may do everything on this host: %s; set"
+                " user= in the listener's section, and give that user the state directory",
+                ", ".join(names),
+            )  # fmt: skip
+
+    def _runs_others_code(self, hook: Hook) -> bool:
+        return isinstance(self._actions.of(hook), FunctionAction)

@@ -29,6 +29,27 @@ importlib.import_module("listener.__main__").main()
 """
 """The command, run by another user; he may not read this Python, so all is imported first."""
 
+FUNCTIONS_OF_FOLDER = """
+import pathlib
+pathlib.Path(__file__).with_suffix(".imported").touch()
+def greet(context, name):
+    return "hello " + name
+def fail(context):
+    raise ValueError("as it should")
+"""
+
+HOOKS = """
+hooks:
+  - name: greet
+    event_type: workflow_started
+    implementation: test_functions.greet
+    inputs: {name: world}
+  - name: fail
+    event_type: workflow_failed
+    implementation: test_functions.fail
+"""
+OF_PLUGIN = HOOKS.replace("test_functions.greet", "the-doors.doors.tasks.open_it")
+
 THEN = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 NASTY = ("a\x1b[2Jb", "a\x1b]0;title\x07b", "a\nb", "a\rb", "a\x9b2Jb", "a\x7fb", "a\u202eb")
 """What somebody can put into a notification, and no terminal is to obey."""
@@ -67,13 +88,13 @@ def ids(*arguments: str) -> list[int]:
 def new(
     state: Any = "done", *, runs: tuple[Run, ...] = (), event_type: str | None = "workflow_failed",
     execution: str = "e-1", received_at: float = 0.0, error: str = "", rest_token: str | None = None,
-    text: str | None = None, **context: Any,
+    text: str | None = None, source: str = "supervisord", **context: Any,
 ) -> Entry:  # fmt: skip
     """An entry to be stored, as the listener makes it; one without an event type is unreadable."""
     value = {"event_type": event_type, "context": {"execution_id": execution, **context}}
     made = json.dumps(value) if event_type else "no json"
     return Entry(
-        0, received_at or time.time(), "supervisord", state, made if text is None else text,
+        0, received_at or time.time(), source, state, made if text is None else text,
         event_type=event_type, execution_id=execution if event_type else None, rest_token=rest_token,
         runs=runs, error=error,
     )  # fmt: skip

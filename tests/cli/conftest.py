@@ -13,9 +13,23 @@ import pytest
 
 import listener
 from listener.state.journal import Journal
+from tests.cli.commands import FUNCTIONS_OF_FOLDER, HOOKS
 from tests.support import do_without
 from tests.users import NOBODY, needs_root
 from tests.wagons import Made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command is run, with hooks.conf and the functions that it names."""
+    (tmp_path / "test_functions.py").write_text(FUNCTIONS_OF_FOLDER)
+    (tmp_path / "hooks.conf").write_text(HOOKS)
+    monkeypatch.setenv("CONDUCTOR_HOOKS_CONFIG", str(tmp_path / "hooks.conf"))
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', os.getcwd())}"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_an_entry_in_json_has_the_fields_of_the_design() -> None:
     )
     assert as_json(UNREADABLE) == {
         **nothing,
-        "id": 0,
+        "id": None,
         "received_at": "2023-11-14T22:13:21.000Z",
         "source": "supervisord",
         "state": "unreadable",
@@ -78,7 +78,7 @@ def test_an_entry_in_json_has_the_fields_of_the_design() -> None:
     described = as_json(new("failed", runs=(done(), failed()), received_at=THEN + 0.123, **ABOUT))
     assert [run["hook"] for run in described.pop("runs")] == ["trap", "page"]
     assert described == {
-        "id": 0,
+        "id": None,
         "event_type": "workflow_failed",
         "execution_id": "e-1",
         "deployment_id": "d-1",
@@ -94,7 +94,7 @@ def test_an_entry_in_json_has_the_fields_of_the_design() -> None:
 def test_a_row_says_what_went_wrong() -> None:
     row = as_row(new("failed", runs=(done(), failed(error="no 配置")), received_at=THEN, **ABOUT))
     assert list(row.values()) == [
-        0, "2023-11-14 22:13:20Z", "workflow_failed", "e-1", "d-1", "failed",
+        0, "2023-11-14 22:13:20Z", "failed", "workflow_failed", "e-1", "d-1", "",
         "trap: done, page: failed (no 配置)",
     ]  # fmt: skip
     assert as_row(UNREADABLE)["hooks"] == "no JSON"

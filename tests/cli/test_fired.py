@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def test_what_was_fired_is_in_the_history(place: Place) -> None:
     for event_type, state in fired.items():
         result = place.run("fire", event_type, "--set", f"execution_id={state}")
         assert result.returncode == (0 if state == "done" else 1)
+        assert re.search(
+            rf"^entry \d is {state}; conductor-hooks show \d$", result.stdout, re.MULTILINE
+        )
     history = json.loads(place.run("history", "--output", "json").stdout)[::-1]
     assert [entry["source"] for entry in history] == ["fire"] * 3
     for name in ("state", "execution_id"):
@@ -36,8 +40,10 @@ def test_what_was_fired_is_in_the_history(place: Place) -> None:
 def test_a_file_with_an_id_can_be_fired_twice_and_delivered_still(place: Place) -> None:
     text = json.dumps(notification(id="mine"))
     (place.folder / "notification.json").write_text(text)
-    for _ in range(2):
-        assert place.run("fire", "--notification", "notification.json").returncode == 0
+    for position in range(2):
+        fired = place.run("fire", "--notification", "notification.json", "--output", "json")
+        shown = json.loads(place.run("history", "--output", "json").stdout)
+        assert (json.loads(fired.stdout), len(shown)) == (shown[0], position + 1)
     place.listen(event(text))
     assert place.notes() == ["e-1 None"] * 3
     assert [entry.source for entry in place.entries()] == ["fire", "fire", "supervisord"]

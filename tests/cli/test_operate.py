@@ -156,8 +156,9 @@ def test_follow_shows_what_is_there_what_comes_and_what_changes_until_ctrl_c(
     assert process.wait(timeout=10) == 0
     assert (tmp_path / "errors").read_text() == ""
     assert [the_id(line) for line in shown] == ["2", "3", "4", "4"]
-    assert shown[2].endswith("pending  page: pending (ValueError: no)")
-    assert shown[3].endswith("failed  page: failed (ValueError: no)")
+    assert "Z  pending  workflow_failed  " in shown[2]
+    assert shown[2].endswith("  page: pending (ValueError: no)")
+    assert shown[3].endswith("  page: failed (ValueError: no)")
     assert all(line.isprintable() for line in shown)
 
 
@@ -259,13 +260,14 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
     ]
     assert json.loads(text) == entry["notification"]
     assert entry["notification"]["context"]["deployment_id"] == "nodecellar"
-    assert entry["runs"][1]["attempts"][0] == {
+    assert [run["attempts"] for run in entry["runs"]] == [1, 3, 1]
+    assert entry["runs"][1]["each_attempt"][0] == {
         "began_at": "2023-11-14T22:13:20.000Z",
         "state": "failed",
         "text": "ValueError: first",
         "seconds": 0.25,
     }
-    assert {attempt["state"] for attempt in entry["runs"][2]["attempts"]} == {"running"}
+    assert {attempt["state"] for attempt in entry["runs"][2]["each_attempt"]} == {"running"}
     assert [run["due_at"] is None for run in entry["runs"]] == [True, False, True]
 
 
@@ -315,6 +317,7 @@ def test_json_brings_every_text_back_and_a_table_obeys_none(journal: Journal) ->
     assert [entry["execution_id"] for entry in entries[len(texts) :]] == list(NASTY)
     for arguments in (["history"], ["show", str(len(texts) - 2)], ["show", str(len(entries))]):
         assert all(line.isprintable() for line in lines(run(*arguments)))
+        assert all(line.isprintable() for line in lines(run(*arguments, "--output", "json")))
 
 
 # drop
@@ -328,6 +331,20 @@ def test_several_are_dropped_at_once_and_promise_no_further_attempt(journal: Jou
     assert ids("--state", "dropped") == [unreadable, pending]
     assert "the next attempt" not in run("show", str(pending)).stdout
     assert answer(run("show", str(pending), "--output", "json"))["runs"][0]["due_at"] is None
+
+
+def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal: Journal) -> None:
+    now = time.time()
+    old, *others = (
+        store(journal, state, received_at=at)
+        for state, at in [("failed", now - 9000), ("interrupted", now), *[("failed", now)] * 10]
+    )
+    store(journal, "done")
+    assert run("drop", "--failed", "--since", "2h").returncode == 2
+    assert ids("--state", "dropped") == []
+    dropped = answer(run("drop", "--failed", "--since", "2h", "--yes", "--output", "json"))
+    assert [entry["id"] for entry in dropped] == others
+    assert ids("--state", "failed", "--state", "interrupted") == [old]
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,9 @@ def test_a_text_that_is_no_tenant_is_refused(tenant: str) -> None:
 def test_remove_takes_one_version_or_asks_before_it_takes_all(tmp_path: Path) -> None:
     put(tmp_path, "1.0", "1.33", "1.9")
     put(tmp_path, "1.0", tenant="acme")
-    assert run("remove", "tried", "1.33").stderr == "removed tried 1.33\n"
+    removed = run("remove", "tried", "1.33", "--output", "json")
+    assert removed.stderr == "removed tried 1.33\n"
+    assert [plugin["version"] for plugin in json.loads(removed.stdout)] == ["1.33"]
     assert run("remove", "tried", "--tenant", "acme").stderr == "removed tried 1.0 of tenant acme\n"
     asked = run("remove", "tried", stdin="n\n")
     assert asked.exit_code == 1

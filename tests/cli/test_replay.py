@@ -276,8 +276,12 @@ def test_all_that_failed_is_replayed_oldest_first(place: Place) -> None:
     rest = run("replay", "--failed")
     assert (rest.returncode, place.notes()[2:]) == (0, ["noted old"])
 
+    fired = place.store(was("failed"), source="fire", execution="fired")
     nothing = run("replay", "--failed", "--output", "json")
     assert (answer(nothing), len(place.notes())) == ([], 3)
+    assert f"left out, because fire made them: {fired}; " in nothing.stderr
+    assert run("replay", str(fired)).returncode == 0
+    assert place.notes()[3:] == ["noted fired"]
 
 
 def test_of_all_that_failed_what_can_no_longer_be_read_is_named_and_left(place: Place) -> None:

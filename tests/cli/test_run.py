@@ -1,16 +1,14 @@
-"""listen with options, traps, and the demo."""
+"""listen with options, and traps."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,9 @@ from typing import Any
 import pytest
 
 from listener.cli import run
-from listener.cli.demo import run as demo
 from listener.snmp.trap import Trap
 from tests.snmp.senders import NetSnmp
-from tests.support import event, wait_for
+from tests.support import event
 
 COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
 
@@ -194,70 +191,3 @@ def test_traps_on_a_taken_port_is_exit_2(start: Start) -> None:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "Address already in use; try another --address or --port" in errors
-
-
-def is_left(mark: str) -> list[str]:
-    """The processes that have inherited `mark` in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue  # it has just ended
-    return found
-
-
-def test_the_demo_shows_five_notifications_and_leaves_nothing_running(start: Start) -> None:
-    mark = f"DEMO_MARK={uuid.uuid4()}"
-    process = start("demo", env={**os.environ, "DEMO_MARK": mark})
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    for event_type in ("queued", "started", "succeeded", "failed", "cancelled"):
-        assert f"workflow_{event_type}   " in output
-        assert f"cloudifyWorkflow{event_type.capitalize()} from 127.0.0.1:" in output
-    assert "cloudifyDeploymentID = 配置中心" in output
-    assert '{"message": "the parameters are left out: 623 bytes, at most 512 fit"}' in output
-    assert output.endswith("every notification was acted on, and every trap arrived\n")
-    wait_for("the demo's processes to end", lambda: not is_left(mark))
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals, start: Start) -> None:
-    mark = f"DEMO_MARK={uuid.uuid4()}"
-    process = start("demo", env={**os.environ, "DEMO_MARK": mark})
-    assert process.stdout is not None
-    assert "workflow_queued" in process.stdout.readline()
-    process.send_signal(signum)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    wait_for("the demo's processes to end", lambda: not is_left(mark))
-
-
-def test_a_demo_that_sees_too_little_says_what_was_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo, "TIME_LIMIT_S", 0.0)
-    assert demo.run() is False
-    errors = capsys.readouterr().err
-    assert "workflow_failed: no run and no trap" in errors
-    assert "the last that supervisord said:" in errors
-
-
-def test_the_demo_sees_every_difference_between_a_notification_and_its_trap() -> None:
-    [failed] = [n for n in demo.notifications() if n["event_type"] == "workflow_failed"]
-    values = {
-        "cloudifyDeploymentID": "nodecellar",
-        "cloudifyTenantName": "default_tenant",
-        "cloudifyWorkflowName": "heal",
-        "cloudifyErrorDetails": failed["message"]["arguments"]["error"],
-        "cloudifyWorkflowParameters": "{}",
-    }
-    done = "hook x: done in 0.001 s"
-    right = Trap("", "cloudifyWorkflowFailed", 0.0, values)
-    assert demo.differences(failed, done, right) == []
-    for name in values:
-        wrong = right._replace(values={**values, name: '"other"'})
-        assert len(demo.differences(failed, done, wrong)) == 1, name
-    assert demo.differences(failed, "hook x: failed after 1 s", right) != []
-    assert demo.differences(failed, done, right._replace(notification="other")) != []

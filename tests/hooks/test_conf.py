@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from listener.actions.check import check_hooks
 from listener.actions.registry import Actions
+from listener.hooks import yaml_lines
 from listener.hooks.conf import read
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook, HookTable
@@ -428,6 +429,7 @@ def test_what_the_original_ignores_is_only_a_warning(text: str, warning: str) ->
     [
         (4, HOOK + "  name: !env GONE\n"),
         (4, HOOK + "  inputs: {a: !env GONE}\n"),
+        (4, HOOK + "  inputs: !env GONE\n"),
         (4, HOOK + "  when: {tenant_name: !env GONE}\n"),
         (4, HOOK + "  timeout: !seconds 5\n"),
         (4, HOOK + "  timeout: 1" + "0" * 5000 + "\n"),
@@ -487,8 +489,12 @@ def test_what_was_found_is_shortened_in_a_mistake() -> None:
     assert [len(mistake) < 400 for mistake in mistakes] == [True, True, True]
 
 
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
 @pytest.mark.parametrize("value", ["&i {a: *i}", "&i [[*i]]", "[" * 500 + "]" * 500])
-def test_a_value_without_an_end_is_a_mistake_and_no_crash(value: str) -> None:
+def test_a_value_without_an_end_is_a_mistake_and_no_crash(
+    value: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_lines, "_Loader", getattr(yaml, loader))
     [mistake] = findings(f"{HOOK}  inputs: {{x: {value}}}\n")
 
     endless = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"

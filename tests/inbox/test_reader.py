@@ -295,3 +295,5 @@ def test_a_file_in_place_of_the_folder_is_reported_once_and_may_be_mended(
     inbox.mkdir()
     put(inbox, 1, LIVE, encode(1, "x"))
     assert len(read(reader)) == 1
+    mended = f"{inbox} can be read again: what has come in there is acted on"
+    assert [line for line in caplog.messages if line != error] == [mended]

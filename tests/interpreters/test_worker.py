@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import resource
@@ -664,18 +665,19 @@ def test_after_a_hundred_calls_and_ends_nothing_is_left_over(worker: Worker) -> 
 
 
 def test_no_descriptor_is_lost_when_there_are_too_few(worker: Worker, folder: Path) -> None:
-    call(worker, "own")
+    request = {"op": "call", "path": "material.own", "context": {}, "inputs": {}}
+    worker.request(request, timeout_s=LIMIT_S, label="label")  # and no process is made ahead
+    wait_until_nothing_is_read(worker)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = descriptors()
     other = Worker(sys.executable, (str(folder),))
-    for spare in range(2, 7):
+    for each, spare in itertools.product((worker, other), range(-1, 2)):
         resource.setrlimit(resource.RLIMIT_NOFILE, (before + spare, hard))
         try:
-            with contextlib.suppress(ActionFailed):
-                call(other, "own")
+            with pytest.raises(ActionFailed, match="Too many open files"):
+                each.request(request, timeout_s=LIMIT_S, label="label")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        other.close()
         assert descriptors() == before
 
 

@@ -407,7 +407,8 @@ def test_what_may_not_be_written_is_told_and_written_when_it_may_be(
         try:
             for work in (journal.unsettled, lambda: journal.accept(entry())):
                 found = problem(work, file)
-                assert found == f"{words}; let the listener's user write to it and to its directory"
+                hint = "write to the directory and all in it: as root, chown -R USER DIRECTORY"
+                assert found == f"{words}; let the listener's user {hint}"
         finally:
             folder.chmod(0o700)
         if file_mode is not None:

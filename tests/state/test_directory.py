@@ -168,8 +168,9 @@ def test_a_claim_is_kept_when_the_directory_becomes_writable() -> None:
             with pytest.raises(StateError) as caught:
                 ask()
             assert str(caught.value) == (
-                f"the state directory {path} cannot be written: Permission denied;"
-                " let the listener's user write to it"
+                f"the state directory cannot be written: {path}/lock: Permission denied;"
+                " let the listener's user write to the directory and all in it: as root,"
+                " chown -R USER DIRECTORY"
             )
         path.chmod(0o700)
         claimed.keep()
@@ -193,7 +194,7 @@ def test_a_claim_is_kept_when_the_directory_was_removed(
 def test_a_lock_that_is_a_fifo_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
     assert not is_owner(str(tmp_path))
-    with pytest.raises(StateError, match="cannot be written: lock is no regular file; "):
+    with pytest.raises(StateError, match="/lock: lock is no regular file; move it away"):
         lock(str(tmp_path))
 
 

@@ -14,7 +14,7 @@ from listener.model.entry import Entry
 from listener.state.hold import Hold
 from listener.state.journal import FILE, Journal
 
-RESUMES = "WARNING the journal can be written again: held events resume"
+RESUMES = "WARNING the journal can be written again: held events resume; mended is: "
 
 Log = Callable[[], list[str]]
 
@@ -75,7 +75,7 @@ def test_the_next_work_begins_with_the_first_pause(hold: Hold, pauses: list[floa
 
 def test_each_change_of_the_reason_is_one_error_and_the_end_is_one_line(hold: Hold, log: Log) -> None:
     hold(failing("full", "full", "locked", "locked", "locked", "full"))
-    assert log() == [error("full"), error("locked"), error("full"), RESUMES]
+    assert log() == [error("full"), error("locked"), error("full"), f"{RESUMES}full"]
 
 
 def test_a_listener_that_is_asked_to_stop_leaves_without_an_answer(hold: Hold, log: Log) -> None:
@@ -94,7 +94,7 @@ def test_before_each_further_try_it_is_mended_which_can_fail_too(pauses: list[fl
 
     hold = Hold(pause, mend)
     assert hold(failing("full")) == "done"
-    assert (pauses, log()) == ([0.1, 0.2, 0.4], [error("full"), error("no lock"), RESUMES])
+    assert (pauses, log()) == ([0.1, 0.2, 0.4], [error("full"), error("no lock"), f"{RESUMES}no lock"])
 
 
 @pytest.mark.parametrize("raised", [HooksError("another schema"), ValueError("a defect")])
@@ -120,4 +120,4 @@ def test_a_journal_with_a_hold_waits_by_itself(tmp_path: Path, log: Log) -> None
         assert journal.accept(Entry(0, 1.0, "x", "done", "{}")) == 1
     first, last = log()
     assert first.startswith(error(f"the journal {in_the_way}: "))
-    assert last == RESUMES
+    assert last == RESUMES + first.partition("held: ")[2].partition("; ")[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import listener
 from listener.actions.registry import Actions
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.watch import HooksFile
@@ -16,6 +17,7 @@ from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
 from tests.handmade_plugins import make_plugin
+from tests.users import NOBODY, needs_root
 
 HOOK = "{event_type: '*', implementation: os.getpid}"
 Start = Callable[..., list[str]]
@@ -33,7 +35,9 @@ def start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Start:
         with Actions(ListenerSettings(), claim.folder) as actions:
             hooks_file = HooksFile(tmp_path / "hooks.conf", {})
             log_start(hooks_file, actions, claim, is_supervised=is_supervised)
-        return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+        version, *lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+        assert version == f"INFO conductor-hooks {listener.__version__}"
+        return lines
 
     return log
 
@@ -107,6 +111,49 @@ def test_a_recorder_with_another_state_directory_is_warned_of(
     )
     assert [line.startswith(words) for line in warnings] == [True] * warned
     assert listening.endswith(", recorded by supervisord")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o700, 0), (0o755, 0), (0o770, 1), (0o707, 1)], ids=oct)
+def test_a_state_directory_that_others_may_write_is_warned_of(
+    tmp_path: Path, start: Start, mode: int, warned: int
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(mode)
+    warnings = start(f"hooks: [{HOOK}]")[:-1]
+    assert [line.endswith(f": chmod go-w {tmp_path}/state") for line in warnings] == [True] * warned
+
+
+@pytest.mark.parametrize(("user", "warned"), [(0, True), (1000, False)])
+def test_functions_that_run_as_root_are_warned_of_and_traps_are_not(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    warned: bool,
+) -> None:
+    trap = "{event_type: '*', implementation: cloudify.snmp.snmp_trap.send_snmp_trap}"
+    (tmp_path / "hooks.conf").write_text(f"hooks: [{HOOK}, {HOOK[:-1]}, enabled: false}}, {trap}]")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with Actions(ListenerSettings()) as actions:
+        HookChecks(HooksFile(tmp_path / "hooks.conf", {}), actions).log_faults()
+    root = [line for line in caplog.messages if line.startswith("these hooks call functions as root")]
+    assert [line.split(": ")[1] for line in root] == [
+        "any-1; set user= in the listener's section, and give that user the state directory"
+    ] * warned
+
+
+def test_a_hooks_conf_with_which_another_user_chooses_what_root_runs_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs_root()
+    path = tmp_path / "hooks.conf"
+    path.write_text(f"hooks: [{HOOK}]")
+    for owner in (0, NOBODY):
+        os.chown(path, owner, owner)
+        with Actions(ListenerSettings()) as actions:
+            HookChecks(HooksFile(path, {}), actions).log_faults()
+    warning = f"{path} belongs to user {NOBODY}, and so chooses what root runs: give hooks.conf to root"
+    assert [line for line in caplog.messages if "chooses what root runs" in line] == [warning]
 
 
 def test_warnings_of_the_file_are_logged_with_their_lines(tmp_path: Path, start: Start) -> None:

@@ -1,236 +1,216 @@
 """The demo: the whole way from a workflow program to a trap receiver, on this machine alone.
 
-Starts a real supervisord in a temporary folder, with the section and the hooks.conf that are shipped, a
-program that emits notifications, and a receiver on a free port of loopback. Shows what happens, and
-judges whether all of it did. Ends everything that it started.
+Starts a supervisord in a place of its own and a receiver on a free port of loopback, kills the listener
+in the middle, shows what happens, and judges whether all of it did. Ends everything that it started.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
-import shlex
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import click
 
-from listener.cli.shipped import shipped
-from listener.errors import HooksError
+import listener
+from listener.cli.demo.place import PAGER, Place
 from listener.snmp import mib
 from listener.snmp.receiver import TrapReceiver
 from listener.snmp.trap import Trap
 from listener.supervisord import emit as emitter
 
 TIME_LIMIT_S = 25.0
-_STOP_LIMIT_S = 5.0
+_LOOK_S = 0.05
+_RAN = re.compile(
+    r"(hook \S+: (?:done|failed|timed out|attempt) .*)"
+    r" \(execution (\S+), (?:serial \d+ from \S+|supervisord), entry \d+\)"
+)
 
-_SUPERVISORD_CONF = """\
-[supervisord]
-nodaemon=true
-logfile={folder}/supervisord.log
-pidfile={folder}/supervisord.pid
-childlogdir={folder}
 
-[include]
-files={folder}/conductor-hooks.conf
+@dataclass
+class Course:
+    """What was seen of one notification: the lines of the log about its hooks, and its traps."""
 
-[program:demo-workflow]
-command={python} -m listener.cli.demo.workflow {folder}/notifications
-stdout_capture_maxbytes=1MB
-startsecs=0
-autorestart=false
-"""
+    notification: Mapping[str, Any]
+    ran: list[str] = field(default_factory=list)
+    traps: list[Trap] = field(default_factory=list)
+    shown: int = 0
+
+    @property
+    def event_type(self) -> str:
+        return str(self.notification["event_type"])
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its function was called for the first time."""
+        return any(line.startswith(f"hook {PAGER}: failed") for line in self.ran)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that is to happen has happened."""
+        done = sum(": done " in line for line in self.ran)
+        return bool(self.traps) and done >= 1 + (self.event_type == "workflow_failed")
 
 
 def run() -> bool:
     """Run the demo; whether every expected action was seen. Takes 30 s at most."""
-    folder = Path(tempfile.mkdtemp(prefix="conductor-hooks-demo-"))
+    place = Place()
     receiver = TrapReceiver("127.0.0.1", 0)
     try:
         sent = notifications()
-        supervisord = _start(folder, sent, receiver.address)
+        courses = {each["context"]["execution_id"]: Course(each) for each in sent}
+        place.start((sent[:3], sent[3:]), receiver.address)
         try:
-            missing = _watch(folder, sent, receiver)
+            _show_start(place)
+            is_killed = _watch(place, courses, receiver)
+            click.echo("stopping supervisord …")
         finally:
-            _stop(supervisord)
+            place.stop()
+        _take_traps(receiver, courses)
+        missing = [] if is_killed else ["the listener was not killed: the function was not called"]
+        missing += [line for course in courses.values() for line in differences(course)]
         if missing:
-            _explain(folder, missing)
+            _explain(place, missing)
     finally:
         receiver.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        place.remove()
     return not missing
 
 
 def notifications() -> list[dict[str, Any]]:
-    """One of each event type; one with a Chinese name, one with parameters that no trap holds."""
+    """One of each event type; one with a Chinese name, one with parameters that no trap holds.
+
+    The third fails, and with it a function that is tried again.
+    """
     now = datetime.now(timezone.utc)
     fields: Mapping[str, Mapping[str, Any]] = {
         "workflow_queued": {"deployment_id": "nodecellar", "workflow_id": "install"},
         "workflow_started": {"deployment_id": "配置中心", "workflow_id": "install"},
-        "workflow_succeeded": {
-            "deployment_id": "nodecellar",
-            "workflow_id": "execute_operation",
-            "execution_parameters": {"operation_kwargs": "x" * 600},
-        },
         "workflow_failed": {
             "deployment_id": "nodecellar",
             "workflow_id": "heal",
             "error": "RuntimeError: the host vm_1 does not answer",
+        },
+        "workflow_succeeded": {
+            "deployment_id": "nodecellar",
+            "workflow_id": "execute_operation",
+            "execution_parameters": {"operation_kwargs": "x" * 600},
         },
         "workflow_cancelled": {"deployment_id": "nodecellar", "workflow_id": "uninstall"},
     }
     return [emitter.sample(event_type, values, now) for event_type, values in fields.items()]
 
 
-def _start(
-    folder: Path, notifications: list[dict[str, Any]], receiver: tuple[str, int]
-) -> subprocess.Popen[bytes]:
-    """supervisord with the shipped section and everything that section's environment decides."""
-    programs = [str(Path(sys.executable).parent), str(Path(sys.argv[0]).absolute().parent)]
-    env = {
-        **os.environ,
-        "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
-        "CONDUCTOR_HOOKS_CONFIG": str(shipped("hooks.conf")),
-        "CONDUCTOR_HOOKS_STATE_DIR": str(folder / "state"),
-        "CONDUCTOR_TRAP_ADDRESS": receiver[0],
-        "CONDUCTOR_TRAP_PORT": str(receiver[1]),
-    }
-    if shutil.which("conductor-hooks", path=env["PATH"]) is None:
-        raise HooksError("the command conductor-hooks is not on the PATH; install the package first")
-    shutil.copy(shipped("supervisor.d/conductor-hooks.conf"), folder)
-    lines = "".join(json.dumps(notification) + "\n" for notification in notifications)
-    (folder / "notifications").write_text(lines, "utf-8")
-    conf = folder / "supervisord.conf"
-    conf.write_text(
-        _SUPERVISORD_CONF.format(
-            folder=folder,
-            python=shlex.quote(sys.executable).replace("%", "%%"),
-        ),
-        "utf-8",
-    )
-    with (folder / "supervisord.out").open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(conf)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _show_start(place: Place) -> None:
+    version = importlib.metadata.version("supervisor")
+    pid = place.supervisord.pid if place.supervisord else None
+    click.echo(f"supervisord {version} runs as process {pid}, in {place.folder}")
 
 
-def _stop(supervisord: subprocess.Popen[bytes]) -> None:
-    """SIGTERM makes supervisord stop its programs; what does not obey is killed with its group."""
-    supervisord.terminate()
-    try:
-        supervisord.wait(_STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(supervisord.pid, signal.SIGKILL)
-        supervisord.wait()
-
-
-_RAN = re.compile(
-    r"(hook \S+: (done|failed|timed out) .*) \(execution (\S+), serial \d+ from \S+, entry \d+\)"
-)
-
-
-def _watch(folder: Path, notifications: list[dict[str, Any]], receiver: TrapReceiver) -> list[str]:
-    """Show each notification with what ran for it and the trap that came; return what is missing."""
-    log = _LogFollower(folder)
-    ran: dict[str, str] = {}
-    traps: dict[str | int, Trap] = {}
-    waiting = {notification["context"]["execution_id"]: notification for notification in notifications}
+def _watch(place: Place, courses: Mapping[str, Course], receiver: TrapReceiver) -> bool:
+    """Show what happens until all has; whether the listener was killed meanwhile."""
     deadline = time.monotonic() + TIME_LIMIT_S
-    missing = []
-    while waiting and time.monotonic() < deadline:
-        trap = receiver.receive(timeout_s=0.05)
+    started: list[int] = []
+    is_killed = False
+    while time.monotonic() < deadline and not all(each.is_complete for each in courses.values()):
+        if (listeners := place.listeners()) != started:
+            started = listeners
+            click.echo(
+                f"supervisord started the listener {listener.__version__}: process {started[-1]}\n"
+            )
+        _take_traps(receiver, courses)
+        for line in place.new_lines():
+            if (match := _RAN.search(line)) and match[2] in courses:
+                courses[match[2]].ran.append(match[1])
+        for course in courses.values():
+            _show_new(course)
+        if not is_killed and any(course.has_failed for course in courses.values()):
+            is_killed = True
+            _kill(started[-1])
+            place.resume_workflow()
+    return is_killed
+
+
+def _take_traps(receiver: TrapReceiver, courses: Mapping[str, Course]) -> None:
+    while trap := receiver.receive(timeout_s=_LOOK_S):
         if isinstance(trap, Trap):
-            traps[trap.values.get("cloudifyExecutionID", "")] = trap
-        for line in log.new_lines():
-            if match := _RAN.search(line):
-                ran[match[3]] = match[1]
-        for execution_id in [known for known in waiting if known in ran and known in traps]:
-            notification = waiting.pop(execution_id)
-            _show(notification, ran[execution_id], traps[execution_id])
-            missing += differences(notification, ran[execution_id], traps[execution_id])
-    for execution_id, notification in waiting.items():
-        lacking = [word for word, seen in (("run", ran), ("trap", traps)) if execution_id not in seen]
-        missing.append(f"{notification['event_type']}: no {' and no '.join(lacking)}")
-    return missing
+            course = courses.get(str(trap.values.get("cloudifyExecutionID")))
+            if course is not None:
+                course.traps.append(trap)
 
 
-class _LogFollower:
-    """The lines that the listener has written to its log since the last look."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen = 0
-
-    def new_lines(self) -> list[str]:
-        text = log_text(self._folder)
-        whole = text[: text.rfind("\n") + 1]
-        new, self._seen = whole[self._seen :], len(whole)
-        return new.splitlines()
+def _kill(process: int) -> None:
+    click.secho(f"kill -9 {process}: the listener dies, and the workflow continues\n", fg="yellow")
+    os.kill(process, signal.SIGKILL)
 
 
-def log_text(folder: Path) -> str:
-    """All that the listener has logged; supervisord chooses the file's name."""
-    files = sorted(folder.glob("conductor-hooks-stderr*.log"))
-    return "".join(file.read_text("utf-8", "replace") for file in files)
-
-
-def _show(notification: Mapping[str, Any], ran: str, trap: Trap) -> None:
-    context = notification["context"]
-    click.secho(notification["event_type"], bold=True, nl=False)
+def _show_new(course: Course) -> None:
+    """Show what is new of a notification, once there is its trap."""
+    if not course.traps or course.shown == len(course.ran):
+        return
+    context = course.notification["context"]
+    click.secho(course.event_type, bold=True, nl=False)
     click.echo(f"   {context['workflow_id']} of {context['deployment_id']}")
-    click.echo(f"  ran   {ran}")
-    click.echo(f"  trap  {trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s")
-    for name, value in trap.values.items():
-        click.echo(f"          {name} = {value}")
+    for line in course.ran[course.shown :]:
+        click.echo(f"  ran   {line}")
+    if not course.shown:
+        _show_trap(course.traps[0])
+    course.shown = len(course.ran)
     click.echo()
 
 
-def differences(notification: Mapping[str, Any], ran: str, trap: Trap) -> list[str]:
-    """What the trap should have shown of the notification and did not."""
-    event_type = notification["event_type"]
+def _show_trap(trap: Trap) -> None:
+    click.echo(f"  trap  {trap.notification} from {trap.sender}, up {trap.uptime_s:.2f} s")
+    for name, value in trap.values.items():
+        click.echo(f"          {name} = {value}")
+
+
+def differences(course: Course) -> list[str]:
+    """What should have been seen of the notification and was not."""
+    problems = []
+    if len(course.traps) != 1:
+        problems.append(f"{len(course.traps)} traps came, and not one")
+    if not course.is_complete:
+        problems.append(f"not all of its hooks are done: {'; '.join(course.ran) or 'none has run'}")
+    for trap in course.traps:
+        problems += _of_trap(course.notification, trap)
+    return [f"{course.event_type}: {problem}" for problem in problems]
+
+
+def _of_trap(notification: Mapping[str, Any], trap: Trap) -> list[str]:
     context = notification["context"]
     expected = {
         "cloudifyDeploymentID": context["deployment_id"],
         "cloudifyTenantName": context["tenant_name"],
         "cloudifyWorkflowName": context["workflow_id"],
     }
-    if event_type == "workflow_failed":
+    if notification["event_type"] == "workflow_failed":
         expected["cloudifyErrorDetails"] = notification["message"]["arguments"]["error"]
-    differences = [
-        f"{event_type}: {name} should be {value!r}, but is {trap.values.get(name)!r}"
+    problems = [
+        f"{name} should be {value!r}, but is {trap.values.get(name)!r}"
         for name, value in expected.items()
         if trap.values.get(name) != value
     ]
     parameters = json.loads(str(trap.values.get("cloudifyWorkflowParameters", "null")))
     if parameters != context["execution_parameters"] and "message" not in (parameters or ()):
-        differences.append(f"{event_type}: the parameters are {parameters!r}")
-    if trap.notification != mib.NOTIFICATIONS[event_type][0]:
-        differences.append(f"{event_type}: the trap is {trap.notification}")
-    if ": done " not in ran:
-        differences.append(f"{event_type}: {ran}")
-    return differences
+        problems.append(f"the parameters are {parameters!r}")
+    if trap.notification != mib.NOTIFICATIONS[notification["event_type"]][0]:
+        problems.append(f"the trap is {trap.notification}")
+    return problems
 
 
-def _explain(folder: Path, missing: list[str]) -> None:
+def _explain(place: Place, missing: list[str]) -> None:
     """On stderr: what was not seen, and what supervisord and the listener said."""
     for line in missing:
         click.secho(line, fg="red", err=True)
-    said = (folder / "supervisord.out").read_text("utf-8", "replace")
-    for title, text in (("supervisord", said), ("the listener", log_text(folder))):
+    texts = {"supervisord": place.said_by_supervisord(), "the listener": place.said_by_listener()}
+    for title, text in texts.items():
         click.echo(f"\nthe last that {title} said:", err=True)
         click.echo("\n".join(text.splitlines()[-20:]), err=True)

@@ -63,9 +63,7 @@ class Plugin(NamedTuple):
 
 def refuse_to_root(paths: Iterable[str]) -> None:
     """Raise ActionFailed when we are root and another user can change what a path leads to."""
-    if os.geteuid() != 0:
-        return
-    for path in paths:
+    for path in paths if os.geteuid() == 0 else ():
         if reason := changeable_by_others(path):
             raise ActionFailed(
                 f"{reason}, and root runs nothing that others can change: do this as that user, and"
