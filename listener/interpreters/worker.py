@@ -179,9 +179,25 @@ class Worker:
         for output in ended:
             self._left.remove(output)
             output.close()
-        if self._server is not None and self._server.has_ended:
+        server = self._server
+        if server is None or not server.has_ended:
+            return
+        if self._has_ended_importing(server):
+            self._explain(server, server.output.label)
+        else:
             _log.warning("the interpreter %s ended while it was idle", self.python)
             self._end_server()
+
+    def _has_ended_importing(self, server: ForkServer) -> bool:
+        """Whether it has ended before it forked the process made ahead; a SIGKILL is not its own."""
+        is_loaded = self._loading in ("", *server.loaded)
+        if self._ahead is None or is_loaded or server.wait(0) == -signal.SIGKILL:
+            return False
+        try:
+            self._ahead.begin(time.monotonic() + _MOMENT_S)
+        except (EOFError, OSError, ValueError):
+            return True
+        return False
 
     def close(self) -> None:
         """End the interpreter and what its calls have left behind. Safe to call twice."""

@@ -383,13 +383,18 @@ def test_a_module_in_an_archive_is_imported_anew_when_that_has_changed(folder: P
     worker.close()
 
 
+ENDS_BEFORE_A_FORK = """
+import os, signal
+if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL: os._exit(3)
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "how"),
     [
         ("import threading, time\nthreading.Thread(target=time.sleep, args=[600], daemon=True).start()",
          "starts threads"),
-        ("import os, signal\nif signal.getsignal(signal.SIGTERM) == signal.SIG_DFL: os._exit(3)\n",
-         "exited with status 3"),
+        (ENDS_BEFORE_A_FORK, "exited with status 3"),
     ],
     ids=["threads", "an end"],
 )  # fmt: skip
@@ -404,14 +409,32 @@ def test_a_module_that_cannot_be_imported_before_a_fork_is_told_of_once_and_work
     ]
 
 
+def test_a_module_that_ends_the_interpreter_is_named_also_when_no_call_comes(
+    worker: Worker, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "awkward.py").write_text(f"{ENDS_BEFORE_A_FORK}\ndef page(c): return 'paged'\n")
+    for _ in range(2):
+        assert call(worker, "awkward.page") == "'paged'"
+        server = worker._server
+        assert server is not None
+        wait_for("its end", lambda: server.has_ended or "awkward" in worker._unshared)  # noqa: B023
+        worker.drain()
+    assert [line.partition(" when")[0] for line in warnings(caplog)] == [
+        "module awkward exited with status 3"
+    ]
+
+
 # Processes that are lost
 
 
-def test_an_interpreter_killed_while_idle_is_replaced_with_a_warning(
-    worker: Worker, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGUSR1])
+def test_an_interpreter_ended_while_idle_is_replaced_with_a_warning(
+    worker: Worker, caplog: pytest.LogCaptureFixture, signum: signal.Signals
 ) -> None:
     interpreter = int(call(worker, "interpreter"))
-    os.kill(interpreter, signal.SIGKILL)
+    assert worker._ahead is not None
+    worker._ahead.begin(time.monotonic() + LIMIT_S)
+    os.kill(interpreter, signum)
 
     def told() -> list[str]:
         worker.drain()
