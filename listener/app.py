@@ -81,7 +81,7 @@ def _serve(
         hold(state.keep)
         dispatcher = Dispatcher(
             hooks_file, actions, journal, settings.wait_for_retries,
-            is_stopping=lambda: source.is_stopping,
+            is_stopping=source.is_left_alone,
         )  # fmt: skip
         events = Events(
             dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),

@@ -39,8 +39,8 @@ class Dispatcher:
     """Accepts deliveries and runs their hooks.
 
     `wait_for_retries_s` is how long an entry waits at most for an earlier one of its execution. `now`
-    gives Unix time, `jitter` a number from 0 to 1. `is_stopping` is whether the listener was asked
-    to stop. Any method raises ListenerMustEnd where the journal does.
+    gives Unix time, `jitter` a number from 0 to 1. `is_stopping` is whether the listener is
+    to begin nothing more. Any method raises ListenerMustEnd where the journal does.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class Dispatcher:
                       job.origin, known.id, known.state)  # fmt: skip
 
     def _run_fresh(self) -> None:
-        """Run all that was never tried. When asked to stop, leave the rest to the next listener."""
+        """Run all that was never tried; when the listener is to end, leave the rest to the next one."""
         while not self._is_stopping():
             entry_id = self._agenda.pop_fresh(self._now())
             if entry_id is None:

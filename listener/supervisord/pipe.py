@@ -86,6 +86,16 @@ class SupervisorSource:
         """Whether there is something to read already, or to stop for."""
         return bool(self._poll.poll(0))
 
+    def is_left_alone(self) -> bool:
+        """Whether to begin nothing more: asked to stop, or supervisord has gone, which runs us.
+
+        Without a supervisord, all frames of a closed stdin are still to be served.
+        """
+        return self.is_stopping or (self.is_supervised and self._has_ended())
+
+    def _has_ended(self) -> bool:
+        return self._events in dict(self._end.poll(0))
+
     def serve(
         self,
         handle: Callable[[Frame], None],
@@ -122,7 +132,7 @@ class SupervisorSource:
 
         Raises Unheard when stdin had ended before: nobody waits for an answer.
         """
-        if self._events in dict(self._end.poll(0)):
+        if self._has_ended():
             raise Unheard(
                 "stdin has ended while the journal could not be written: an event without an answer is"
                 " lost unless supervisord recorded it"

@@ -112,6 +112,18 @@ def test_a_wait_ends_with_a_signal_and_after_a_second_interrupt_nothing_is_waite
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("is_supervised", [True, False])
+def test_nothing_more_is_begun_when_supervisord_has_gone_and_all_of_a_closed_stdin_is_served(
+    peer: Peer, is_supervised: bool
+) -> None:
+    source = peer.source(is_supervised=is_supervised)
+    assert not source.is_left_alone()
+    os.close(peer.events)
+    assert source.is_left_alone() is is_supervised
+    signal.raise_signal(signal.SIGTERM)
+    assert source.is_left_alone()
+
+
 def test_a_wait_ends_with_stdin_and_there_is_no_second_one(peer: Peer) -> None:
     os.write(peer.events, event("not read yet"))
     source = peer.source()
