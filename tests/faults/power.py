@@ -27,7 +27,10 @@ _POWER = "  durability: power"
 
 
 def loss(setting: Setting) -> Verdict:
-    """The last commits are not on the disk when the power goes: what is left goes on."""
+    """The last commits are not on the disk when the power goes: what is left goes on.
+
+    An entry whose end is among them is run again.
+    """
     state = setting.folder / "state"
     wal = state / f"{FILE}-wal"
     emitted = names(5 if setting.short else 50)
@@ -45,11 +48,12 @@ def loss(setting: Setting) -> Verdict:
         double.send(["the-last"])
         double.wait_for_answers()
         double.wait_until_settled("the-last")
-    verdict = judge(setting.folder, emitted, may_lose=True)
-    left = judge(setting.folder, emitted[: verdict.acted_on])
+    verdict = judge(setting.folder, emitted, may_lose=True, may_repeat=True)
+    left = judge(setting.folder, emitted[: verdict.acted_on], may_repeat=True)
     return verdict.and_also(
         unless(verdict.lost, "nothing was lost"),
         unless(not left.lost, "what is left is no prefix of all"),
+        unless(verdict.twice <= 1, "more than the last hook on the disk was run again"),
         remark="of what the disk had not got yet",
     )
 
