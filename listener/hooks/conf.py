@@ -42,7 +42,7 @@ def _read_table(source: Source, text: str) -> HookTable:
     if root is None or is_nothing(root):
         return HookTable(is_blank=True)
     sections = source.read(root, _sections, "the file")
-    return HookTable() if sections is INVALID else HookTable(**sections)
+    return HookTable(**({} if sections is INVALID else sections), files=tuple(source.files))
 
 
 def _sections(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:

@@ -67,12 +67,13 @@ class Hook(NamedTuple):
 class HookTable(NamedTuple):
     """All hooks of one file, in its order, and its `listener` section.
 
-    `is_blank`: nothing at all stood in the file, or only comments.
+    `files` are those that !file names. `is_blank`: nothing at all stood in the file, or only comments.
     """
 
     hooks: tuple[Hook, ...] = ()
     listener: ListenerSettings = ListenerSettings()
     is_blank: bool = False
+    files: tuple[str, ...] = ()
 
     @property
     def has_problem(self) -> bool:

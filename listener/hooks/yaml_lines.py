@@ -67,6 +67,7 @@ class Values:
     def __init__(self, env: Mapping[str, str], folder: str | os.PathLike[str]) -> None:
         self.mistakes: list[Mistake] = []
         self.taken: list[Taken] = []
+        self.files: list[str] = []
         self.env = env
         self._folder = folder
         self._scalars = yaml.constructor.SafeConstructor()
@@ -221,6 +222,7 @@ class Values:
             self.refuse(node, "!file takes the path of a file")
             return INVALID
         path = self.path(node.value)
+        self.files.append(path)
         try:
             text = text_file.text_of(text_file.read(path))
         except (OSError, UnicodeDecodeError) as error:

@@ -86,8 +86,9 @@ class HookChecks:
     def _warn_of_root(self, table: HookTable) -> None:
         names = [hook.name for hook in table.hooks if hook.enabled and self._runs_others_code(hook)]
         if names and os.geteuid() == 0:
-            if who := changeable_by_others(str(self._hooks_file.path)):
-                _log.warning("%s, and so chooses what root runs: give hooks.conf to root", who)
+            for path in (str(self._hooks_file.path), *table.files):
+                if who := changeable_by_others(path):
+                    _log.warning("%s, and so chooses what root runs: give %s to root", who, path)
             _log.warning(
                 "these hooks call functions as root, which may do everything on this host: %s; set"
                 " user= in the listener's section, and give that user the state directory",

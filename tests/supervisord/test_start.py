@@ -147,13 +147,17 @@ def test_a_hooks_conf_with_which_another_user_chooses_what_root_runs_is_warned_o
 ) -> None:
     needs_root()
     path = tmp_path / "hooks.conf"
-    path.write_text(f"hooks: [{HOOK}]")
+    path.write_text(f"hooks: [{HOOK[:-1]}, inputs: {{x: !file secret}}}}]")
+    (tmp_path / "secret").write_text("x")
     for owner in (0, NOBODY):
-        os.chown(path, owner, owner)
+        for file in (path, tmp_path / "secret"):
+            os.chown(file, owner, owner)
         with Actions(ListenerSettings()) as actions:
             HookChecks(HooksFile(path, {}), actions).log_faults()
-    warning = f"{path} belongs to user {NOBODY}, and so chooses what root runs: give hooks.conf to root"
-    assert [line for line in caplog.messages if "chooses what root runs" in line] == [warning]
+    assert [line for line in caplog.messages if "chooses what root runs" in line] == [
+        f"{file} belongs to user {NOBODY}, and so chooses what root runs: give {file} to root"
+        for file in (path, tmp_path / "secret")
+    ]
 
 
 def test_warnings_of_the_file_are_logged_with_their_lines(tmp_path: Path, start: Start) -> None:
