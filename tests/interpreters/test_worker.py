@@ -139,6 +139,12 @@ def ignores_sigterm(context):
     time.sleep(600)
 
 
+def ignored_signals(context):
+    """Those that a program started here would ignore, as a mask in hexadecimal."""
+    with open("/proc/self/status") as status:
+        return [line.split()[1] for line in status if line.startswith("SigIgn")]
+
+
 def logs(context):
     logging.getLogger("some.library").debug("too much")
     logging.info("plain")
@@ -313,6 +319,13 @@ def test_nothing_that_a_call_does_to_its_process_reaches_the_next(
     (folder / "pair.py").write_text(text)
     for name in ("find", "leave", "find"):
         call(worker, f"pair.{name}")
+
+
+def test_a_program_that_a_call_starts_ignores_no_signal_but_those_that_python_ignores(
+    worker: Worker,
+) -> None:
+    by_python = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
+    assert call(worker, "ignored_signals") == str([f"{by_python:016x}"])
 
 
 def test_a_function_cannot_answer_for_the_next_call(worker: Worker, folder: Path) -> None:

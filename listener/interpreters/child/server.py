@@ -12,7 +12,6 @@ import io
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -33,8 +32,6 @@ _GRACE_S = 0.5  # between SIGTERM and SIGKILL, when the listener is gone
 
 def serve(control_fd: int, memory_mib: int) -> None:
     """Follow orders until the listener closes its end; then end every call and what it has left."""
-    for signum in (signal.SIGINT, signal.SIGHUP):  # meant for the listener
-        signal.signal(signum, signal.SIG_IGN)
     for fd, name in ((1, "stdout"), (2, "stderr")):
         raw = open(fd, "wb", 0, closefd=False)  # noqa: SIM115
         # Written at once, so that what was printed is known even of a call that crashed.
