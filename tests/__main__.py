@@ -1,6 +1,6 @@
 """The whole test suite, with the branch coverage of the core rooms: `python -m tests [ARGUMENT…]`.
 
-It runs as two halves at a time, since most tests wait for some process. With pytest's arguments, for a
+It runs as three parts at a time, since most tests wait for some process. With pytest's arguments, for a
 part of the suite, it runs as one, and the coverage is printed but not judged. The last line says what
 has failed.
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 _COVERAGE = (sys.executable, "-m", "coverage")
-_FIRST_HALF = ("tests/actions", "tests/cli", "tests/interpreters/plugins", "tests/snmp")
+_PARTS = (("tests/actions", "tests/snmp"), ("tests/cli", "tests/interpreters/plugins"))
+"""Beside what is in none of them."""
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     _run_coverage("erase")
     with tempfile.TemporaryDirectory() as folder:
-        failed = _run(arguments, Path(folder)) if arguments else _run_halves(Path(folder))
+        failed = _run(arguments, Path(folder)) if arguments else _run_parts(Path(folder))
     limit = ["--fail-under=0"] if arguments else []
     if _run_coverage("combine", "-q") or _run_coverage("report", *limit):
         failed.append("coverage")
@@ -41,18 +42,21 @@ def _run(arguments: list[str], cache: Path) -> list[str]:
     return _failed(subprocess.run(_command(arguments, cache), cwd=TOP, check=False).returncode, cache)
 
 
-def _run_halves(folder: Path) -> list[str]:
-    """What the first half prints comes when the second has ended."""
-    cache = folder / "first"
-    with tempfile.TemporaryFile() as output:
-        with subprocess.Popen(
-            _command(_FIRST_HALF, cache), cwd=TOP, stdout=output, stderr=output
-        ) as first:
-            failed = _run([f"--ignore={each}" for each in _FIRST_HALF], folder / "second")
-        output.seek(0)
-        sys.stdout.buffer.write(output.read())
-        sys.stdout.flush()
-    return [*_failed(first.returncode, cache), *failed]
+def _run_parts(folder: Path) -> list[str]:
+    """What a part prints comes when the rest has ended."""
+    running = []
+    for number, part in enumerate(_PARTS):
+        output, cache = (folder / f"{number}.output").open("w+b"), folder / str(number)
+        process = subprocess.Popen(_command(part, cache), cwd=TOP, stdout=output, stderr=output)
+        running.append((process, output, cache))
+    failed = _run([f"--ignore={each}" for part in _PARTS for each in part], folder / "rest")
+    for process, output, cache in running:
+        failed += _failed(process.wait(), cache)
+        with output:
+            output.seek(0)
+            sys.stdout.buffer.write(output.read())
+            sys.stdout.flush()
+    return failed
 
 
 def _command(arguments: Iterable[str], cache: Path) -> list[str]:

@@ -33,7 +33,7 @@ def test_the_last_line_says_what_has_failed(
     for name in os.environ.keys() - uncounted_env().keys():
         monkeypatch.delenv(name)
     monkeypatch.setattr(suite, "TOP", tmp_path)
-    monkeypatch.setattr(suite, "_FIRST_HALF", ("tests/cli",))
+    monkeypatch.setattr(suite, "_PARTS", (("tests/cli",),))
     monkeypatch.setattr("sys.argv", ["tests", *arguments])
     status = suite.main()
     last = capfd.readouterr().out.splitlines()[-1]
