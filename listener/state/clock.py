@@ -1,6 +1,6 @@
 """The system's clock, and whether anything may be deleted by it.
 
-Owns that one decision: a clock that has just jumped, or that nobody has watched for long, can be days
+Owns that one decision: a clock that has just jumped, or was not watched for long, can be days
 wrong (a bad RTC, NTP, a resumed machine). It deletes nothing. events.py asks it at each TICK_5.
 """
 

@@ -130,7 +130,7 @@ class SupervisorSource:
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond SIGTERM or the end of stdin; whether the listener was asked to stop.
 
-        Raises Unheard when stdin had ended before: nobody waits for an answer.
+        Raises Unheard when stdin had ended before: no answer can be given any more.
         """
         if self._has_ended():
             raise Unheard(

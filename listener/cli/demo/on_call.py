@@ -12,7 +12,7 @@ from typing import Any
 
 
 def page(context: Mapping[str, Any], calls: str) -> str:
-    """Fail at the first call, as the file `calls` shows; then return who was paged."""
+    """Fail at the first call, as the file `calls` shows; then return what was paged about."""
     if not Path(calls).exists():
         Path(calls).touch()
         raise ConnectionError("the pager does not answer")
