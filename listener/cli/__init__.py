@@ -17,6 +17,7 @@ from listener.errors import HooksError
 
 _MODULES = {
     "listen": "run",
+    "forward": "forward",
     "check": "check",
     "fire": "author",
     "emit": "author",

@@ -22,6 +22,7 @@ from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
 from listener.log import printable
+from listener.rabbitmq.broker import read_broker
 from listener.state.directory import path_of, writable_by_others
 
 
@@ -55,6 +56,7 @@ def check(
         with Actions(settings, folder) as actions:
             used = plugins_used(table, actions)
             mistakes = sorted(mistakes + check_hooks(table, actions, may_import=not no_import))
+        mistakes += _broker_faults(table)
         if table.is_blank:
             mistakes.append(Mistake(0, _BLANK, is_warning=True))
         if open_to_others := writable_by_others(folder):
@@ -102,6 +104,17 @@ def _check_answer(
             for mistake in mistakes
         ],
     }
+
+
+def _broker_faults(table: HookTable) -> list[Mistake]:
+    """What is wrong with the broker that the section `forward` means."""
+    if table.forward is None or table.forward.problem:
+        return []
+    try:
+        read_broker(table.forward)
+    except HooksError as error:
+        return [Mistake(0, f"forward: {error}")]
+    return []
 
 
 def _count(number: int, noun: str) -> str:

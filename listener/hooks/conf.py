@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from listener.hooks.forward import read_forward
 from listener.hooks.readers import COMMENT, Reader, Source
 from listener.hooks.settings import read_settings
 from listener.hooks.table import ANY_EVENT, Hook, HookTable, Matcher
@@ -28,12 +29,13 @@ def read(
 ) -> tuple[HookTable | None, list[Mistake]]:
     """The table in the text of a hooks.conf, and all that is wrong or doubtful in it, by line.
 
-    The table is None when there is a mistake that is more than a warning, and not of one hook alone.
+    The table is None when there is a mistake that is more than a warning, and not of one hook or of
+    `forward` alone.
     """
     source = Source(env, folder)
     table = _read_table(source, text)
     mistakes = sorted(set(source.mistakes))
-    is_usable = all(mistake.is_warning or mistake.is_of_hook for mistake in mistakes)
+    is_usable = all(mistake.is_warning or mistake.is_of_part for mistake in mistakes)
     return (table if is_usable else None), mistakes
 
 
@@ -75,7 +77,7 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     """The hook at `node`; with mistakes, it has them as its problem, and what else could be read."""
     known, taken = len(source.mistakes), len(source.taken)
     keys = source.read(node, _keys, _label(node, position))
-    own = [mistake._replace(is_of_hook=True) for mistake in source.mistakes[known:]]
+    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
     source.mistakes[known:] = own
     wrong = sorted({mistake for mistake in own if not mistake.is_warning})
     hook = _hook_with({} if keys is INVALID else keys, position, line_of(node))
@@ -216,4 +218,8 @@ _HOOK_KEYS: Mapping[str, Reader] = {
 }
 
 
-_SECTIONS: Mapping[str, Reader] = {"hooks": _hooks, "listener": read_settings}
+_SECTIONS: Mapping[str, Reader] = {
+    "hooks": _hooks,
+    "listener": read_settings,
+    "forward": read_forward,
+}

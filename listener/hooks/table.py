@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from listener.hooks.forward import ForwardSettings
 from listener.hooks.settings import ListenerSettings
 from listener.model.notification import HOOK_FAILED
 
@@ -65,7 +66,7 @@ class Hook(NamedTuple):
 
 
 class HookTable(NamedTuple):
-    """All hooks of one file, in its order, and its `listener` section.
+    """All hooks of one file, in its order, and its other sections.
 
     `files` are those that !file names. `is_blank`: nothing at all stood in the file, or only comments.
     """
@@ -74,6 +75,7 @@ class HookTable(NamedTuple):
     listener: ListenerSettings = ListenerSettings()
     is_blank: bool = False
     files: tuple[str, ...] = ()
+    forward: ForwardSettings | None = None
 
     @property
     def has_problem(self) -> bool:

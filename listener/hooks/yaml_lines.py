@@ -41,13 +41,13 @@ ENDLESS = "a value is nested too deep, or an alias (*) stands inside its own anc
 class Mistake(NamedTuple):
     """Something wrong in a file. `line` counts from 1; 0 means the whole file.
 
-    `is_of_hook`: only one hook cannot be used.
+    `is_of_part`: only one hook, or the section `forward`, cannot be used.
     """
 
     line: int
     text: str
     is_warning: bool = False
-    is_of_hook: bool = False
+    is_of_part: bool = False
 
     def as_text(self, file: object) -> str:
         """`hooks.conf, line 14: …`, as a person reads it."""

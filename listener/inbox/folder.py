@@ -22,7 +22,7 @@ IN_HOOK = "CONDUCTOR_HOOKS_IN_HOOK"
 """The environment variable of what runs in a hook, and of every program that it starts."""
 
 NAME = re.compile(
-    r"[0-9]{8,}-(?:(?P<run>[0-9]{1,7}\.[0-9]+)\.events|(?P<source>[a-z]+)-[0-9a-f]+\.notifications)"
+    r"[0-9]{8,}-(?:(?P<run>[0-9]{1,7}\.[0-9]+)\.events|(?P<source>[a-z-]+)-[0-9a-f]+\.notifications)"
 )
 """The names of complete files and growing ones; any other file is left alone."""
 
@@ -35,7 +35,8 @@ def events_name(number: int, run: str) -> str:
 
 
 def notifications_name(number: int, source: str) -> str:
-    """The name of a whole file, which no other has; `source` is a word of lower-case letters."""
+    """The name of a whole file, which no other has; `source` is of lower-case letters
+    and hyphens."""
     return f"{number:08d}-{source}-{os.urandom(8).hex()}.notifications"
 
 
@@ -43,6 +44,15 @@ def next_number(names: Iterable[str]) -> int:
     """The number for a file that comes after all of these."""
     numbers = (name.partition("-")[0] for name in names)
     return 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def names_of(state_dir: str, source: str) -> list[str]:
+    """The whole files of this source that the listener has not read yet. Raises OSError."""
+    try:
+        names = os.listdir(os.path.join(state_dir, FOLDER))
+    except FileNotFoundError:
+        return []
+    return [match[0] for match in map(NAME.fullmatch, names) if match and match["source"] == source]
 
 
 def open_folder(state_dir: str) -> int:

@@ -45,7 +45,7 @@ class _File:
         self.is_read = False  # nothing more comes from it
         self.is_damaged = False
         self.offset = 0  # of what is no complete record yet
-        self._data = b""  # which was read from there
+        self._data = bytearray()  # which was read from there
         self._source = source
         self._fd = -1
 
@@ -56,7 +56,8 @@ class _File:
             if self._fd < 0:
                 self._fd = open_regular(self.path, os.O_RDONLY)
             if data := os.read(self._fd, _CHUNK_BYTES):
-                found = self._complete(self._data + data)
+                self._data += data
+                found = self._complete()
             elif self.is_final:
                 self.is_read = True
                 self.is_damaged = bool(self._data)
@@ -66,20 +67,20 @@ class _File:
             self.close()
         return found
 
-    def _complete(self, data: bytes) -> list[Record]:
-        """The records that are complete in `data`.
+    def _complete(self) -> list[Record]:
+        """The records that are complete by now.
 
         What follows damage is not read: a writer whose write fails begins another file.
         """
         found: list[Record] = []
         position = 0
         try:
-            while record := decode(data, position):
+            while record := decode(self._data, position):
                 serial, payload, position = record
                 found.append(Record(self._source, self.run, serial, payload))
         except ValueError:
             self.is_read = self.is_damaged = True
-        self._data = data[position:]
+        del self._data[:position]
         self.offset += position
         return found
 

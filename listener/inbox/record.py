@@ -24,7 +24,7 @@ def encode(serial: int, payload: str) -> bytes:
     return b"%b %08x\n%b\n" % (numbers, zlib.crc32(data, zlib.crc32(numbers)), data)
 
 
-def decode(data: bytes, start: int) -> tuple[int, str, int] | None:
+def decode(data: bytes | bytearray, start: int) -> tuple[int, str, int] | None:
     """Serial, payload and end of the record that begins at `start`; None when it is not complete yet.
 
     Raises ValueError when no record stands there, whatever follows.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 from listener.inbox.folder import new_file, next_number, notifications_name, open_folder
 from listener.inbox.record import encode
+
+_PROBED_BYTES = 65536
 
 
 def add(state_dir: str, source: str, notifications: Iterable[str]) -> None:
@@ -25,6 +28,20 @@ def add(state_dir: str, source: str, notifications: Iterable[str]) -> None:
         name = notifications_name(next_number(os.listdir(folder)), source)
         _write(folder, name, data)
     finally:
+        os.close(folder)
+
+
+def probe(state_dir: str) -> None:
+    """Raise OSError when nothing can be added now. A full disk is one when something is written."""
+    folder = open_folder(state_dir)
+    name = f".probe-{os.urandom(8).hex()}"
+    try:
+        with open(new_file(folder, name), "wb", buffering=0) as file:
+            file.write(b"\0" * _PROBED_BYTES)
+            os.fdatasync(file.fileno())
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
         os.close(folder)
 
 

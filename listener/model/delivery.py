@@ -22,6 +22,13 @@ from listener.model.serials import Serials
 FROM_HOOK = "hook"
 """The source of what a hook has emitted itself, durably."""
 
+FROM_BROKER = "rabbitmq"
+"""The source of what the forwarder has brought; the broker has it no more."""
+
+SHARED_WITH_BROKER = "rabbitmq-shared"
+"""Likewise, of what the broker has, too, until its hooks have ended."""
+
+_CAPTURED = ("supervisord", "recorder")
 _NO_NOTIFICATION = Notification("", {})
 
 
@@ -61,7 +68,7 @@ def decode(text: str, *, source: str, origin: str, serials: Serials | None = Non
     """The Delivery of a notification's JSON, or of a text that is none."""
     text = text.removeprefix("\ufeff")  # a byte order mark
     try:
-        notification = payload.decode(text)
+        notification = payload.decode(text, is_captured=source in _CAPTURED)
     except UnreadableNotification as error:
         return unreadable(text, str(error), source, origin, serials)
     return Delivery(notification, text, source, origin, serials)

@@ -23,13 +23,13 @@ _UNDECODABLE = "Undecodable: "
 _UTF_16 = (f"{_UNDECODABLE}b'\\xff\\xfe", f"{_UNDECODABLE}b'\\xfe\\xff", "{\0", "\0{")
 
 
-def decode(text: str) -> Notification:
+def decode(text: str, *, is_captured: bool = False) -> Notification:
     """Read the JSON text of one notification.
 
     Raises UnreadableNotification, with the likely cause and what to do about it. Only
     `event_type` (a text) and `context` (a mapping) are required.
     """
-    return from_mapping(read_json(text))
+    return from_mapping(read_json(text, is_captured=is_captured))
 
 
 def from_mapping(value: Any) -> Notification:
@@ -64,8 +64,10 @@ def from_mapping(value: Any) -> Notification:
     )
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str, *, is_captured: bool = False) -> Any:
     """The JSON value in `text`. Raises UnreadableNotification, with the likely cause.
+
+    `is_captured`: it comes from a program's output, where supervisord can have cut it.
 
     msgspec is fast; what it refuses, the standard library tries: Python programs print NaN and lone
     surrogates and call it JSON.
@@ -75,21 +77,21 @@ def read_json(text: str) -> Any:
     except UnicodeError as error:
         raise UnreadableNotification(f"the payload is not UTF-8: {shorten(text)}") from error
     except (msgspec.DecodeError, RecursionError):
-        return _read_json_leniently(text)
+        return _read_json_leniently(text, is_captured)
 
 
-def _read_json_leniently(text: str) -> Any:
+def _read_json_leniently(text: str, is_captured: bool) -> Any:
     if not text.strip():
         raise UnreadableNotification("the payload is empty")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UnreadableNotification(
-            f"the payload is not JSON ({error}); {_cause(text, error)}"
+            f"the payload is not JSON ({error}); {_cause(text, error, is_captured)}"
         ) from error
 
 
-def _cause(text: str, error: Exception) -> str:
+def _cause(text: str, error: Exception, is_captured: bool) -> str:
     """The likely cause why a payload is not JSON, with what to do."""
     if text.startswith(_UTF_16):
         return "the program wrote UTF-16; let it write UTF-8"
@@ -100,7 +102,8 @@ def _cause(text: str, error: Exception) -> str:
             "another frame begins inside it: several processes share that stdout; keep their frames at"
             f" 4096 bytes or less, each in one write; it begins {shorten(text)}"
         )
-    if not text.lstrip().startswith("{") or "Extra data" in str(error):
+    is_cut = not text.lstrip().startswith("{") or "Extra data" in str(error)
+    if is_cut and is_captured:
         return (
             "its head may have been cut off: raise stdout_capture_maxbytes of the program that"
             f" wrote it above its largest notification; it begins {shorten(text)}"

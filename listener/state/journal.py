@@ -193,6 +193,24 @@ class Journal:
             return connection.execute(_DROP, (entry_id,)).rowcount == 1
 
     @_held
+    def withdraw(self, source: str, why: str) -> tuple[int, list[int]]:
+        """Drop all entries of a source that no hook has begun; the same message makes a new entry then.
+
+        Returns how many these were, and the ids of its other unsettled ones.
+        """
+        with self._database.transaction() as connection:
+            entries = list(map(from_row, connection.execute(_UNSETTLED_OF, (source,))))
+            fresh = [entry.id for entry in entries if entry.is_fresh]
+            connection.executemany(_WITHDRAW, [(why, entry_id) for entry_id in fresh])
+            return len(fresh), [entry.id for entry in entries if not entry.is_fresh]
+
+    @_held
+    def settled(self, keys: Sequence[str]) -> list[str]:
+        """Those of these keys whose entries have nothing left to do."""
+        condition = f"key IN ({', '.join('?' for _ in keys)}) AND state NOT IN {UNSETTLED}"
+        return [str(entry.key) for entry in self._all(condition, *keys)]
+
+    @_held
     def last_serials(self) -> str | None:
         """The serials of the newest entry that supervisord has numbered."""
         with self._database as connection:
@@ -264,6 +282,9 @@ _REOPEN = """
     WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
 _DROP = f"""
     UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
+_UNSETTLED_OF = f"SELECT * FROM entries WHERE {NOTABLE} AND state IN {UNSETTLED} AND source = ?"  # noqa: S608
+_WITHDRAW = """
+    UPDATE entries SET state = 'dropped', rest_token = NULL, key = NULL, error = ? WHERE id = ?"""
 _LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
 _IS_KEPT = f"""
     SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept

@@ -21,8 +21,8 @@ from listener.inbox.folder import FOLDER, IN_HOOK
 from listener.model.delivery import FROM_HOOK
 from listener.model.payload import from_mapping
 
-_BEGIN = "<!--XSUPERVISOR:BEGIN-->"
-_END = "<!--XSUPERVISOR:END-->"
+_BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
+_END = b"<!--XSUPERVISOR:END-->"
 
 MIN_FRAME = 140
 """Bytes. Some 500 smaller frames in one pipe make supervisord run out of recursion and go deaf."""
@@ -65,10 +65,20 @@ def frame(notification: Mapping[str, Any]) -> tuple[str, bytes]:
         text = json.dumps({**notification, "id": own_id}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise HooksError(f"the notification cannot be written as JSON: {error}") from error
-    text = text.replace("<!--XSUPERVISOR:", "\\u003c!--XSUPERVISOR:")  # or it would end the frame
-    padding = MIN_FRAME - len(_BEGIN + text + _END + "\n")
+    return own_id, enframe(without_marks(text))
+
+
+def without_marks(text: str) -> str:
+    """The same JSON without what would end its frame."""
+    return text.replace("<!--XSUPERVISOR:", "\\u003c!--XSUPERVISOR:")
+
+
+def enframe(text: str) -> bytes:
+    """The bytes that make supervisord pass on this JSON, which has no marks."""
+    data = text.encode("utf-8", "surrogatepass")
+    padding = b" " * (MIN_FRAME - len(_BEGIN + data + _END) - 1)
     # The newline pushes the END token out of supervisord, which waits for more after it.
-    return own_id, f"{_BEGIN}{text}{' ' * padding}{_END}\n".encode("ascii")
+    return _BEGIN + data + padding + _END + b"\n"
 
 
 def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
@@ -77,7 +87,7 @@ def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None =
     from listener.state.directory import path_of
 
     place = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
-    text = data.decode("ascii").removeprefix(_BEGIN).rpartition(_END)[0].rstrip()
+    text = data.removeprefix(_BEGIN).rpartition(_END)[0].rstrip().decode()
     try:
         whole_file.add(place, FROM_HOOK if IN_HOOK in os.environ else "emit", [text])
     except OSError as error:

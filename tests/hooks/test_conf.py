@@ -587,7 +587,7 @@ def assert_read_is_sound(text: str) -> None:
     """A table or a mistake comes, and every mistake is one line with a place in the file."""
     table, mistakes = read(text, env={"HOME": "/home", "DATE": "2024-13-45"}, folder="/nowhere")
 
-    wrong = {mistake.is_of_hook for mistake in mistakes if not mistake.is_warning}
+    wrong = {mistake.is_of_part for mistake in mistakes if not mistake.is_warning}
     assert (table is None) == (False in wrong)
     assert table is None or table.has_problem == (True in wrong)
     assert mistakes == sorted(mistakes)

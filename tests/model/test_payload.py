@@ -34,7 +34,7 @@ WHOLE = '{{"event_type": "x", "context": {{"a": {}}}}}'
 def refused(text: str) -> str:
     """Why a payload is no notification."""
     with pytest.raises(UnreadableNotification) as refusal:
-        decode(text)
+        decode(text, is_captured=True)
     return str(refusal.value)
 
 

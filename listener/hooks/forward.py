@@ -1,0 +1,121 @@
+"""The settings of the forwarder: the section `forward:` of hooks.conf.
+
+Owns their keys, their kinds and their defaults. It opens no connection and reads no broker_config;
+listener/rabbitmq does. A mistake here stops the forwarder alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from listener.hooks.values import BOOLEAN, INVALID, PATH, TEXT, Kind, choice, text, whole_number
+
+if TYPE_CHECKING:
+    import yaml
+
+    from listener.hooks.readers import Reader, Source
+
+OF_THE_MANAGER = "/opt/mgmtworker/work/broker_config.json"
+"""Where a manager keeps what its own worker knows of the broker."""
+
+
+class Host(NamedTuple):
+    """A broker; without a port, the one that AMQP has with TLS or without."""
+
+    name: str
+    port: int | None = None
+
+
+class ForwardSettings(NamedTuple):
+    """The `forward:` section. None means what `broker_config` says, else a default.
+
+    `problem` is what is wrong with the section; '' when nothing is.
+    """
+
+    hosts: tuple[Host, ...] = ()
+    broker_config: str | None = None
+    username: str | None = None
+    password: str | None = None
+    vhost: str | None = None
+    tls: bool | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify_host: bool = True
+    queue: str = "cloudify-hooks"
+    exchange: str = "cloudify-events-topic"
+    routing_key: str = "events.hooks"
+    prefetch: int | None = None
+    acknowledge: str = "kept"
+    single_active: bool = False
+    problem: str = ""
+
+
+def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
+    """The settings that the section names, and the defaults of all others."""
+    known = len(source.mistakes)
+    settings = ForwardSettings(**source.mapping(node, "forward", _KEYS))
+    if settings.single_active and settings.queue == ForwardSettings().queue:
+        source.refuse(
+            node,
+            f"forward: a manager makes its own queue {settings.queue!r}, without 'single_active': name"
+            " another 'queue'",
+        )
+    if (settings.cert is None) != (settings.key is None):
+        source.refuse(node, "forward: 'cert' and 'key' belong together; name both or none")
+    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
+    source.mistakes[known:] = own
+    wrong = [mistake.as_text("hooks.conf") for mistake in own if not mistake.is_warning]
+    return settings._replace(problem="\n".join(wrong))
+
+
+def _host(value: Any) -> Any:
+    match = _HOST.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match["port"] or 1) <= 65535:
+        return INVALID
+    return Host(match["v6"] or match["name"], int(match["port"]) if match["port"] else None)
+
+
+_HOST = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/@]+))(:(?P<port>[0-9]{1,5}))?")
+_HOST_KIND = Kind(_host, "a host with its port, as in 'broker.example.com:5671'")
+
+
+def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
+    return source.several(node, label, _HOST_KIND)
+
+
+def _file(source: Source, node: yaml.Node, label: str) -> Any:
+    """The path of a file; one where nothing is gets a warning."""
+    value = source.read(node, PATH, label)
+    if value is INVALID:
+        return INVALID
+    value = source.path(value)
+    if not os.path.isfile(value):
+        source.warn(node, f"{label}: there is no file {value!r}")
+    return value
+
+
+_SHORT = text("a text of at most 255 bytes", most=255)
+"""A name in AMQP."""
+
+_KEYS: Mapping[str, Reader] = {
+    "hosts": _hosts,
+    "broker_config": _file,
+    "username": TEXT,
+    "password": text(is_secret=True),
+    "vhost": _SHORT,
+    "tls": BOOLEAN,
+    "ca": _file,
+    "cert": _file,
+    "key": _file,
+    "verify_host": BOOLEAN,
+    "queue": _SHORT,
+    "exchange": _SHORT,
+    "routing_key": _SHORT,
+    "prefetch": whole_number(1, 65535),
+    "acknowledge": choice("kept", "acted"),
+    "single_active": BOOLEAN,
+}

@@ -1,0 +1,105 @@
+"""When the broker is told that it need not keep a message any more: the setting `acknowledge`.
+
+Owns which messages wait for the end of their hooks. It reads the listener's journal and never runs a
+hook. The writer tells it what is in the inbox; forwarder.py lets it work at each turn.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+from listener.dispatch.withdrawal import hand_over
+from listener.errors import HooksError
+from listener.inbox.folder import names_of
+from listener.inbox.runs import run_of
+from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
+from listener.rabbitmq.connection import Connection
+from listener.rabbitmq.messages import Message
+from listener.state.directory import is_locked
+from listener.state.journal import Journal
+
+_LOOK_EVERY_S = 5.0
+
+
+class WhenKept:
+    """As soon as a message is in the inbox of this host."""
+
+    source = FROM_BROKER
+    """What the history shows."""
+    turn_s = 0.5
+    """How long the connection may wait for messages before `work` is called."""
+
+    def prepare(self) -> None:
+        """Do what comes before a connection. Raises HooksError when messages are to stay away."""
+
+    def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
+        """For the writer's thread: these are in the inbox."""
+        connection.acknowledge(messages[-1].tag, and_all_before=True)
+
+    def work(self, connection: Connection) -> None:
+        """Acknowledge what is due. Raises HooksError when messages are to go back to the broker."""
+
+    def close(self) -> None:
+        """Safe to call twice."""
+
+
+class WhenActed(WhenKept):
+    """When the hooks of a message have ended; until then another host gets it if this one dies."""
+
+    source = SHARED_WITH_BROKER
+    turn_s = 0.02
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._journal = Journal(state_dir)
+        self._lock = threading.Lock()
+        self._tags: dict[str, list[int]] = {}
+        self._is_new = False
+        self._look_at = 0.0
+
+    def prepare(self) -> None:
+        self._check_listener()
+        if names_of(self._state_dir, self.source):
+            raise HooksError(f"the listener has not read its inbox yet, {_STAY}")
+        hand_over(self._journal, run_of(os.getpid()))
+
+    def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
+        with self._lock:
+            for message in messages:
+                if message.key is not None:
+                    self._tags.setdefault(message.key, []).append(message.tag)
+            self._is_new = True
+        for message in messages:
+            if message.key is None:  # it is no notification, and has no hooks
+                connection.acknowledge(message.tag)
+
+    def work(self, connection: Connection) -> None:
+        self._check_listener()
+        with self._lock:
+            keys, is_new, self._is_new = list(self._tags), self._is_new, False
+        if keys and (self._journal.is_changed() or is_new):
+            for key in self._journal.settled(keys):
+                with self._lock:
+                    tags = self._tags.pop(key)
+                for tag in tags:
+                    connection.acknowledge(tag)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _check_listener(self) -> None:
+        """Raises HooksError when no listener works here, seldom enough not to be in its way."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        if not is_locked(self._state_dir):
+            raise HooksError(
+                f"no listener runs here, {_STAY}: start it (supervisorctl start conductor-hooks)"
+            )
+        self._look_at = now + _LOOK_EVERY_S
+
+
+_STAY = "so messages stay at the broker for other hosts"

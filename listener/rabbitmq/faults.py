@@ -1,0 +1,71 @@
+"""What is wrong with a broker or the way to it, in words.
+
+Owns the reading of pika's exceptions, whose texts are often empty, and what an operator can do about
+each. It catches nothing; connection.py and publisher.py do, and ask it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError
+
+from listener.log import printable
+from listener.rabbitmq.broker import Broker
+
+TROUBLE = (AMQPError, AMQPConnectorException, OSError)
+"""What pika raises when a broker cannot be reached, refuses something, or is gone."""
+
+_REASONS = (
+    (r"ACCESS_REFUSED - Login|ProbableAuthenticationError",
+     "it refuses the user {user!r} or the password: correct 'username' and 'password'"),
+    (r"vhost \S+ not found|ProbableAccessDenied.*vhost",
+     "it has no vhost {vhost!r} that the user {user!r} may enter: correct 'vhost', or its rights"),
+    (r"access to vhost",
+     "the user {user!r} may not enter the vhost {vhost!r}: give it the rights"),
+    (r"ACCESS_REFUSED - access to (\S+ '[^']*')",
+     "the user {user!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
+    (r"PRECONDITION_FAILED - (inequivalent arg '[^']*')",
+     "its queue or exchange was declared in another way ({0}): delete it, or name another one"),
+    (r"PRECONDITION_FAILED - delivery acknowledgement",
+     "messages were held for longer than its consumer_timeout: they come again"),
+    (r"(NOT_FOUND - no \w+ '[^']*')", "{0}"),
+    (r"CONNECTION_FORCED", "it was stopped, or has closed the connection"),
+    (r"RESOURCE_LOCKED|in exclusive use", "another consumer has the queue for itself alone"),
+    (r"certificate is not valid for|Hostname mismatch",
+     "its certificate is for another name: correct 'hosts', or set 'verify_host: false'"),
+    (r"CERTIFICATE_VERIFY_FAILED", "its certificate was not issued by the CA in 'ca': correct 'ca'"),
+    (r"CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|BAD_CERTIFICATE|UNKNOWN_CA",
+     "it does not accept our certificate: correct 'cert' and 'key'"),
+    (r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNSUPPORTED_PROTOCOL",
+     "it does not speak TLS on this port: correct the port, or set 'tls: false'"),
+    (r"ConnectionRefusedError", "connection refused: start the broker, or correct the port"),
+    (r"gaierror", "there is no host of this name: correct 'hosts'"),
+    (r"AMQPHeartbeatTimeout", "it has not answered for two heartbeats"),
+    (r"BlockedConnectionTimeout", "it accepts nothing: see its alarms of memory and disk"),
+    (r"TimeoutError|timed out|StackTimeout|SocketTimeout",
+     "no answer: check the address, and firewalls in between"),
+    (r"IncompatibleProtocolError",
+     "it ended the connection at once: a port with TLS needs 'tls: true', one that asks for client"
+     " certificates 'cert' and 'key'"),
+    (r"ConnectionReset|Broken pipe|StreamLost|EOF", "the connection was lost"),
+)  # fmt: skip
+
+
+def reason(error: Exception, broker: Broker) -> str:
+    """What is wrong, and what to do, in one line."""
+    text = _texts(error)
+    for pattern, words in _REASONS:
+        if match := re.search(pattern, text, re.DOTALL):
+            return printable(words.format(*match.groups(), user=broker.username, vhost=broker.vhost))
+    return printable(text[:300])
+
+
+def _texts(error: BaseException | None) -> str:
+    """The reprs of an error and all that it wraps or that caused it."""
+    found: list[str] = []
+    while error is not None and len(found) < 9:
+        found.append(repr(error))
+        error = error.__cause__ or error.__context__
+    return " / ".join(found)

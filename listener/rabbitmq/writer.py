@@ -1,0 +1,81 @@
+"""What came from the broker goes into the inbox, and then to supervisord.
+
+Owns a thread, since the disk and supervisord can keep it waiting while the connection needs its
+heartbeats. It speaks with no broker. forwarder.py hands it what came.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from listener.errors import HooksError
+from listener.inbox import whole_file
+from listener.inbox.folder import FOLDER
+from listener.rabbitmq.acknowledgement import WhenKept
+from listener.rabbitmq.connection import Connection
+from listener.rabbitmq.messages import Message
+from listener.supervisord.emit import write
+
+_log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """What one connection has brought at one time, and where it belongs."""
+
+    messages: list[Message]
+    connection: Connection
+    acknowledgement: WhenKept
+    state_dir: str
+
+
+class Writer:
+    """Writes batches in the order in which they are put; frames go to the descriptor `fd`."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def put(self, batch: Batch) -> None:
+        """Write these, unless their connection is over by then: the broker gives them again."""
+        self._batches.put(batch)
+
+    def close(self, wait_s: float) -> None:
+        """End the thread when it has written what was put, or leave it behind after that time."""
+        self._batches.put(None)
+        self._thread.join(wait_s)
+
+    def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            if batch.connection.is_usable:
+                self._write(batch)
+
+    def _write(self, batch: Batch) -> None:
+        texts = (message.text for message in batch.messages)
+        try:
+            whole_file.add(batch.state_dir, batch.acknowledgement.source, texts)
+        except OSError as error:
+            batch.connection.problem = unwritable(batch.state_dir, error)
+            return
+        batch.acknowledgement.kept(batch.connection, batch.messages)
+        frames = b"".join(message.frame for message in batch.messages)
+        try:
+            write(frames, self._fd, is_in_inbox=True)
+        except HooksError as error:
+            _log.error("%s", error)
+
+
+def unwritable(state_dir: str, error: OSError) -> str:
+    """What is wrong when nothing can be kept in the inbox."""
+    return (
+        f"{state_dir}/{FOLDER} cannot be written ({error.strerror}), so messages stay at the broker:"
+        " free disk space, or let this program run as the listener's user"
+    )
