@@ -57,6 +57,10 @@ setup(
         "rich>=13,<16",
     ],
     extras_require={
+        "rabbitmq": [
+            # Speaks AMQP, as Conductor itself does.
+            "pika>=1.3,<2",
+        ],
         "plugins": [
             # The first that installs into another environment, so that plugins need none of their own.
             "pip>=22.3",

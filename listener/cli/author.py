@@ -30,10 +30,12 @@ from listener.cli.answers import (
     run_as_json,
 )
 from listener.cli.entries import as_json
+from listener.cli.forward import import_rabbitmq
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job, planned
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.file import config_path, load
+from listener.hooks.forward import ForwardSettings
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
@@ -207,6 +209,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
 @click.command(short_help="Print a notification for supervisord.")
 @_notification_options
 @click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
+@click.option("--amqp", is_flag=True, help="Publish it to RabbitMQ instead, as a manager does.")
 @click.option(
     "--any", "is_any", is_flag=True, help="Also an event type that Conductor does not publish."
 )
@@ -216,6 +219,7 @@ def emit(
     file: str | None,
     values: tuple[str, ...],
     durable: bool,
+    amqp: bool,
     is_any: bool,
     config: str | None,
     state_dir: str | None,
@@ -224,11 +228,18 @@ def emit(
 
     For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
     on even if supervisord dies; this program must run as the listener's user then.
+
+    With --amqp, nothing is printed: the broker of the section 'forward' of hooks.conf gets it.
     """
+    if amqp and durable:
+        raise click.UsageError("--durable puts it into the inbox, --amqp into RabbitMQ: choose one")
     notification = _notification(event_type, file, values)
     if not is_any and (problem := _unknown(notification["event_type"])):
         raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
-    _, data = emitter.frame(notification)
+    own_id, data = emitter.frame(notification)
+    if amqp:
+        _publish({**notification, "id": own_id}, config)
+        return
     if len(data) > emitter.ATOMIC_FRAME:
         click.echo(
             f"the frame has {len(data)} bytes: above {emitter.ATOMIC_FRAME}, frames of several"
@@ -238,3 +249,12 @@ def emit(
     if durable:
         emitter.add_to_inbox(data, state_dir, config)
     emitter.write(data, 1, is_in_inbox=durable)
+
+
+def _publish(notification: dict[str, Any], config: str | None) -> None:
+    """Publish to the broker that hooks.conf names."""
+    table = load(config_path(config, os.environ), os.environ).table
+    settings = (table and table.forward) or ForwardSettings()
+    if settings.problem:
+        raise HooksError(settings.problem)
+    import_rabbitmq("publisher").publish(json.dumps(notification), settings)

@@ -1,12 +1,15 @@
 """The verb forward: RabbitMQ's messages become notifications of the listener.
 
-Owns its options; what it does stands in rabbitmq/forwarder.py.
+Owns its options, and what a person reads where pika is missing. What it does stands in
+rabbitmq/forwarder.py.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -22,11 +25,16 @@ def forward(config: str | None, state_dir: str | None) -> None:
 
     The section 'forward' of hooks.conf says where the broker is. Runs until SIGTERM.
     """
+    forwarder = import_rabbitmq("forwarder")
+    sys.exit(forwarder.forward(config_path(config, os.environ), state_dir))
+
+
+def import_rabbitmq(module: str) -> Any:
+    """A module of listener/rabbitmq that needs pika. Raises HooksError where that is not installed."""
     try:
-        from listener.rabbitmq import forwarder
+        return importlib.import_module(f"listener.rabbitmq.{module}")
     except ModuleNotFoundError as error:
         raise HooksError(
-            f"{error.name} is not installed, which speaks with RabbitMQ: pip install"
-            " 'conductor-hooks[rabbitmq]'"
+            f"{error.name} is not installed, which RabbitMQ needs: install 'conductor-hooks[rabbitmq]'"
+            " (from a checkout: pip install '.[rabbitmq]')"
         ) from error
-    sys.exit(forwarder.forward(config_path(config, os.environ), state_dir))
