@@ -6,7 +6,6 @@ and forwarder.py begins anew. All methods but `acknowledge` are for one thread.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +18,6 @@ from listener.rabbitmq.broker import Broker
 from listener.rabbitmq.faults import TROUBLE, reason
 from listener.rabbitmq.messages import Message, read_message
 from listener.rabbitmq.parameters import parameters
-
-_log = logging.getLogger(__name__)
 
 _PREFETCH = {"kept": 200, "acted": 20}
 _NOT_FOUND = 404
@@ -85,7 +82,8 @@ class Connection:
             raise BrokerError(self.problem)
         if not (self._channel.is_open and self._channel.consumer_tags):  # pika says nothing of it
             raise BrokerError(
-                f"{self._name}: the queue {self._settings.queue!r} was deleted, or its channel closed"
+                f"{self._name}: the queue {self._settings.queue!r} was deleted, or the broker has closed"
+                " the channel: its log says why"
             )
         return came
 
@@ -106,8 +104,9 @@ class Connection:
         """Give back to the broker what is not acknowledged. Never raises what the broker does."""
         self._is_over = True
         with suppress(*TROUBLE):
-            self._pika.process_data_events(0)  # acknowledgements that wait
-            self._pika.close()
+            if self._pika.is_open:
+                self._pika.process_data_events(0)  # acknowledgements that wait
+                self._pika.close()
 
     def _declare(self) -> tuple[int, int]:
         """How many messages and other consumers the queue has, which is made if it is not there."""

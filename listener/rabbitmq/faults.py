@@ -28,8 +28,6 @@ _REASONS = (
      "the user {user!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
     (r"PRECONDITION_FAILED - (inequivalent arg '[^']*')",
      "its queue or exchange was declared in another way ({0}): delete it, or name another one"),
-    (r"PRECONDITION_FAILED - delivery acknowledgement",
-     "messages were held for longer than its consumer_timeout: they come again"),
     (r"(NOT_FOUND - no \w+ '[^']*')", "{0}"),
     (r"CONNECTION_FORCED", "it was stopped, or has closed the connection"),
     (r"RESOURCE_LOCKED|in exclusive use", "another consumer has the queue for itself alone"),

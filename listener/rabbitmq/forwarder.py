@@ -83,7 +83,7 @@ class Forwarder:
             began = time.monotonic()
             try:
                 self._forward()
-            except HooksError as error:
+            except (HooksError, OSError) as error:
                 if time.monotonic() - began > LONGEST_PAUSE_S:
                     self._pause_s = FIRST_PAUSE_S
                 self._say(logging.ERROR, f"{error}; trying again")
@@ -105,7 +105,6 @@ class Forwarder:
             with closing(self._connect(settings)) as connection:
                 while not self._must_stop():
                     if messages := connection.take(acknowledgement.turn_s):
-                        self._pause_s = FIRST_PAUSE_S
                         self._writer.put(Batch(messages, connection, acknowledgement, state_dir))
                     acknowledgement.work(connection)
                     log.flush_if_due()
