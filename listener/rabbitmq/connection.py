@@ -82,8 +82,8 @@ class Connection:
             raise BrokerError(self.problem)
         if not (self._channel.is_open and self._channel.consumer_tags):  # pika says nothing of it
             raise BrokerError(
-                f"{self._name}: the queue {self._settings.queue!r} was deleted, or the broker has closed"
-                " the channel: its log says why"
+                f"{self._name}: the queue {self._settings.queue!r} was deleted, or the broker closed the"
+                " channel: its log says why"
             )
         return came
 
