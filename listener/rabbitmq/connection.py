@@ -82,7 +82,7 @@ class Connection:
             raise BrokerError(self.problem)
         if not (self._channel.is_open and self._channel.consumer_tags):  # pika says nothing of it
             raise BrokerError(
-                f"{self._name}: the queue {self._settings.queue!r} was deleted, or the broker closed the"
+                f"{self._name}: queue {self._settings.queue!r} was deleted, or the broker closed the"
                 " channel: its log says why"
             )
         return came
