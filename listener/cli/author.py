@@ -226,8 +226,8 @@ def emit(
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
-    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
-    on even if supervisord dies; this program must run as the listener's user then.
+    For programs that supervisord runs with stdout_capture_maxbytes set. With --durable, it is acted on
+    even if supervisord dies; this program's user must be able to write into the inbox.
 
     With --amqp, nothing is printed: the broker of the section 'forward' of hooks.conf gets it.
     """
