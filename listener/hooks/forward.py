@@ -80,7 +80,12 @@ def _host(value: Any) -> Any:
 
 
 _HOST = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/@]+))(:(?P<port>[0-9]{1,5}))?")
-_HOST_KIND = Kind(_host, "a host with its port, as in 'broker.example.com:5671'")
+_HOST_KIND = Kind(
+    _host,
+    "a host, as in 'broker.example.com', 'broker.example.com:5671' or '[2001:db8::1]:5671'",
+    is_secret=True,
+)
+"""A wrong one is not shown, because a URL in its place has the password."""
 
 
 def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
