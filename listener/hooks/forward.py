@@ -68,8 +68,9 @@ def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
         source.refuse(node, "forward: 'cert' and 'key' belong together; name both or none")
     own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
     source.mistakes[known:] = own
-    wrong = [mistake.as_text("hooks.conf") for mistake in own if not mistake.is_warning]
-    return settings._replace(problem="\n".join(wrong))
+    wrong = sorted({mistake for mistake in own if not mistake.is_warning})
+    problem = "\n".join(mistake.as_text("hooks.conf") for mistake in wrong)
+    return settings._replace(problem=problem)
 
 
 def _host(value: Any) -> Any:
@@ -80,7 +81,12 @@ def _host(value: Any) -> Any:
 
 
 _HOST = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/@]+))(:(?P<port>[0-9]{1,5}))?")
-_HOST_KIND = Kind(_host, "a host with its port, as in 'broker.example.com:5671'")
+_HOST_KIND = Kind(
+    _host,
+    "a host, as in 'broker.example.com', 'broker.example.com:5671' or '[2001:db8::1]:5671'",
+    is_secret=True,
+)
+"""A wrong one is not shown, because a URL in its place has the password."""
 
 
 def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:

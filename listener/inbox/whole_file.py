@@ -36,11 +36,12 @@ def probe(state_dir: str) -> None:
     folder = open_folder(state_dir)
     name = f".probe-{os.urandom(8).hex()}"
     try:
-        with open(new_file(folder, name), "wb", buffering=0) as file:
+        with open(new_file(folder, name), "wb") as file:
             file.write(b"\0" * _PROBED_BYTES)
+            file.flush()
             os.fdatasync(file.fileno())
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what the making of it raises says more
             os.unlink(name, dir_fd=folder)
         os.close(folder)
 

@@ -39,8 +39,8 @@ def read_broker(settings: ForwardSettings) -> Broker:
         )
     return Broker(
         hosts=hosts,
-        username=settings.username or str(known.get("broker_username", "guest")),
-        password=settings.password or str(known.get("broker_password", "guest")),
+        username=settings.username or str(known.get("broker_username") or "guest"),
+        password=settings.password or str(known.get("broker_password") or "guest"),
         vhost=settings.vhost or str(known.get("broker_vhost") or "/"),
         tls=bool(known.get("broker_ssl_enabled", True)) if settings.tls is None else settings.tls,
         ca=settings.ca or known.get("broker_cert_path") or None,
@@ -57,9 +57,9 @@ def _read_config(settings: ForwardSettings) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(read(path))
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and settings.broker_config is None:
+            return {}  # this is no manager
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise HooksError(
             f"{path}, which names the broker, cannot be read: {reason}; run the forwarder as the user"

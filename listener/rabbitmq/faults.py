@@ -14,8 +14,11 @@ from pika.exceptions import AMQPError
 from listener.log import printable
 from listener.rabbitmq.broker import Broker
 
-TROUBLE = (AMQPError, AMQPConnectorException, OSError)
-"""What pika raises when a broker cannot be reached, refuses something, or is gone."""
+TROUBLE = (AMQPError, AMQPConnectorException, OSError, UnicodeError)
+"""What pika raises when a broker cannot be reached, refuses something, or is gone.
+
+UnicodeError is about a host with a name that none can have, as 'broker..example.com'.
+"""
 
 _REASONS = (
     (r"ACCESS_REFUSED - Login|ProbableAuthenticationError",
@@ -39,7 +42,7 @@ _REASONS = (
     (r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNSUPPORTED_PROTOCOL",
      "it does not speak TLS on this port: correct the port, or set 'tls: false'"),
     (r"ConnectionRefusedError", "connection refused: start the broker, or correct the port"),
-    (r"gaierror", "there is no host of this name: correct 'hosts'"),
+    (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts'"),
     (r"AMQPHeartbeatTimeout", "it has not answered for two heartbeats"),
     (r"BlockedConnectionTimeout", "it accepts nothing: see its alarms of memory and disk"),
     (r"TimeoutError|timed out|StackTimeout|SocketTimeout",

@@ -32,19 +32,24 @@ class Message(NamedTuple):
     key: str | None
 
 
-def read_message(tag: int, body: bytes, message_id: str | None) -> Message:
+def read_message(tag: int, body: bytes, message_id: str | bytes | None) -> Message:
     """The message with this body.
 
     A message_id is its identity, else the digest of the body: a manager's body has its own timestamp
-    and token, so that only a redelivery has the same.
+    and token, so that only a redelivery has the same. pika gives bytes where one is not UTF-8.
     """
-    text = body.decode("utf-8-sig", "backslashreplace").strip()
+    text = without_marks(body.decode("utf-8", "backslashreplace").strip("\ufeff \t\r\n"))
+    digest = f"amqp-{hashlib.sha256(body).hexdigest()[:32]}"
+    known_as = message_id if isinstance(message_id, str) and message_id else digest
+    identity = f'"id":{without_marks(json.dumps(known_as))}'
     if text.startswith("{"):
-        identity = json.dumps(message_id or f"amqp-{hashlib.sha256(body).hexdigest()[:32]}")
         comma = "" if _EMPTY.match(text) else ","
         # In front, so that an id in the body comes later and counts.
-        text = without_marks(f'{{"id":{identity}{comma}{text[1:]}')
+        text = f"{{{identity}{comma}{text[1:]}"
     delivery = decode(text, source="", origin="")
+    if not (delivery.problem or delivery.key):  # the body has an id that is no text
+        text = f"{text[:-1]},{identity}}}"
+        delivery = decode(text, source="", origin="")
     if delivery.problem:
         return Message(tag, text, b"", None)
     frame = enframe(text)

@@ -107,6 +107,13 @@ hooks:
     assert ids("--state", "failed") == [1]
 
 
+def test_fire_does_not_say_of_a_file_that_supervisord_has_cut_it() -> None:
+    result = run("fire", "--notification", "-", stdin='cution_id": "x1"}}')
+    assert result.returncode == 2
+    assert "standard input: the payload is not JSON" in result.stderr
+    assert "stdout_capture_maxbytes" not in result.stderr
+
+
 # emit
 
 
@@ -177,6 +184,7 @@ def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:
         (["emit", "workflow_failed", "--set", "tenant=x"], "a notification has no field 'tenant'"),
         (["emit", "--notification", "-", "--set", "a=b"], "--set goes with an event type"),
         (["emit", "--notification", "-"], "standard input: the payload is empty"),
+        (["emit", "workflow_failed", "--amqp", "--durable"], "into RabbitMQ: choose one"),
         (["fire", "workflow_failed", "--config", "none"], "none does not exist"),
     ],
 )

@@ -126,3 +126,42 @@ def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> N
     [warning] = answer(run("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
     assert warning["text"].endswith(f": chmod go-w {folder}/state")
+
+
+# The section `forward`
+
+
+def check_forward(folder: Path, config: str) -> tuple[int, list[str]]:
+    """The exit status and the lines for a section `forward` that names this broker_config."""
+    (folder / "broker.json").write_text(config)
+    result = run("check", "-", stdin=f"{HOOKS}forward: {{broker_config: broker.json}}\n")
+    return result.returncode, result.stdout.splitlines()
+
+
+def test_a_broker_that_is_known_is_no_mistake(folder: Path) -> None:
+    fine = check_forward(folder, '{"broker_hostname": ["10.0.0.1"]}')
+    assert fine == (0, ["standard input: 2 hooks, 0 mistakes, 0 warnings"])
+
+
+@pytest.mark.parametrize(
+    ("config", "mistake"),
+    [
+        ("{}", "no broker is known: name its 'hosts' in the section 'forward' of hooks.conf; on a"),
+        ("{'s3cret'", "{}/broker.json, which names the broker, cannot be read: it is no JSON; run"),
+    ],
+)
+def test_a_broker_that_is_not_known_is_a_mistake(folder: Path, config: str, mistake: str) -> None:
+    status, (line, summary) = check_forward(folder, config)
+    assert (status, summary) == (1, "standard input: 2 hooks, 1 mistake, 0 warnings")
+    assert line.startswith(f"standard input: forward: {mistake.format(folder)}")
+    assert "s3cret" not in line
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_mistake_in_the_section_forward_is_named_once_and_no_broker_looked_for() -> None:
+    result = run("check", "-", stdin=f"{HOOKS}forward:\n  prefetch: 0\n")
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == [
+        "standard input, line 11: forward: 'prefetch' must be a whole number from 1 to 65535, found 0",
+        "standard input: 2 hooks, 1 mistake, 0 warnings",
+    ]

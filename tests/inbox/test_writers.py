@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from listener.inbox import whole_file
-from listener.inbox.folder import FOLDER, events_name, next_number
+from listener.inbox.folder import FOLDER, events_name, names_of, next_number
 from listener.inbox.growing_file import create
 from listener.inbox.reader import InboxReader
 from tests.support import file_size_limit
+from tests.users import folder_of_nobody, unprivileged
 
 Write = Callable[[str], object]
 
@@ -28,6 +29,7 @@ def grow(state_dir: str) -> None:
 
 
 both = pytest.mark.parametrize("write", [add, grow])
+all_three = pytest.mark.parametrize("write", [add, grow, whole_file.probe])
 
 
 def names(state_dir: Path) -> list[str]:
@@ -47,14 +49,14 @@ def test_folder_and_files_are_for_the_owner_of_the_state_directory_alone(
         assert (found.st_mode, found.st_uid, found.st_gid) == (mode, *owner)
 
 
-@both
+@all_three
 def test_the_state_directory_is_never_made(tmp_path: Path, write: Write) -> None:
     with pytest.raises(FileNotFoundError):
         write(str(tmp_path / "state"))
     assert os.listdir(tmp_path) == []
 
 
-@both
+@all_three
 def test_a_link_in_place_of_the_folder_leads_nobody_astray(tmp_path: Path, write: Write) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -107,10 +109,52 @@ def test_it_has_its_name_when_the_disk_has_it_and_the_disk_has_its_name_at_the_e
     assert seen == [("fdatasync", size, True), ("rename", size, True), ("fsync", size, False)]
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    with file_size_limit(1000), pytest.raises(OSError, match="File too large"):
-        whole_file.add(str(tmp_path), "emit", ["x" * 5000])
+@pytest.mark.parametrize(
+    "write",
+    [lambda folder: whole_file.add(folder, "emit", ["x" * 5000]), whole_file.probe],
+    ids=["add", "probe"],
+)
+@pytest.mark.parametrize("room", [0, 1000])
+def test_a_disk_that_is_full_before_or_while_it_is_written_leaves_nothing_behind(
+    tmp_path: Path, write: Write, room: int
+) -> None:
+    with file_size_limit(room), pytest.raises(OSError, match="File too large"):
+        write(str(tmp_path))
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o400])
+def test_a_probe_tells_of_a_folder_that_cannot_be_written_and_keeps_no_descriptor(mode: int) -> None:
+    with folder_of_nobody() as folder, unprivileged():
+        whole_file.probe(str(folder))
+        assert names(folder) == []
+        (folder / FOLDER).chmod(mode)
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(PermissionError):
+            whole_file.probe(str(folder))
+        assert os.listdir("/proc/self/fd") == before
+
+
+def test_whole_files_of_a_source_that_are_not_read_yet_are_found(tmp_path: Path) -> None:
+    state_dir = str(tmp_path)
+    assert names_of(state_dir, "emit") == []
+    whole_file.probe(state_dir)
+    assert names_of(state_dir, "emit") == []
+    for source in ("emit", "emit", "rabbitmq", "rabbitmq-shared"):
+        whole_file.add(state_dir, source, ["x"])
+    grow(state_dir)
+    for name in ("00000001-emit-x.notifications", ".00000001-emit-0.notifications"):
+        (tmp_path / FOLDER / name).touch()
+    (tmp_path / FOLDER / f"{names_of(state_dir, 'rabbitmq')[0]}.damaged").touch()
+    assert len(names_of(state_dir, "emit")) == 2
+    for source in ("rabbitmq", "rabbitmq-shared"):
+        [name] = names_of(state_dir, source)
+        assert f"-{source}-" in name
+    with closing(InboxReader(state_dir)) as reader:
+        sources = [record.source for batch in reader.read_new() for record in batch]
+        reader.discard()
+    assert sorted(sources) == ["emit", "emit", "rabbitmq", "rabbitmq-shared"]
+    assert names_of(state_dir, "rabbitmq-shared") == []
 
 
 def test_several_threads_may_add_at_once(tmp_path: Path) -> None:
@@ -147,4 +191,5 @@ def test_descriptors_are_given_back(tmp_path: Path) -> None:
     for _ in range(3):
         add(str(tmp_path))
         grow(str(tmp_path))
+        whole_file.probe(str(tmp_path))
     assert os.listdir("/proc/self/fd") == before

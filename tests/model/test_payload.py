@@ -134,6 +134,14 @@ def test_a_payload_that_is_not_json_is_refused_with_its_likely_cause(text: str, 
     assert len(reason) < 700
 
 
+@pytest.mark.parametrize("text", ['cution_id": "x1"}}', "not json", WHOLE.format("{}") + "}"])
+def test_what_no_program_has_printed_is_not_said_to_be_cut(text: str) -> None:
+    with pytest.raises(UnreadableNotification) as refusal:
+        decode(text)
+    assert "; it begins " in str(refusal.value)
+    assert "stdout_capture_maxbytes" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_nothing_at_all_is_refused_as_an_empty_payload(text: str) -> None:
     assert refused(text) == "the payload is empty"

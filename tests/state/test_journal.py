@@ -388,3 +388,44 @@ def test_a_closed_journal_is_opened_again_when_it_is_used(journal: Journal) -> N
         journal.close()
         journal.close()
         assert journal.accept(entry()) is not None
+
+
+# What the broker has, too
+
+
+def test_what_no_hook_has_begun_of_a_source_is_withdrawn(journal: Journal) -> None:
+    begun = RUN.begun(5.5)
+    tried = begun.ended(FAILED, 3.5)
+    of_source = [
+        entry(source="ours", key="k 1", rest_token=TOKEN),
+        entry(source="ours", key="k 2", state="running", runs=(begun,)),
+        entry(source="ours", key="k 3", runs=(RUN, tried)),
+        entry(source="ours", key="k 4"),
+        *(entry(source="ours", key=f"k {state}", state=state) for state in SETTLED),
+    ]
+    others = [entry(source="theirs", key="k 5")]
+    for each in of_source + others:
+        journal.accept(each)
+    before = {each.id: each for each in journal.newest(Filters(), 100)}
+
+    assert journal.withdraw("ours", "why") == (2, [2, 3])
+
+    withdrawn = {"state": "dropped", "key": None, "rest_token": None, "error": "why"}
+    expected = {**before, **{number: changed(before[number], **withdrawn) for number in (1, 4)}}
+    assert {each.id: each for each in journal.newest(Filters(), 100)} == expected
+    assert journal.withdraw("ours", "why") == (0, [2, 3])
+    assert journal.withdraw("nobody", "why") == (0, [])
+    assert journal.accept(changed(of_source[0], id=0)) == len(before) + 1  # its key is free again
+    assert journal.accept(entry(key="k 2", received_at=7.0)) is None
+
+
+def test_of_some_keys_those_are_found_whose_entries_have_nothing_left_to_do(journal: Journal) -> None:
+    for state in (*SETTLED, "pending", "running"):
+        journal.accept(entry(key=f"k {state}", state=state))
+    journal.accept(entry(state="done"))
+    asked = ["k pending", "k none", "k dropped", "k running", "k done"]
+    assert sorted(journal.settled(asked)) == ["k done", "k dropped"]
+    assert sorted(journal.settled([f"k {state}" for state in SETTLED])) == sorted(
+        f"k {state}" for state in SETTLED
+    )
+    assert journal.settled([]) == []

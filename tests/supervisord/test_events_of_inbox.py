@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from listener.dispatch.dispatcher import Dispatcher
+from listener.dispatch.withdrawal import hand_over
 from listener.errors import StateError, Unanswered
 from listener.hooks.settings import ListenerSettings
 from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
+from listener.inbox.runs import run_of
+from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.state.database import Database
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import lines
@@ -209,3 +212,50 @@ def test_what_is_damaged_is_logged_and_set_aside(
     [error] = lines(caplog, "ERROR")
     assert "no complete record stands there" in error
     assert [file.name for file in recorded.parent.iterdir()] == [f"{recorded.name}.damaged"]
+
+
+# What the forwarder has brought
+
+
+def text_of(execution_id: str, **more: Any) -> str:
+    return notification(execution_id, **more).partition("\n")[2]
+
+
+@pytest.mark.parametrize("source", [FROM_BROKER, SHARED_WITH_BROKER])
+def test_the_frame_that_follows_each_message_of_the_broker_is_not_worth_a_line(
+    house: Supervised, caplog: pytest.LogCaptureFixture, source: str
+) -> None:
+    whole_file.add(str(house.folder), source, [text_of("x1", id="amqp-1")])
+    for serial in (1, 2):
+        house.handle_frame(Frame(STDOUT, serial, serial, notification("x1", id="amqp-1")))
+        house.work_on()
+    assert house.actions.served == ["x1"]
+    assert [(entry.source, entry.state) for entry in house.entries] == [(source, "done")]
+    assert [line for line in lines(caplog, "INFO") if "accepted already" in line] == []
+
+
+@pytest.mark.parametrize("where", ["journal", "inbox"])
+@pytest.mark.parametrize("forwarder", ["dead", "alive"])
+def test_at_its_start_a_listener_gives_back_what_a_dead_forwarder_shares_with_the_broker(
+    house: Supervised, caplog: pytest.LogCaptureFixture, where: str, forwarder: str
+) -> None:
+    hand_over(house.look, f"{os.getpid()}.1" if forwarder == "dead" else run_of(os.getpid()))
+    whole_file.add(str(house.folder), SHARED_WITH_BROKER, [text_of("x1", id="amqp-1")])
+    whole_file.add(str(house.folder), FROM_BROKER, [text_of("x2", id="amqp-2")])
+    if where == "journal":
+        house.tick(1)  # it is accepted; another listener is started before anything is run
+    house.restart()
+    house.work_on()
+    assert house.actions.served == (["x2"] if forwarder == "dead" else ["x1", "x2"])
+    assert house.states == (["dropped", "done"] if forwarder == "dead" else ["done", "done"])
+    given_back = ["given back to the queue before a hook began: 1"]
+    assert lines(caplog, "WARNING") == (given_back if forwarder == "dead" else [])
+
+
+def test_what_comes_through_the_inbox_alone_is_not_said_to_be_cut(house: Supervised) -> None:
+    whole_file.add(str(house.folder), FROM_BROKER, ['cution_id": "x1"}}'])
+    house.tick(1)
+    house.handle_frame(Frame(STDOUT, 2, 2, 'processname:p groupname:g pid:1\ncution_id": "x1"}}'))
+    kept, captured = (entry.error for entry in house.entries)
+    assert "stdout_capture_maxbytes" not in kept
+    assert "raise stdout_capture_maxbytes" in captured
