@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from tests.benchmarks import (
     calls,
     events,
+    forwarder,
     informs,
     journal,
     machine,
@@ -31,6 +32,7 @@ SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "calls": calls.run,
     "plugins": plugins.run,
     "journal": journal.run,
+    "rabbitmq": forwarder.run,
     "memory": memory.run,
 }
 """Each is given the interpreter for the listeners, and whether to be quick."""
