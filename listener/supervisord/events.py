@@ -82,12 +82,11 @@ class Events:
 
     def begin(self) -> None:
         """Recall what an earlier listener has left, and accept what is in the inbox."""
-        withdraw_of_dead(self._journal)
         self._dispatcher.recall()
         run, _, serial = (self._journal.noted(_ACCEPTED_TO) or "").rpartition("/")
         self._accepted_to = (run, int(serial)) if serial.isdecimal() else ("", -1)
         self._accept_inbox()
-        withdraw_of_dead(self._journal)  # what was in the inbox, too
+        withdraw_of_dead(self._journal)  # nothing has run yet
         if self._run is not None:
             texts = (self._journal.last_serials(), self._journal.noted(SERIALS))
             known = filter(None, map(Serials.parse, filter(None, texts)))
