@@ -121,7 +121,7 @@ _KEYS: Mapping[str, Reader] = {
     "queue": _SHORT,
     "exchange": _SHORT,
     "routing_key": _SHORT,
-    "prefetch": whole_number(1, 65535),
+    "prefetch": whole_number(1, 10_000),
     "acknowledge": choice("kept", "acted"),
     "single_active": BOOLEAN,
 }

@@ -50,7 +50,7 @@ def test_every_setting_is_read() -> None:
   queue: ours
   exchange: theirs
   routing_key: events.ours
-  prefetch: 65535
+  prefetch: 10000
   acknowledge: acted
   single_active: true
 """
@@ -69,7 +69,7 @@ def test_every_setting_is_read() -> None:
         queue="ours",
         exchange="theirs",
         routing_key="events.ours",
-        prefetch=65535,
+        prefetch=10000,
         acknowledge="acted",
         single_active=True,
     )
@@ -131,8 +131,8 @@ def test_what_is_no_host_is_a_mistake_which_does_not_show_it(text: str) -> None:
         ("routing_key: {}", "'routing_key' must be a text of at most 255 bytes, found a mapping"),
         (f"queue: {'é' * 128}",
          f"'queue' must be a text of at most 255 bytes, found the text '{'é' * 39}…'"),
-        ("prefetch: 0", "'prefetch' must be a whole number from 1 to 65535, found 0"),
-        ("prefetch: 65536", "'prefetch' must be a whole number from 1 to 65535, found 65536"),
+        ("prefetch: 0", "'prefetch' must be a whole number from 1 to 10000, found 0"),
+        ("prefetch: 10001", "'prefetch' must be a whole number from 1 to 10000, found 10001"),
         ("acknowledge: done", "'acknowledge' must be kept or acted, found the text 'done'"),
         ("single_active: 1", "'single_active' must be true or false, found 1"),
     ],
