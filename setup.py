@@ -63,12 +63,18 @@ setup(
             # Unpacks wagons, as it has made them.
             "wagon>=1.0.3,<2",
         ],
+        "rabbitmq": [
+            # RabbitMQ's protocol, with heartbeats and TLS, in pure Python.
+            "pika>=1.3,<2",
+        ],
         "test": [
             # As in "plugins" above.
             "pip>=22.3",
             # Makes the wagons that the tests upload, too, for which it wants to know the distribution.
             "wagon[dist]>=1.0.3,<2",
             "setuptools>=64",
+            # As in "rabbitmq" above.
+            "pika>=1.3,<2",
             # Runs the tests; the suite's fixtures need nothing else of its kind.
             "pytest>=8,<10",
             # Finds the input nobody thought of.
