@@ -1,0 +1,40 @@
+"""The broker of the session, which starts while other tests run, and a virtual host for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rabbitmq.broker import SERVER, Broker
+from tests.rabbitmq.vhost import Vhost
+from tests.support import require_program
+
+_STARTED = pytest.StashKey[Broker]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start it in the background, if a test that runs will want it."""
+    wanted = any("broker" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and os.access(SERVER, os.X_OK) and not session.config.option.collectonly:
+        session.config.stash[_STARTED] = broker = Broker()
+        session.config.add_cleanup(broker.close)
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """The session's only one: tests share it, and leave it running."""
+    require_program(SERVER)
+    broker = request.config.stash[_STARTED]
+    broker.wait()
+    return broker
+
+
+@pytest.fixture
+def vhost(broker: Broker) -> Iterator[Vhost]:
+    """Empty: nothing is declared there."""
+    name = broker.add_vhost()
+    vhost = Vhost(broker, name, broker.port, broker.tls_port, broker.mutual_tls_port)
+    yield vhost
+    broker.delete_vhost(name)
