@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from ssl import SSLCertVerificationError
@@ -43,20 +43,23 @@ def tls(authority: Authority, host: str, port: int, own: Identity | None = None)
     return {"host": host, "port": port, "ssl_options": pika.SSLOptions(context, host)}
 
 
-def consume(channel: Any, bodies: list[tuple[bytes, bool]]) -> None:
-    """Note each message and whether it was delivered before, and acknowledge none."""
+def turn_until(channel: Any, what: str, condition: Callable[[], object]) -> None:
+    """Let pika read and write until then, as a consumer does all the time."""
+    wait_for(what, lambda: channel.connection.process_data_events(0) or condition())
+
+
+def turn_until_lost(channel: Any) -> None:
+    """What pika raises then is raised."""
+    turn_until(channel, "the end of the connection", lambda: False)
+
+
+def consume(channel: Any) -> list[tuple[bytes, bool]]:
+    """Each message that comes, and whether it was delivered before; none is acknowledged."""
+    messages: list[tuple[bytes, bool]] = []
     channel.basic_consume(
-        QUEUE, lambda _channel, method, _properties, body: bodies.append((body, method.redelivered))
+        QUEUE, lambda _channel, method, _properties, body: messages.append((body, method.redelivered))
     )
-
-
-def take(channel: Any, number: int) -> list[tuple[bytes, bool]]:
-    """The next messages of the queue, which stay unacknowledged."""
-    bodies: list[tuple[bytes, bool]] = []
-    consume(channel, bodies)
-    while len(bodies) < number:
-        channel.connection.process_data_events(None)
-    return bodies
+    return messages
 
 
 def test_a_passive_declaration_of_a_missing_queue_closes_its_channel_alone(vhost: Vhost) -> None:
@@ -79,45 +82,49 @@ def test_unacknowledged_messages_come_back_in_order_after_a_lost_connection(vhos
     vhost.declare()
     vhost.publish("1", "2", "3", "4")
     with Proxy(vhost.port) as network, vhost.channel(port=network.port) as channel:
-        assert take(channel, 4) == [(body, False) for body in (b"1", b"2", b"3", b"4")]
+        messages = consume(channel)
+        turn_until(channel, "the messages", lambda: len(messages) == 4)
         channel.basic_ack(1)
         wait_for("the acknowledgement", lambda: vhost.counts() == (0, 3, 1))
         network.cut()
         with pytest.raises(StreamLostError):
-            channel.connection.process_data_events(None)
-    wait_for("the messages to come back", lambda: vhost.counts() == (3, 0, 0))
+            turn_until_lost(channel)
     with vhost.channel() as channel:
-        assert take(channel, 3) == [(body, True) for body in (b"2", b"3", b"4")]
+        again = consume(channel)
+        turn_until(channel, "the messages", lambda: len(again) == 3)
+    assert messages == [(b"1", False), (b"2", False), (b"3", False), (b"4", False)]
+    assert again == [(b"2", True), (b"3", True), (b"4", True)]
 
 
-def test_a_stalled_network_delivers_after_it_is_mended(vhost: Vhost) -> None:
+def test_a_stalled_network_keeps_its_connections_and_what_they_carry(vhost: Vhost) -> None:
     vhost.declare()
     with Proxy(vhost.port) as network, vhost.channel(port=network.port) as channel:
+        messages = consume(channel)
         network.stall()
         vhost.publish("1")
-        assert vhost.counts() == (1, 0, 0)
+        wait_for("the broker to deliver", lambda: vhost.counts() == (0, 1, 1))
+        channel.connection.process_data_events(0)
+        assert messages == []
         network.mend()
-        assert take(channel, 1) == [(b"1", False)]
+        turn_until(channel, "the message", lambda: messages == [(b"1", False)])
 
 
-def test_a_consumer_whose_queue_is_deleted_is_told_nothing_but_has_no_tags(vhost: Vhost) -> None:
+def test_a_consumer_whose_queue_is_deleted_has_no_tags_but_its_channel_is_open(vhost: Vhost) -> None:
     vhost.declare()
     with vhost.channel() as channel:
-        consume(channel, [])
+        consume(channel)
         assert channel.consumer_tags
         vhost.delete_queue()
-        while channel.consumer_tags:
-            channel.connection.process_data_events(None)
+        turn_until(channel, "the consumer's end", lambda: not channel.consumer_tags)
         assert channel.is_open
 
 
-def test_a_channel_that_the_broker_closes_is_closed_in_silence(vhost: Vhost) -> None:
+def test_pika_raises_nothing_when_the_broker_closes_a_channel(vhost: Vhost) -> None:
     vhost.declare()
     with vhost.channel() as channel:
-        consume(channel, [])
+        consume(channel)
         channel.basic_ack(17)  # no such delivery
-        while channel.is_open:
-            channel.connection.process_data_events(None)
+        turn_until(channel, "the channel's end", lambda: channel.is_closed)
         assert channel.connection.is_open
 
 
@@ -125,7 +132,7 @@ def test_a_connection_that_an_operator_closes_says_so(vhost: Vhost) -> None:
     with vhost.channel() as channel:
         vhost.close_connections()
         with fails(ConnectionClosedByBroker, "(320) 'CONNECTION_FORCED - "):
-            channel.connection.process_data_events(None)
+            turn_until_lost(channel)
 
 
 def test_a_refused_login_says_why(vhost: Vhost) -> None:
