@@ -42,7 +42,7 @@ def test_a_mistake_in_its_section_keeps_emit_from_sending(folder: Path) -> None:
     result = run("emit", "workflow_failed", "--amqp")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "Error: hooks.conf, line 1: forward: 'prefetch' must be a whole number from 1 to 65535,"
+        "Error: hooks.conf, line 1: forward: 'prefetch' must be a whole number from 1 to 10000,"
         " found 0\n"
     )
 
