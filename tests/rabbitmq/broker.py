@@ -1,7 +1,6 @@
-"""A private RabbitMQ on loopback: one process, a temporary directory, free ports.
+"""A private RabbitMQ on loopback, in a temporary directory: its ports, virtual hosts, users and queues.
 
-Owns the server, its TLS listeners, users and virtual hosts. It never touches a RabbitMQ of the machine,
-and runs no rabbitmqctl: an Erlang shell on the server's stdin evaluates a command in milliseconds. The
+Owns what a test changes there from the broker's side. It never touches a RabbitMQ of the machine. The
 fixtures call it, and tests that stop or kill it.
 """
 
@@ -9,11 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import re
-import select
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,18 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.rabbitmq.certificates import Authority, Identity
-from tests.support import wait_for
+from tests.rabbitmq.server import HOST, Server, held_port, port_of
 
-SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-"""Debian's script itself: the one in PATH becomes the user rabbitmq first."""
-
-HOST = "127.0.0.1"
 USER = PASSWORD = "guest"
-_CHILD = ("setpriv", "--pdeathsig", "KILL")
-"""The program after it, which keeps the pid, dies with the thread that has started it."""
-
-_ANSWER = re.compile(rb"@@(\d+) (.*)\n")
-_LIMIT_S = 120
 
 
 class Counts(NamedTuple):
@@ -52,102 +37,78 @@ class Broker:
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="rabbitmq-")
-        self.folder = Path(self._directory.name)
-        self._held_ports = [_held_port() for _ in range(5)]
-        ports = [held.getsockname()[1] for held in self._held_ports]
-        self.port, self.tls_port, self.mutual_tls_port, distribution, names = ports
-        self.authority = Authority(self.folder, "authority")
+        folder = Path(self._directory.name)
+        self._held = [held_port() for _ in range(3)]
+        self.port, self.tls_port, self.mutual_tls_port = map(port_of, self._held)
+        self.authority = Authority(folder, "authority")
         self._identity = self.authority.issue("server", "localhost", HOST)
-        self._env = _environment(self.folder, self.port, distribution, names)
-        self._epmd = _epmd(names)
-        self._numbers = itertools.count()
-        self.start()
-
-    def start(self) -> None:
-        """In the background, with the data of the last time."""
-        self._output = b""
-        self._process = subprocess.Popen(
-            [*_CHILD, SERVER],
-            env=self._env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            start_new_session=True,
-        )
-        self._started = self._ask(f"begin ok = rabbit:await_startup(), {self._listen_on_tls()} end")
+        self._names = (f"vhost-{number}" for number in itertools.count(1))
+        self._server = Server(folder, self.port)
+        self._server.start(then=self._listen_on_tls())
 
     def wait(self) -> None:
-        """Until it takes connections on all its ports; once after each start."""
-        self._done(self._started)
-
-    def kill(self) -> None:
-        """As kill -9 does; `start` finds the data that it left."""
-        self._process.kill()
-        with self._process:  # closes the pipes, too
-            pass
+        """Until it takes connections on all its ports."""
+        self._server.wait()
 
     def close(self) -> None:
         """End it, and remove all it has written."""
-        self.kill()
-        self._epmd.kill()
-        self._epmd.wait()
-        for held in self._held_ports:
+        self._server.close()
+        for held in self._held:
             held.close()
         self._directory.cleanup()
 
     @contextmanager
     def killed(self) -> Iterator[None]:
         """Killed for the time of a `with`, then started with its data."""
-        self.kill()
+        self._server.kill()
         try:
             yield
         finally:
-            self.start()
-            self.wait()
+            self._server.start(then=self._listen_on_tls())
+            self._server.wait()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """As `rabbitmqctl stop_app` and `start_app` do, for the time of a `with`."""
-        self._do("rabbit:stop()")
+        self._server.do("rabbit:stop()")
         try:
             yield
         finally:
-            self._do(f"begin ok = rabbit:start(), {self._listen_on_tls()} end")
+            self._server.do(f"begin ok = rabbit:start(), {self._listen_on_tls()} end")
 
     def listen_tls(self, identity: Identity, *, demands_certificate: bool = False) -> int:
         """A further port that speaks TLS with another certificate, until the broker stops."""
-        self._held_ports.append(held := _held_port())
-        port: int = held.getsockname()[1]
-        self._do(self._tls_listener(port, identity, demands_certificate))
+        self._held.append(held := held_port())
+        port = port_of(held)
+        self._server.do(self._tls_listener(port, identity, demands_certificate))
         return port
 
     def add_user(self, name: str, password: str) -> None:
         """A user without any rights."""
         added = f"{_binary(name)}, {_binary(password)}, {_binary('test')}"
-        self._do(f"rabbit_auth_backend_internal:add_user({added})")
+        self._server.do(f"rabbit_auth_backend_internal:add_user({added})")
 
     def permit(self, user: str, vhost: str, *, configure: str, write: str, read: str) -> None:
         """Rights in a virtual host: patterns for the names of queues and exchanges."""
         arguments = map(_binary, (user, vhost, configure, write, read, "test"))
-        self._do(f"rabbit_auth_backend_internal:set_permissions({', '.join(arguments)})")
+        self._server.do(f"rabbit_auth_backend_internal:set_permissions({', '.join(arguments)})")
 
     def add_vhost(self) -> str:
         """The name of a new virtual host, in which USER has all rights."""
-        name = f"vhost-{next(self._numbers)}"
-        self._do(f"rabbit_vhost:add({_binary(name)}, {_binary('test')})")
+        name = next(self._names)
+        self._server.do(f"rabbit_vhost:add({_binary(name)}, {_binary('test')})")
         self.permit(USER, name, configure=".*", write=".*", read=".*")
         return name
 
     def delete_vhost(self, name: str) -> None:
         """In the background."""
-        self._ask(f"rabbit_vhost:delete({_binary(name)}, {_binary('test')})")
+        self._server.ask(f"rabbit_vhost:delete({_binary(name)}, {_binary('test')})")
 
     def close_connections(self, vhost: str) -> None:
         """As `rabbitmqctl close_all_connections` does."""
         theirs = f"[{{vhost, {_binary(vhost)}}}] == rabbit_networking:connection_info(Each, [vhost])"
         close = f"rabbit_networking:close_connection(Each, {_binary('closed by a test')})"
-        self.evaluate(f"[{close} || Each <- rabbit_networking:connections(), {theirs}]")
+        self._server.evaluate(f"[{close} || Each <- rabbit_networking:connections(), {theirs}]")
 
     def counts(self, vhost: str, queue: str) -> Counts:
         """What the queue itself says, which `rabbitmqctl list_queues` prints."""
@@ -161,13 +122,11 @@ class Broker:
             vhost, queue, f"rabbit_amqqueue:delete(Queue, false, false, {_binary('test')})"
         )
 
-    def evaluate(self, expression: str) -> str:
-        """What an Erlang expression gives in the broker, in one line."""
-        return self._answer(self._ask(expression))
-
     def _with_queue(self, vhost: str, queue: str, expression: str) -> str:
         resource = f"rabbit_misc:r({_binary(vhost)}, queue, {_binary(queue)})"
-        answer = self.evaluate(f"rabbit_amqqueue:with({resource}, fun(Queue) -> {expression} end)")
+        answer = self._server.evaluate(
+            f"rabbit_amqqueue:with({resource}, fun(Queue) -> {expression} end)"
+        )
         assert not answer.startswith("{error"), answer
         return answer
 
@@ -183,91 +142,6 @@ class Broker:
             f" {{fail_if_no_peer_cert, {str(demands_certificate).lower()}}}]"
         )
         return f'ok = rabbit_networking:start_ssl_listener({{"{HOST}", {port}}}, {options}, 1)'
-
-    def _do(self, expression: str) -> None:
-        self._done(self._ask(expression))
-
-    def _done(self, number: int) -> None:
-        answer = self._answer(number)
-        assert answer == "ok", answer
-
-    def _ask(self, expression: str) -> int:
-        """The number of the answer, which `_answer` waits for."""
-        assert self._process.stdin
-        number = next(self._numbers)
-        self._process.stdin.write(f'io:format("~n@@{number} ~tw~n", [catch {expression}]).\n'.encode())
-        return number
-
-    def _answer(self, number: int) -> str:
-        """The answers before it that nobody has waited for are dropped."""
-        while True:
-            while not (found := _ANSWER.search(self._output)):
-                self._output += self._read()
-            self._output = self._output[found.end() :]
-            if int(found[1]) == number:
-                return found[2].decode()
-
-    def _read(self) -> bytes:
-        assert self._process.stdout
-        descriptor = self._process.stdout.fileno()
-        assert select.select([descriptor], [], [], _LIMIT_S)[0], "RabbitMQ does not answer"
-        read = os.read(descriptor, 65536)
-        assert read, f"RabbitMQ has ended: {self._output.decode(errors='replace')}"
-        return read
-
-
-def _held_port() -> socket.socket:
-    """A port that no other program gets, but a server that reuses addresses can listen at."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind((HOST, 0))
-    return held
-
-
-def _epmd(port: int) -> subprocess.Popen[bytes]:
-    """Erlang's daemon of node names, which answers. The server would leave one of its own behind."""
-    epmd = subprocess.Popen([*_CHILD, "epmd", "-address", HOST, "-port", str(port)])
-    wait_for("epmd", lambda: _lists_names(port))
-    return epmd
-
-
-def _lists_names(port: int) -> bool:
-    with socket.socket() as client:
-        if client.connect_ex((HOST, port)) != 0:
-            return False
-        client.sendall(b"\0\1n")
-        return client.recv(4) != b""
-
-
-def _environment(folder: Path, port: int, distribution: int, names: int) -> dict[str, str]:
-    """All of the server's environment."""
-    rabbit = f'{{tcp_listeners, [{{"{HOST}", {port}}}]}}, {{disk_free_limit, 50000000}}'
-    (folder / "advanced.config").write_text(
-        f"[{{rabbit, [{rabbit}, {{log, [{{console, [{{enabled, false}}]}}]}}]}}].\n"
-    )
-    (folder / "enabled_plugins").write_text("[].\n")
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "ERL_EPMD_ADDRESS": HOST,
-        "ERL_EPMD_PORT": str(names),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-        "RABBITMQ_ALLOW_INPUT": "1",
-        "RABBITMQ_CONFIG_FILE": str(folder / "none"),
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_DIST_PORT": str(distribution),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
-        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
-        "RABBITMQ_LOGS": str(folder / "log"),
-        "RABBITMQ_LOG_BASE": str(folder),
-        "RABBITMQ_MNESIA_BASE": str(folder),
-        "RABBITMQ_NODENAME": "test@localhost",
-        "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "-sname test@localhost -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
-            f" -kernel inet_dist_listen_min {distribution} -kernel inet_dist_listen_max {distribution}"
-        ),
-    }
 
 
 def _binary(text: str) -> str:

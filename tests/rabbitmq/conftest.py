@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rabbitmq.broker import SERVER, Broker
+from tests.rabbitmq.broker import Broker
+from tests.rabbitmq.server import SERVER
 from tests.rabbitmq.vhost import Vhost
 from tests.support import require_program
 

@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 
-from tests.rabbitmq.broker import HOST
+from tests.rabbitmq.server import HOST
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: a close sends RST."""

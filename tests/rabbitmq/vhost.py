@@ -12,7 +12,8 @@ from typing import Any
 
 import pika
 
-from tests.rabbitmq.broker import HOST, PASSWORD, USER, Broker, Counts
+from tests.rabbitmq.broker import PASSWORD, USER, Broker, Counts
+from tests.rabbitmq.server import HOST
 
 EXCHANGE = "cloudify-events-topic"
 KEY = "events.hooks"
@@ -21,7 +22,7 @@ QUEUE = "cloudify-hooks"
 
 @dataclass(frozen=True)
 class Vhost:
-    """What a client needs to connect, and how a test looks at the queue from the broker's side."""
+    """What a client needs to connect, `port` for plain AMQP, and the queue from the broker's side."""
 
     broker: Broker
     name: str
