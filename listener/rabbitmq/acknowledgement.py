@@ -29,8 +29,11 @@ class WhenKept:
 
     source = FROM_BROKER
     """What the history shows."""
-    turn_s = 0.5
-    """How long the connection may wait for messages before `work` is called."""
+
+    @property
+    def turn_s(self) -> float:
+        """How long the connection may wait for messages before `work` is called."""
+        return 0.5
 
     def prepare(self) -> None:
         """Do what comes before a connection. Raises HooksError when messages are to stay away."""
@@ -50,7 +53,6 @@ class WhenActed(WhenKept):
     """When the hooks of a message have ended; until then another host gets it if this one dies."""
 
     source = SHARED_WITH_BROKER
-    turn_s = 0.02
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
@@ -59,6 +61,10 @@ class WhenActed(WhenKept):
         self._tags: dict[str, list[int]] = {}
         self._is_new = False
         self._look_at = 0.0
+
+    @property
+    def turn_s(self) -> float:
+        return 0.02 if self._tags else 0.1
 
     def prepare(self) -> None:
         self._check_listener()
