@@ -30,13 +30,17 @@ _LOOK_S = 0.02
 
 
 class CallProcess:
-    """A process that waits for its request. `pid` is 0 until it is known to be there."""
+    """A process that waits for its request. `pid` is 0 until it is known to be there.
 
-    def __init__(self, channel: socket.socket, output_fd: int) -> None:
+    `module` is what its interpreter imports for the first time before it forks, '' for nothing.
+    """
+
+    def __init__(self, channel: socket.socket, output_fd: int, module: str = "") -> None:
         channel.setblocking(False)
         self._channel = channel
         self.output = Output(output_fd)
         self.pid = 0
+        self.module = module
         self._received = bytearray()
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -44,7 +48,7 @@ class CallProcess:
 
     @property
     def has_hung_up(self) -> bool:
-        """Whether it cannot take a request any more."""
+        """Whether it cannot take a request any more, or was never forked."""
         return bool(dict(self._poll.poll(0)).get(self._channel.fileno(), 0) & select.POLLHUP)
 
     def begin(self, deadline: float) -> None:

@@ -27,7 +27,7 @@ _REPLY_S = 1.0
 class ForkServer:
     """One running interpreter. Raises OSError or ValueError when it cannot be started.
 
-    `env` is its environment, None is ours. `loaded` are the modules that it has imported.
+    `env` is its environment, None is ours.
     """
 
     def __init__(self, python: str, arguments: Sequence[str], env: Mapping[str, str] | None) -> None:
@@ -50,7 +50,7 @@ class ForkServer:
             ours.pop_all()
         self._control.settimeout(_REPLY_S)
         self.output = Output(reader)
-        self.loaded: set[str] = set()
+        self._imported = {""}
 
     @property
     def pid(self) -> int:
@@ -60,8 +60,8 @@ class ForkServer:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def fork(self, modules: Sequence[str] = ()) -> CallProcess:
-        """Have these modules imported and the process of a call forked, which says when it is there.
+    def fork(self, module: str = "") -> CallProcess:
+        """Have a module imported and the process of a call forked, which says when it is there.
 
         Raises OSError.
         """
@@ -72,11 +72,13 @@ class ForkServer:
             reader, writer = os.pipe()
             ours.callback(os.close, reader)
             theirs.callback(os.close, writer)
-            order = json.dumps({"fork": [*modules]}).encode()
+            order = json.dumps({"fork": module}).encode()
             with suppress(ConnectionError):  # it has ended, and so the call's channel does
                 socket.send_fds(self._control, [order], [end.fileno(), writer])
             ours.pop_all()
-        return CallProcess(channel, reader)
+        is_new = module not in self._imported
+        self._imported.add(module)
+        return CallProcess(channel, reader, module if is_new else "")
 
     def problem(self) -> Mapping[str, str]:
         """Why it has not forked: `{"threads": MODULE}`, `{"fork": REASON}`, or {} if it has ended."""

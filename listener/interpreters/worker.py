@@ -47,7 +47,6 @@ class Worker:
         self._env = env
         self._server: ForkServer | None = None
         self._ahead: CallProcess | None = None
-        self._loading = ""  # the module that is imported before _ahead is forked
         self._unshared: set[str] = set()
         self._left: list[Output] = []
 
@@ -75,9 +74,8 @@ class Worker:
         """Have the process of the next call made, and `module` imported before that; do not wait."""
         if self._server is None or self._ahead is not None:
             return
-        self._loading = "" if module in self._unshared else module
         with suppress(OSError):  # the next call tries again, and says why
-            self._ahead = self._server.fork([self._loading] if self._loading else [])
+            self._ahead = self._server.fork("" if module in self._unshared else module)
 
     def _exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
         call = self._next_call(deadline, label)
@@ -111,9 +109,8 @@ class Worker:
                 raise
             except (EOFError, OSError, ValueError):
                 _discard(call)
-                self._explain(server, label)
+                self._explain(server, call.module, label)
                 continue
-            server.loaded.add(self._loading)
             if not call.has_hung_up:
                 return call
             _discard(call)  # it was killed while it waited
@@ -121,18 +118,15 @@ class Worker:
     def _no_process(self, reason: str | None) -> ActionFailed:
         return ActionFailed(f"{self.python} cannot start a process for the call: {reason}")
 
-    def _explain(self, server: ForkServer, label: str) -> None:
-        """Replace a server that did not fork because of a module, else raise ActionFailed."""
+    def _explain(self, server: ForkServer, module: str, label: str) -> None:
+        """Replace a server that did not fork because of this module; raise ActionFailed without one."""
         problem = server.problem()
         if "fork" in problem:
             raise self._no_process(problem["fork"])
-        module = self._loading
-        status = server.wait(_MOMENT_S) if not problem else None
-        how = "starts threads" if problem else _in_words(status)
-        self._loading = ""
+        how = "starts threads" if problem else _in_words(server.wait(_MOMENT_S))
         server.output.label = label
         self._end_server()
-        if not module or module in server.loaded:
+        if not module:
             raise ActionFailed(f"the interpreter {self.python} {how} before it answered")
         self._unshared.add(module)
         _log.warning(
@@ -174,7 +168,7 @@ class Worker:
         self._look()
 
     def _look(self) -> None:
-        """Close the outputs to which nothing more is written; notice that the interpreter has ended."""
+        """Close the outputs to which nothing more is written; replace an interpreter that has ended."""
         ended = [output for output in self._left if output.has_hung_up]
         for output in ended:
             self._left.remove(output)
@@ -182,22 +176,11 @@ class Worker:
         server = self._server
         if server is None or not server.has_ended:
             return
-        if self._has_ended_importing(server):
-            self._explain(server, server.output.label)
+        if self._ahead is not None and self._ahead.module and self._ahead.has_hung_up:
+            self._explain(server, self._ahead.module, server.output.label)
         else:
             _log.warning("the interpreter %s ended while it was idle", self.python)
             self._end_server()
-
-    def _has_ended_importing(self, server: ForkServer) -> bool:
-        """Whether it has ended before it forked the process made ahead; a SIGKILL is not its own."""
-        is_loaded = self._loading in ("", *server.loaded)
-        if self._ahead is None or is_loaded or server.wait(0) == -signal.SIGKILL:
-            return False
-        try:
-            self._ahead.begin(time.monotonic() + _MOMENT_S)
-        except (EOFError, OSError, ValueError):
-            return True
-        return False
 
     def close(self) -> None:
         """End the interpreter and what its calls have left behind. Safe to call twice."""

@@ -475,6 +475,7 @@ def test_a_process_made_ahead_that_is_killed_is_replaced_without_a_word(
 def test_a_function_that_kills_the_interpreter_is_done_and_the_next_one_has_another(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    call(worker, "own")
     call(worker, "kills_the_interpreter")
     server = worker._server
     assert server is None or server.wait(LIMIT_S) == -signal.SIGKILL
