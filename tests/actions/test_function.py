@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import math
 import os
 import py_compile
@@ -110,7 +109,6 @@ def run(
 
 
 def assert_next_call_works(action: FunctionAction, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "listener")
     caplog.clear()
     assert run(action, "next_call").startswith("returned ")
     assert "hook h1 | the next call" in caplog.messages
@@ -254,29 +252,6 @@ def test_a_function_with_bad_manners_that_returns_is_done_and_the_next_call_work
 
 
 @pytest.mark.parametrize(
-    "junk",
-    [b"junk", b"\0\0\0\2{}", b"\0\0\0\2[]", b'\0\0\0\x0b{"text":""}', b"\0\0\0\x09{junkjunk"],
-)
-def test_what_a_function_writes_into_our_pipes_is_never_taken_for_another_calls_answer(
-    action: FunctionAction, caplog: pytest.LogCaptureFixture, junk: bytes
-) -> None:
-    try:
-        assert run(action, "writes_everywhere", {"junk": junk}, timeout_s=1) == ""
-    except (ActionFailed, ActionTimedOut) as error:
-        assert str(error)
-    assert_next_call_works(action, caplog)
-
-
-def test_a_function_that_waits_for_requests_itself_is_ended_at_its_timeout(
-    action: FunctionAction, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(action, "nothing")
-    with pytest.raises(ActionTimedOut):
-        run(action, "reads_everything", timeout_s=SHORT_S)
-    assert_next_call_works(action, caplog)
-
-
-@pytest.mark.parametrize(
     ("name", "fresh"),
     [
         ("sleeps", False),
@@ -390,7 +365,6 @@ def test_closing_is_safe_twice_and_a_later_call_works(action: FunctionAction) ->
 def test_what_a_function_prints_by_any_way_is_logged_under_its_hook(
     action: FunctionAction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     run(action, "prints")
     assert caplog.messages == [
         "hook h1 | from Python",
@@ -409,7 +383,6 @@ def test_what_a_function_prints_by_any_way_is_logged_under_its_hook(
 def test_what_a_stream_holds_back_is_logged_before_the_call_has_ended(
     action: FunctionAction, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     run(action, name)
     assert caplog.messages == ["hook h1 | printed"]
 
@@ -417,7 +390,6 @@ def test_what_a_stream_holds_back_is_logged_before_the_call_has_ended(
 def test_what_a_fresh_child_prints_while_it_ends_is_logged(
     action: FunctionAction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     run(action, "prints_at_its_end", fresh=True)
     assert [line.rpartition(" | ")[2] for line in caplog.messages] == ["from an exit handler", "cut"]
 
@@ -425,7 +397,6 @@ def test_what_a_fresh_child_prints_while_it_ends_is_logged(
 def test_what_a_thread_prints_after_its_call_is_logged_when_asked_for(
     action: FunctionAction, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     action.drain()  # there is no child yet
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

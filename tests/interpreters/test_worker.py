@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import resource
 import signal
@@ -237,11 +236,6 @@ def stand_in(tmp_path: Path) -> Iterator[Stand]:
     yield make
     for worker in workers:
         worker.close()
-
-
-@pytest.fixture(autouse=True)
-def _all_lines_are_seen(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "listener")
 
 
 def call(
