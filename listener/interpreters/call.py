@@ -10,7 +10,6 @@ import json
 import logging
 import pickle
 import select
-import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ _PICKLE_PROTOCOL = 4  # the newest that Python 3.6 reads
 _READ_BYTES = 65536
 _MAX_ANSWER = 1 << 20
 _GRACE_S = 2.0
-_LOOK_S = 0.02
 
 
 class CallProcess:
@@ -103,14 +101,8 @@ class CallProcess:
 
     def end(self) -> str:
         """End the session of the call, and log what it prints meanwhile; how it ended, in words."""
-        sessions.send({self.pid}, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_S
-        while sessions.pids({self.pid}) and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
-            self.output.drain()
-        if not sessions.pids({self.pid}):
+        if sessions.end({self.pid}, _GRACE_S, self.output.drain):
             return "ended by SIGTERM"
-        sessions.kill({self.pid})
         return f"killed, as SIGTERM did not end them within {_GRACE_S:g} s"
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from listener.interpreters.call import CallProcess
@@ -31,13 +31,7 @@ class ForkServer:
     """
 
     def __init__(self, python: str, arguments: Sequence[str], env: Mapping[str, str] | None) -> None:
-        with ExitStack() as theirs, ExitStack() as ours:
-            self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.callback(self._control.close)
-            theirs.callback(control.close)
-            reader, writer = os.pipe()
-            ours.callback(os.close, reader)
-            theirs.callback(os.close, writer)
+        with _connection(socket.SOCK_SEQPACKET) as (self._control, reader, control, writer):
             self._process = subprocess.Popen(
                 [python, "-u", "-X", "faulthandler", _SCRIPT, str(control.fileno()), *arguments],
                 env=env,
@@ -47,7 +41,6 @@ class ForkServer:
                 pass_fds=(control.fileno(),),
                 start_new_session=True,
             )
-            ours.pop_all()
         self._control.settimeout(_REPLY_S)
         self.output = Output(reader)
         self._imported = {""}
@@ -65,17 +58,10 @@ class ForkServer:
 
         Raises OSError.
         """
-        with ExitStack() as theirs, ExitStack() as ours:
-            channel, end = socket.socketpair()
-            ours.callback(channel.close)
-            theirs.callback(end.close)
-            reader, writer = os.pipe()
-            ours.callback(os.close, reader)
-            theirs.callback(os.close, writer)
+        with _connection(socket.SOCK_STREAM) as (channel, reader, end, writer):
             order = json.dumps({"fork": module}).encode()
             with suppress(ConnectionError):  # it has ended, and so the call's channel does
                 socket.send_fds(self._control, [order], [end.fileno(), writer])
-            ours.pop_all()
         is_new = module not in self._imported
         self._imported.add(module)
         return CallProcess(channel, reader, module if is_new else "")
@@ -117,3 +103,20 @@ class ForkServer:
             sessions.kill({self.pid})
             self.wait(_END_S)
         self.output.close()
+
+
+@contextmanager
+def _connection(kind: int) -> Iterator[tuple[socket.socket, int, socket.socket, int]]:
+    """A channel and a pipe for output, our ends and theirs; in the end only ours stay open.
+
+    After an error none does.
+    """
+    with ExitStack() as theirs, ExitStack() as ours:
+        channel, end = socket.socketpair(socket.AF_UNIX, kind)
+        ours.callback(channel.close)
+        theirs.callback(end.close)
+        reader, writer = os.pipe()
+        ours.callback(os.close, reader)
+        theirs.callback(os.close, writer)
+        yield channel, reader, end, writer
+        ours.pop_all()

@@ -63,11 +63,11 @@ class Worker:
             if answer.get("is_stale"):  # a file of an imported module has changed
                 self.close()
                 answer = self._exchange(request, deadline, label)
-        except TimeoutError:
-            self._end_server()  # it did not even fork
-            raise _timed_out(timeout_s, "killed") from None
-        except _Late as late:
-            raise _timed_out(timeout_s, late.how) from None
+        except TimeoutError as how:
+            raise ActionTimedOut(
+                f"no end within {timeout_s:g} s, the hook's 'timeout'; the function and the programs"
+                f" it started were {how}"
+            ) from None
         return answer
 
     def make_ahead(self, module: str = "") -> None:
@@ -78,14 +78,15 @@ class Worker:
             self._ahead = self._server.fork("" if module in self._unshared else module)
 
     def _exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
+        """Raises ActionFailed, and TimeoutError, which says how the process was ended."""
         call = self._next_call(deadline, label)
         call.output.label = label
         try:
             return call.exchange(request, deadline)
         except TimeoutError:
-            raise _Late(call.end()) from None
+            raise TimeoutError(call.end()) from None
         except (EOFError, OSError):
-            how = self._how_it_ended(call)
+            how = _in_words(self._server.status_of(call) if self._server else None)
             raise ActionFailed(f"the process of the call {how} before it answered") from None
         except ValueError:
             call.end()
@@ -106,7 +107,8 @@ class Worker:
                 call.begin(deadline)
             except TimeoutError:
                 _discard(call)
-                raise
+                self._end_server()  # it did not even fork
+                raise TimeoutError("killed") from None
             except (EOFError, OSError, ValueError):
                 _discard(call)
                 self._explain(server, call.module, label)
@@ -146,9 +148,6 @@ class Worker:
                     " 'listener: python' in hooks.conf, or upload the plugin again"
                 ) from error
         return self._server
-
-    def _how_it_ended(self, call: CallProcess) -> str:
-        return _in_words(self._server.status_of(call) if self._server is not None else None)
 
     def _keep(self, output: Output) -> None:
         """Read on from what an ended call has left behind."""
@@ -206,21 +205,6 @@ def _discard(call: CallProcess) -> None:
     """Let go of a call that was not begun."""
     call.close()
     call.output.close()
-
-
-class _Late(Exception):
-    """A call took too long; `how` is how it was ended."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
-
-
-def _timed_out(timeout_s: float, how: str) -> ActionTimedOut:
-    return ActionTimedOut(
-        f"no end within {timeout_s:g} s, the hook's 'timeout'; the function and the programs it started"
-        f" were {how}"
-    )
 
 
 def _in_words(status: int | None) -> str:
