@@ -87,15 +87,20 @@ def history(
         if len(newest) > limit:
             click.echo(f"the newest {limit} are shown; --limit shows more", err=True)
         return
+    after = before[0].id if before else 0
+    coming = _follow(journal, filters, (*unsettled, *entries), after)
+    _print_as_they_come(itertools.chain(reversed(entries), coming), output)
+
+
+def _print_as_they_come(entries: Iterable[Entry], output: str) -> None:
+    """Until Ctrl-C or until the reader has gone, which is no error."""
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        after = before[0].id if before else 0
-        coming = _follow(journal, filters, (*unsettled, *entries), after)
-        for entry in itertools.chain(reversed(entries), coming):
+        for entry in entries:
             if output == "json":
                 print_json(as_json(entry), indent=None)
             else:
                 _print_line(as_row(entry))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader may be gone, which is no error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
 
 
 def _print_line(row: Mapping[str, Any]) -> None:
