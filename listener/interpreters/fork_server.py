@@ -72,7 +72,7 @@ class ForkServer:
         return reply if isinstance(reply, dict) else {}
 
     def status_of(self, call: CallProcess) -> int | None:
-        """The exit status of a call as subprocess has it, negative for a signal; None if it goes on."""
+        """The exit status of a call as subprocess has it, negative for a signal; None while it runs."""
         with suppress(OSError):
             self._control.send(json.dumps({"status": call.pid}).encode())
             status = self._reply()
