@@ -62,6 +62,7 @@ def _serve(
     from listener import log
     from listener.actions.registry import Actions
     from listener.dispatch.dispatcher import Dispatcher
+    from listener.dispatch.tokens import Tokens
     from listener.hooks.watch import HooksFile
     from listener.state.hold import Hold
     from listener.state.journal import Journal
@@ -74,14 +75,15 @@ def _serve(
     state_dir = None if state.problem else state.folder
     hold = Hold(source.pause, state.keep)
     journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
-    with Actions(settings, state_dir, os.path.dirname(config)) as actions, closing(journal):
+    actions = Actions(settings, state_dir, os.path.dirname(config))
+    with actions, closing(journal), closing(Tokens(settings.manager)) as tokens:
         log_start(hooks_file, actions, state, is_supervised=source.is_supervised)
         checks = HookChecks(hooks_file, actions)
         checks.log_faults()
         hold(state.keep)
         dispatcher = Dispatcher(
             hooks_file, actions, journal, settings.wait_for_retries,
-            is_stopping=source.is_left_alone,
+            is_stopping=source.is_left_alone, delete_token=tokens.delete,
         )  # fmt: skip
         events = Events(
             dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),

@@ -128,9 +128,11 @@ class Site:
             "PYTHONPATH": f"{self.folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
 
-    def start(self, *hooks: str, env: dict[str, str] | None = None, **options: Any) -> Listener:
-        """`listen` with these hooks."""
-        self.hooks_conf.write_text(f"hooks: [{', '.join(hooks)}]")
+    def start(
+        self, *hooks: str, env: dict[str, str] | None = None, settings: str = "", **options: Any
+    ) -> Listener:
+        """`listen` with these hooks, and these keys of the section `listener`."""
+        self.hooks_conf.write_text(f"hooks: [{', '.join(hooks)}]\nlistener: {{{settings}}}")
         self._listeners.append(Listener({**self.env, **(env or {})}, **options))
         return self._listeners[-1]
 

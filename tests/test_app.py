@@ -14,6 +14,7 @@ import pytest
 
 from listener.state.journal import FILE
 from tests.listening import COMMAND, OK, READY, Listener, Site, frame, notification, site_in
+from tests.manager import running
 from tests.support import event, wait_for
 
 NOTE = "{name: h, event_type: '*', implementation: test_functions.note}"
@@ -215,6 +216,21 @@ def test_retries_run_while_nothing_comes_and_no_token_is_left_when_the_listener_
     for file in site.state_dir.iterdir():
         assert TOKEN.encode() not in file.read_bytes(), file.name
     assert TOKEN not in listener.log
+
+
+def test_a_rest_token_is_deleted_at_the_manager_when_no_hook_needs_it_any_more(site: Site) -> None:
+    with running() as manager:
+        at = f"rest_host: 127.0.0.1, rest_port: {manager.server_port}, rest_protocol: http"
+        hook = PICKY.replace("'*'", "workflow_started")
+        listener = site.start(hook, settings=f"manager: {{{at}}}")
+        for number, event_type in enumerate(("workflow_started", "workflow_failed"), 1):
+            context = {"tenant_name": "acme", "execution_id": "x", "rest_token": f"ctok-{number}-x"}
+            listener.send(frame("x", serial=number, event_type=event_type, context=context))
+        wait_for("the deletion of one token", lambda: manager.asked)
+        site.go()
+        wait_for("the deletion of both tokens", lambda: len(manager.asked) > 1)
+        assert listener.end() == 0
+    assert [path.rpartition("/")[2] for path, *_ in manager.asked] == ["2", "1"]
 
 
 def test_what_a_hook_emits_for_itself_is_told_of(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from tests.support import do_without
 
 NOBODY = 65534
+NOBODYS_NAME = pwd.getpwuid(NOBODY).pw_name
 
 
 def needs_root() -> None:

@@ -230,8 +230,8 @@ def emit(
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
-    For programs that supervisord runs with stdout_capture_maxbytes set. What is in the inbox is acted
-    on even if supervisord dies; this program must run as the listener's user then.
+    For programs that supervisord runs with stdout_capture_maxbytes set. With --durable, it is acted on
+    even if supervisord dies; this program's user must be able to write into the inbox.
     """
     notification = _notification(event_type, file, values)
     if not is_any and (problem := _unknown(notification["event_type"])):

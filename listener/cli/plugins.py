@@ -145,7 +145,7 @@ def remove(
     config: str | None,
     state_dir: str | None,
 ) -> None:
-    """Remove one version of a plugin, or all, and print them. Exits with 1 when there is none."""
+    """Remove one version of a plugin, or all. Exits with 1 when there is none."""
     from listener.interpreters.plugins.upload import locked, remove
 
     table, folder = _place_of_owner(config, state_dir)
@@ -168,7 +168,8 @@ def remove(
         for plugin in reversed(doomed):  # the newest last: until then hooks run in it
             remove(plugin)
     _report(f"removed {name} {versions}{f' of tenant {tenant}' if tenant else ''}")
-    _print(rows, output)
+    if output == "json":
+        print_json(rows)
 
 
 @plugins.command("renew-common", short_help="Get cloudify-common anew.")

@@ -81,7 +81,8 @@ def replay(
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
     ended = [required_entry(journal, entry.id) for entry in planned]
-    print_entries(ended, output)
+    if planned or output == "json":
+        print_entries(ended, output)
     is_left_to_listener = no_wait and not is_ours
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
@@ -102,7 +103,7 @@ def _summary(planned: list[Entry]) -> str:
         return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
     entries = "1 entry" if len(planned) == 1 else f"{len(planned)} entries"
-    return f"to run are {hooks} hook{'' if hooks == 1 else 's'} of {entries}"
+    return f"{hooks} hook{'' if hooks == 1 else 's'} of {entries} to run"
 
 
 def _reopened(journal: Journal, planned: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:
@@ -230,3 +231,4 @@ def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
         journal.count(actions.take_tallies())
+    log.flush()

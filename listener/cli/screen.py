@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-_FOLDED = 20  # columns of a terminal that a value needs that may be folded
+_FOLDED = 40  # columns of a terminal that a value needs that may be folded
 _GAP = "  "
 _INDENT = 4
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
+from collections import Counter
 from collections.abc import Container
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ class _Item(NamedTuple):
     execution_id: str | None
     received_at: float
     at: float
+    rest_token: str | None
 
 
 class Agenda:
@@ -37,6 +39,7 @@ class Agenda:
         self._due: list[tuple[float, int]] = []
         self._scheduled: dict[int, float] = {}  # which of the times in _due is an entry's last one
         self._of_execution: dict[str, list[int]] = {}
+        self._rest_tokens: Counter[str | None] = Counter()
         self._seen_at = 0.0
 
     def __contains__(self, entry_id: int) -> bool:
@@ -46,15 +49,23 @@ class Agenda:
         """Whether a new entry has to stand back: others were never tried, or are its execution's."""
         return bool(self._fresh) or execution_id in self._of_execution
 
+    def needs(self, rest_token: str) -> bool:
+        """Whether an entry has this rest_token: one about a failed hook has the notification's."""
+        return rest_token in self._rest_tokens
+
     def put(self, entry: Entry) -> None:
         """Add an unsettled entry, or change when there is something to do for it.
 
         An entry that reports a failure does not wait for retries.
         """
         execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
-        if execution_id is not None and entry.id not in self._items:
-            insort(self._of_execution.setdefault(execution_id, []), entry.id)
-        self._items[entry.id] = _Item(entry.id, execution_id, entry.received_at, entry.due_at)
+        if entry.id not in self._items:
+            self._rest_tokens[entry.rest_token] += 1
+            if execution_id is not None:
+                insort(self._of_execution.setdefault(execution_id, []), entry.id)
+        self._items[entry.id] = _Item(
+            entry.id, execution_id, entry.received_at, entry.due_at, entry.rest_token
+        )
         if entry.is_fresh:
             heapq.heappush(self._fresh, entry.id)
         else:
@@ -78,7 +89,12 @@ class Agenda:
         """Forget an entry; the next of its execution need not wait for it any more."""
         item = self._items.pop(entry_id, None)
         self._scheduled.pop(entry_id, None)
-        if item is None or item.execution_id is None:
+        if item is None:
+            return
+        self._rest_tokens[item.rest_token] -= 1
+        if not self._rest_tokens[item.rest_token]:
+            del self._rest_tokens[item.rest_token]
+        if item.execution_id is None:
             return
         others = self._of_execution[item.execution_id]
         others.remove(entry_id)

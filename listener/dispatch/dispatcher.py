@@ -23,7 +23,6 @@ from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
 from listener.model.delivery import FROM_HOOK, Delivery
-from listener.model.entry import Entry
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
 
@@ -40,7 +39,8 @@ class Dispatcher:
 
     `wait_for_retries_s` is how long an entry waits at most for an earlier one of its execution. `now`
     gives Unix time, `jitter` a number from 0 to 1. `is_stopping` is whether the listener is
-    to begin nothing more. Any method raises ListenerMustEnd where the journal does.
+    to begin nothing more. `delete_token` gets each rest_token that no hook needs any more, and the
+    name of its tenant. Any method raises ListenerMustEnd where the journal does.
     """
 
     def __init__(
@@ -53,13 +53,14 @@ class Dispatcher:
         now: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         is_stopping: Callable[[], bool] = lambda: False,
+        delete_token: Callable[[str, object], None] = lambda _token, _tenant: None,
     ) -> None:
         self._hooks_file = hooks_file
         self._actions = actions
         self._journal = journal
         self._agenda = Agenda(wait_for_retries_s)
         self._now = now
-        self._runner = Runner(actions, journal, self._agenda, self._plan, now, jitter)
+        self._runner = Runner(actions, journal, self._agenda, self._plan, now, jitter, delete_token)
         self._is_stopping = is_stopping
 
     def deliver(self, delivery: Delivery) -> None:
@@ -78,7 +79,7 @@ class Dispatcher:
             if beginning is not None:
                 self._runner.run(job, beginning)
                 return
-            self._put(job.entry)
+            self._put(job)
         self._run_fresh()
 
     def _is_next(self, job: Job) -> bool:
@@ -102,7 +103,7 @@ class Dispatcher:
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
                 self._log_accepted(job, entry_id)
-                self._put(job.entry)
+                self._put(job)
 
     def refresh(self) -> None:
         """Put a new hooks.conf in force, or log what is wrong with it, though no event has come."""
@@ -172,9 +173,12 @@ class Dispatcher:
         self._hooks_file.refresh(event_type)
         return self._hooks_file.table
 
-    def _put(self, entry: Entry) -> None:
-        if not entry.is_settled:
-            self._agenda.put(entry)
+    def _put(self, job: Job) -> None:
+        """Put a new entry on the agenda, unless there is nothing to do for it."""
+        if job.entry.is_settled:
+            self._runner.settle(job)
+        else:
+            self._agenda.put(job.entry)
 
     def _log_accepted(self, job: Job, entry_id: int) -> None:
         """Give the job the id of its entry, and log what is noteworthy about it."""

@@ -52,7 +52,7 @@ class Beginning(NamedTuple):
 class Runner:
     """Runs the hooks of Jobs, and puts on `agenda` what is left to do.
 
-    `plan` makes the Job of a delivery, for hooks on hook_failed. `now` and `jitter` as in Dispatcher.
+    `plan` makes the Job of a delivery, for hooks on hook_failed. The others are as in Dispatcher.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Runner:
         plan: Callable[[Delivery], Job],
         now: Callable[[], float],
         jitter: Callable[[], float],
+        delete_token: Callable[[str, object], None],
     ) -> None:
         self._actions = actions
         self._journal = journal
@@ -70,6 +71,7 @@ class Runner:
         self._plan = plan
         self._now = now
         self._jitter = jitter
+        self._delete_token = delete_token
         self._unfinished: _End | None = None
         self._running: tuple[Job, int] | None = None
 
@@ -112,7 +114,9 @@ class Runner:
         """Run the other hooks of a new entry, now that it is stored. `finish` has to follow."""
         for hook, outcome in beginning.ended:
             log_end(hook, outcome, job.about)
-        if beginning.position is not None:
+        if beginning.position is None:
+            self.settle(job)
+        else:
             self._run(job, beginning.position, beginning.outcome)
 
     def _run(self, job: Job, position: int, known: Outcome | None) -> None:
@@ -201,9 +205,16 @@ class Runner:
         for entry_id, follow_up in zip(ids or (), follow_ups, strict=False):  # all are new
             self._agenda.put(msgspec.structs.replace(follow_up, id=entry_id))
         if job.entry.is_settled:
-            self._agenda.forget(job.entry.id)
+            self.settle(job)
         elif job.entry.state == "pending":
             self._agenda.put(job.entry)
+
+    def settle(self, job: Job) -> None:
+        """Forget an entry that has nothing left to do, and its rest_token if no other one needs it."""
+        self._agenda.forget(job.entry.id)
+        token = job.entry.rest_token
+        if token is not None and not self._agenda.needs(token):
+            self._delete_token(token, job.hook_context["tenant_name"])
 
     def _follow_ups(self, job: Job, run: Run) -> Sequence[Entry]:
         """The entry for hooks on hook_failed about this run; none if there are no such hooks."""

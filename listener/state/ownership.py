@@ -7,6 +7,7 @@ choice.py and the plugins' rooms ask it before root starts an interpreter.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 
@@ -23,13 +24,20 @@ def changeable_by_others(path: str) -> str:
     try:
         for component, status in _components(os.path.abspath(path)):
             if status.st_uid != 0:
-                return f"{component} belongs to user {status.st_uid}"
+                return f"{component} belongs to user {_name_of(status.st_uid)}"
             is_link, is_sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
             if status.st_mode & _ANY_OTHER and not is_link and not is_sticky:
                 return f"{component} can be written by other users than root"
     except (OSError, ValueError):  # no path has a null byte
         return ""
     return ""
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _components(path: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -27,7 +27,7 @@ from listener.model.outcome import NEVER
 from tests.functions import ENDS_ITS_PROCESS, MATERIAL
 from tests.processes import children, living
 from tests.support import wait_for
-from tests.users import NOBODY, needs_root
+from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
@@ -460,8 +460,8 @@ def test_root_runs_no_function_that_another_user_can_change(
     action = make_action({"theirs/paging.py": "def page(c): pass"}, "theirs")
     os.chown(tmp_path / "theirs", NOBODY, NOBODY)
     reason = (
-        f"{tmp_path}/theirs belongs to user {NOBODY}, and root runs nothing that others can change: do"
-        " this as that user, and give the listener's section user="
+        f"{tmp_path}/theirs belongs to user {NOBODYS_NAME}, and root runs nothing that others can"
+        " change: do this as that user, and give the listener's section user="
     )
     with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
         run(action, "paging.page")

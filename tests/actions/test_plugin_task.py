@@ -23,7 +23,7 @@ from tests.functions import ENDS_ITS_PROCESS, MATERIAL
 from tests.handmade_plugins import make_plugin
 from tests.processes import children, living
 from tests.support import wait_for
-from tests.users import NOBODY, needs_root
+from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 TASKS = """
 import importlib.util
@@ -323,7 +323,7 @@ def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(
     folder = make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
     os.chown(folder, NOBODY, NOBODY)
     action = make_action()
-    expected = f"{folder} belongs to user {NOBODY}, and root runs nothing that others can change"
+    expected = f"{folder} belongs to user {NOBODYS_NAME}, and root runs nothing that others can change"
     assert str(failure(action, "doors.doors.version")).startswith(expected)
     [fault] = action.check(hook_for("doors.doors.version"), may_import=True)
     assert fault.reason.startswith(expected)

@@ -166,9 +166,20 @@ def test_what_was_not_done_is_done_and_nothing_else(place: Place) -> None:
     assert place.states(entry_id) == [("trap", "done", 1), ("mail", "done", 2), ("call", "done", 2)]
     assert (shown["id"], shown["state"]) == (entry_id, "done")
     assert [ran["state"] for ran in shown["runs"]] == ["done"] * 3
-    assert f"with {place.config} as it is now: to run are 2 hooks of 1 entry" in result.stderr
+    assert f"with {place.config} as it is now: 2 hooks of 1 entry to run" in result.stderr
     assert "the hook implementation is: `test_functions.note`" in result.stderr
     assert place.state(other) == "failed"
+
+
+def test_the_answer_comes_after_the_log(place: Place) -> None:
+    place.hooks(PAGE)
+    entry_id = place.store(was("failed"))
+    both = subprocess.check_output(
+        [*COMMAND, "replay", str(entry_id)], stderr=subprocess.STDOUT, text=True
+    )
+    lines = both.splitlines()
+    assert lines[-1].startswith(f"{entry_id}  ")
+    assert "hook page: done" in lines[-3]
 
 
 def test_what_was_done_is_done_again_only_if_that_is_asked_for(place: Place) -> None:
@@ -176,8 +187,8 @@ def test_what_was_done_is_done_again_only_if_that_is_asked_for(place: Place) -> 
     entry_id = place.store(was("done", "trap"), was("done"), state="done")
 
     nothing = run("replay", str(entry_id))
-    assert (nothing.returncode, place.notes()) == (0, [])
-    assert "there is nothing to run" in nothing.stderr
+    assert (nothing.returncode, nothing.stdout, place.notes()) == (0, "", [])
+    assert nothing.stderr.endswith("there is nothing to run\n")
 
     everything = run("replay", str(entry_id), "--all-actions")
     assert (everything.returncode, place.notes()) == (0, ["trapped e-1", "noted e-1"])
@@ -315,7 +326,7 @@ def test_more_than_ten_are_run_only_after_a_yes(
     place.hooks(PAGE)
     entry_ids = [place.store(was("failed")) for _ in range(number)]
     result = run("replay", "--failed", *arguments, stdin=said)
-    assert f"to run are {number} hooks of {number} entries" in result.stderr
+    assert f"{number} hooks of {number} entries to run" in result.stderr
     assert ("run them?" in result.stderr) == (number > 10 and not arguments)
     assert ("where there is no terminal, add --yes" in result.stderr) == (not is_done and not said)
     assert (result.returncode == 0) is is_done

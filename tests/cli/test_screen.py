@@ -62,6 +62,15 @@ def test_an_entry_takes_two_lines_where_one_does_not_hold_it() -> None:
     assert shown(200)[-1].rstrip().endswith(f"  {UUID}  nodecellar  trap: done")
 
 
+def test_a_long_reason_is_not_folded_into_a_narrow_column() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    columns = ["hook", "state", "seconds", "implementation", "what it said"]
+    row = ["greet", "failed", "0.005", "my-plugin.my_plugin.tasks.greet", ERROR]
+    print_rows(columns, [row], whole=columns[:-1], colours={}, console=console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines()[-1].strip() == ERROR
+
+
 def test_a_state_has_its_colour() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
     rows = [["1", "failed", "failed"], ["2", "done", ""]]

@@ -100,6 +100,8 @@ class House:
         self.pauses: list[float] = []
         self.on_pause: Callable[[int], bool] = lambda number: pytest.fail("nobody should wait")
         self.is_stopping = False
+        self.deleted: list[tuple[str, object]] = []
+        self.delete_token = lambda token, tenant: self.deleted.append((token, tenant))
         self._journals: list[Journal] = []
         self.look = self.opened(Journal(str(self.folder)))
         self._versions = count(10**18)
@@ -136,6 +138,7 @@ class House:
             now=lambda: self.now,
             jitter=lambda: self.jitter,
             is_stopping=lambda: self.is_stopping,
+            delete_token=self.delete_token,
         )
 
     def recalled(self, **options: Any) -> Finishing:

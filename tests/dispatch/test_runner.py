@@ -11,7 +11,7 @@ import pytest
 
 from listener.actions.snmp_trap.action import NAME as TRAP
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.model.delivery import Delivery
+from listener.model.delivery import Delivery, decode
 from listener.model.entry import Entry
 from listener.model.notification import Notification
 from listener.state.database import Database
@@ -251,18 +251,60 @@ def test_what_was_reached_is_left_out_by_every_later_attempt(house: House) -> No
     assert house.runs[0].reached == ("a", "b")
 
 
+# The rest_token
+
+
 def test_the_rest_token_is_there_for_retries_and_gone_once_all_is_settled(house: House) -> None:
     house.hooks(hook("a"), hook("h", retries=2))
     house.actions.ends["h.f"] = [NO]
     dispatcher = house.start()
     dispatcher.act(delivery())
     assert house.entry.rest_token == TOKEN
+    assert house.deleted == []
 
     house.work(dispatcher, until=2000)
 
     assert [call.hook_context["rest_token"] for call in house.actions.calls] == [TOKEN] * 3
     assert not house.entry.rest_token
     assert json.loads(house.entry.body)["context"]["rest_token"] == ""
+    assert house.deleted == [(TOKEN, "acme")]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("last", ["", NO], ids=["the entry settles last", "an alarm settles last"])
+def test_the_rest_token_is_deleted_when_no_hook_on_hook_failed_needs_it_any_more(
+    house: House, restarts: bool, last: str | ActionFailed
+) -> None:
+    house.hooks(hook("h"), hook("tried", retries=1), ALARM)
+    house.actions.ends = {"h.f": [NO], "tried.f": [NO, last]}
+    seen: list[int] = []
+    house.actions.look = lambda call: seen.append(len(house.deleted))
+    dispatcher = house.start()
+
+    dispatcher.act(delivery())
+    house.work(house.restarted(dispatcher, restarts), until=2000)
+
+    assert seen == [0] * (5 if last else 4)
+    assert house.deleted == [(TOKEN, "acme")]
+
+
+@pytest.mark.parametrize("hooks", [(), (hook("i", repeatable=True),)])
+def test_the_rest_token_of_an_entry_that_is_stored_as_settled_is_deleted(
+    house: House, hooks: tuple[str, ...]
+) -> None:
+    house.actions.instant = {"i.f"}
+    house.hooks(*hooks)
+    seen: list[int] = []
+    house.actions.look = lambda call: seen.append(len(house.deleted))
+    dispatcher = house.start()
+
+    dispatcher.act(delivery(serial=1))
+    house.now += 1
+    dispatcher.act(delivery(serial=1))  # accepted already
+    dispatcher.act(decode("no JSON", source="supervisord", origin="serial 2"))
+
+    assert house.deleted == [(TOKEN, "acme")]
+    assert seen == [0] * len(hooks)
 
 
 # Interrupted

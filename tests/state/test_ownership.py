@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from listener.state.ownership import changeable_by_others
-from tests.users import NOBODY, needs_root
+from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 
 @pytest.fixture
@@ -35,7 +35,12 @@ def test_a_component_of_another_user_is_named_on_either_side_of_a_link(
 ) -> None:
     os.chown(place / component, NOBODY, NOBODY, follow_symlinks=False)
     found = changeable_by_others(str(place / "bin" / "python"))
-    assert found == f"{place / component} belongs to user {NOBODY}"
+    assert found == f"{place / component} belongs to user {NOBODYS_NAME}"
+
+
+def test_a_user_without_a_name_is_named_by_number(place: Path) -> None:
+    os.chown(place / "real", 54_321, NOBODY)
+    assert changeable_by_others(str(place / "real" / "python")).endswith(" belongs to user 54321")
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757])

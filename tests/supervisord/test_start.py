@@ -17,7 +17,7 @@ from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim
 from listener.supervisord.start import HookChecks, log_start
 from tests.handmade_plugins import make_plugin
-from tests.users import NOBODY, needs_root
+from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 HOOK = "{event_type: '*', implementation: os.getpid}"
 Start = Callable[..., list[str]]
@@ -155,7 +155,7 @@ def test_a_hooks_conf_with_which_another_user_chooses_what_root_runs_is_warned_o
         with Actions(ListenerSettings()) as actions:
             HookChecks(HooksFile(path, {}), actions).log_faults()
     assert [line for line in caplog.messages if "chooses what root runs" in line] == [
-        f"{file} belongs to user {NOBODY}, and so chooses what root runs: give {file} to root"
+        f"{file} belongs to user {NOBODYS_NAME}, and so chooses what root runs: give {file} to root"
         for file in (path, tmp_path / "secret")
     ]
 

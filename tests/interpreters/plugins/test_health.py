@@ -11,7 +11,7 @@ import pytest
 from listener.interpreters.plugins import Plugin
 from listener.interpreters.plugins.health import Health, health_of, size_bytes
 from listener.interpreters.plugins.installer import Installer
-from tests.users import NOBODY, needs_root
+from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_root_runs_no_plugin_of_another_user(plugin: Plugin) -> None:
     needs_root()
     os.chown(plugin.folder, NOBODY, NOBODY)
     assert health_of(plugin).problems == (
-        f"{plugin.folder} belongs to user {NOBODY}, and root runs nothing that others can change: do"
-        " this as that user, and give the listener's section user=",
+        f"{plugin.folder} belongs to user {NOBODYS_NAME}, and root runs nothing that others can change:"
+        " do this as that user, and give the listener's section user=",
     )
 
 
