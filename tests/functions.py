@@ -245,11 +245,6 @@ def start_program(context):
         file.write(str(os.getpid()))
 
 
-def sleeps(context):
-    start_program(context)
-    time.sleep(600)
-
-
 def loops(context):
     start_program(context)
     while True:

@@ -243,7 +243,6 @@ def _share_port(connected: socket.socket, other: socket.socket) -> None:
     for each in (connected, other):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     other.bind(connected.getsockname())
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # no third one may join
 
 
 @contextmanager

@@ -239,8 +239,6 @@ def test_a_function_with_bad_manners_that_returns_is_done_and_the_next_call_work
 @pytest.mark.parametrize(
     ("name", "fresh"),
     [
-        ("sleeps", False),
-        ("loops", False),
         ("ignores_the_exception_that_ends_loops", False),
         ("holds_the_interpreter_lock", False),
         ("loops", True),
@@ -313,11 +311,6 @@ def test_inputs_and_context_arrive_as_they_were(action: FunctionAction) -> None:
 def shortened(text: str) -> str:
     most = len("returned ") + 200
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def test_a_context_of_ten_megabytes_arrives(action: FunctionAction) -> None:
-    context = {"execution_parameters": "x" * 10_000_000}
-    assert run(action, "builtins.len", context=context) == "returned 1"
 
 
 def test_an_interpreter_stays_for_the_next_call_and_a_fresh_one_does_not(
