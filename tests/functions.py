@@ -124,23 +124,6 @@ def closes_all_descriptors(context):
     os.closerange(0, 1024)
 
 
-def writes_everywhere(context, junk):
-    for fd in range(3, 1024):
-        try:
-            os.write(fd, junk)
-        except OSError:
-            pass
-
-
-def reads_everything(context):
-    for fd in range(3, 1024):
-        try:
-            while os.read(fd, 1024):
-                pass
-        except OSError:
-            pass
-
-
 def returns_shy(context):
     return Shy()
 
@@ -260,11 +243,6 @@ def start_program(context):
     subprocess.Popen(["sleep", "600"])
     with open(context["told"], "w") as file:
         file.write(str(os.getpid()))
-
-
-def sleeps(context):
-    start_program(context)
-    time.sleep(600)
 
 
 def loops(context):

@@ -104,13 +104,17 @@ def test_supervisord_finds_no_frame_in_the_log(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_cannot_be_written_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     def refuse(_fd: int, _data: bytes) -> int:
         raise OSError("no space left")
 
     with monkeypatch.context() as full:
         full.setattr(os, "write", refuse)
         _log.warning("lost")
+    _log.warning("written")
+    assert capfd.readouterr().err.endswith("Z WARNING written\n")
 
 
 @pytest.mark.usefixtures("clock")

@@ -8,6 +8,7 @@ only the one that is called is imported.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -32,7 +33,7 @@ _MODULES = {
 
 
 class _Group(click.Group):
-    """Turns our own errors into one line on stderr and exit status 2."""
+    """Turns our own errors into one line on stderr and exit status 2; obeys $NO_COLOR."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -45,6 +46,8 @@ class _Group(click.Group):
         return verb
 
     def invoke(self, ctx: click.Context) -> Any:
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
         try:
             return super().invoke(ctx)
         except HooksError as error:

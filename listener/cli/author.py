@@ -27,7 +27,6 @@ from listener.cli.answers import (
     output_option,
     print_json,
     print_table,
-    run_as_json,
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
@@ -140,27 +139,26 @@ def fire(
     folder = _folder(state_dir, table)
     with Actions(table.listener, folder, os.path.dirname(path)) as actions:
         if dry_run:
-            runs = [_as_planned(hook, actions) for hook in filter(None, job.hooks)]
+            answer = _forecast(job, actions)
         else:
-            job.entry = _recorded(_fired(job, actions), actions.take_tallies(), folder)
-            runs = list(map(run_as_json, job.entry.runs))
+            answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
     if output == "json":
-        print_json({**as_json(job.entry), "runs": runs})
+        print_json(answer)
     else:
-        _print_fired(job.entry, runs, path)
-    sys.exit(0 if runs and all(run["state"] in ("done", "would run") for run in runs) else 1)
+        _print_fired(answer, path)
+    sys.exit(0 if answer["state"] in ("done", "would run") else 1)
 
 
-def _print_fired(entry: Entry, runs: list[dict[str, Any]], path: str) -> None:
-    if runs:
-        rows = [{**run, "what it said": run["error"] or run["result"]} for run in runs]
+def _print_fired(answer: Mapping[str, Any], path: str) -> None:
+    rows = [{**run, "what it said": run["error"] or run["result"]} for run in answer["runs"]]
+    if rows:
         columns = ("hook", "state", "seconds", "implementation", "what it said")
         print_table(columns, rows, whole=columns[:-1])
     else:
-        click.echo(printable(f"no hook in {path} matches this {entry.event_type}"))
-    if entry.id:
-        click.echo(f"entry {entry.id} is {coloured(entry.state)}; conductor-hooks show {entry.id}")
+        click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
+    if entry_id := answer["id"]:
+        click.echo(f"entry {entry_id} is {coloured(answer['state'])}; conductor-hooks show {entry_id}")
 
 
 def _fired(job: Job, actions: Actions) -> Entry:
@@ -174,7 +172,17 @@ def _fired(job: Job, actions: Actions) -> Entry:
     return job.entry.with_runs(runs)
 
 
-def _as_planned(hook: Hook, actions: Actions) -> dict[str, Any]:
+def _forecast(job: Job, actions: Actions) -> dict[str, Any]:
+    """The entry that there would be; its state, and that of each run, says what would happen."""
+    answer = as_json(job.entry)
+    answer["runs"] = runs = [_forecast_of(hook, actions) for hook in filter(None, job.hooks)]
+    if runs:
+        would_fail = any(run["error"] for run in runs)
+        answer["state"] = "would fail" if would_fail else "would run"
+    return answer
+
+
+def _forecast_of(hook: Hook, actions: Actions) -> dict[str, Any]:
     faults = actions.check(hook, may_import=False)
     return {
         "hook": hook.name,

@@ -25,6 +25,10 @@ from listener.log import printable
 from listener.rabbitmq.broker import read_broker
 from listener.state.directory import path_of, writable_by_others
 
+_BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
+
+_Used = tuple[Hook, Plugin]
+
 
 @click.command(short_help="Find every mistake in hooks.conf.")
 @click.argument("file", required=False)
@@ -39,48 +43,56 @@ def check(
     Exits with 1 when there is a mistake, with 0 when there is none or only warnings.
     """
     log.start()
-    if file == "-":
-        name = "standard input"
-        table, mistakes = read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
-    else:
-        name = config_path(file or config, os.environ)
-        try:
-            table, mistakes = read_file(name, os.environ)
-        except OSError as error:
-            hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
-            raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
-    used: list[tuple[Hook, Plugin]] = []
+    name, table, mistakes = _read(file, config)
+    used: list[_Used] = []
     if table is not None:
-        settings = table.listener
-        folder = path_of(state_dir, os.environ, lambda: settings.state_dir)
-        with Actions(settings, folder) as actions:
-            used = plugins_used(table, actions)
-            mistakes = sorted(mistakes + check_hooks(table, actions, may_import=not no_import))
-        mistakes += _broker_faults(table)
-        if table.is_blank:
-            mistakes.append(Mistake(0, _BLANK, is_warning=True))
-        if open_to_others := writable_by_others(folder):
-            mistakes.append(Mistake(0, open_to_others, is_warning=True))
-    wrong = sum(not mistake.is_warning for mistake in mistakes)
+        used, mistakes = _judged(table, mistakes, state_dir, may_import=not no_import)
     if output == "json":
-        print_json(_check_answer(name, table, mistakes, used))
+        print_json(_as_json(name, table, mistakes, used))
     else:
-        for hook, plugin in used:
-            click.echo(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
-        for mistake in mistakes:
-            label = "warning: " if mistake.is_warning else ""
-            click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
-        hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
-        warnings = _count(len(mistakes) - wrong, "warning")
-        click.echo(f"{name}: {hooks}{_count(wrong, 'mistake')}, {warnings}")
-    sys.exit(1 if wrong else 0)
+        _print(name, table, mistakes, used)
+    sys.exit(0 if all(mistake.is_warning for mistake in mistakes) else 1)
 
 
-_BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
+def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
+    """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
+    if file == "-":
+        return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
+    name = config_path(file or config, os.environ)
+    try:
+        return name, *read_file(name, os.environ)
+    except OSError as error:
+        hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
+        raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
 
 
-def _check_answer(
-    name: str, table: HookTable | None, mistakes: list[Mistake], used: list[tuple[Hook, Plugin]]
+def _judged(
+    table: HookTable, mistakes: list[Mistake], state_dir: str | None, *, may_import: bool
+) -> tuple[list[_Used], list[Mistake]]:
+    """The plugins that the hooks use, and all that is wrong: with the file and with what it names."""
+    folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
+    with Actions(table.listener, folder) as actions:
+        used = plugins_used(table, actions)
+        mistakes = sorted(mistakes + check_hooks(table, actions, may_import=may_import))
+    mistakes += _broker_faults(table)
+    doubts = (_BLANK if table.is_blank else "", writable_by_others(folder))
+    return used, mistakes + [Mistake(0, text, is_warning=True) for text in doubts if text]
+
+
+def _print(name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]) -> None:
+    for hook, plugin in used:
+        click.echo(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
+    for mistake in mistakes:
+        label = "warning: " if mistake.is_warning else ""
+        click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
+    hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
+    warnings = sum(mistake.is_warning for mistake in mistakes)
+    wrong = _count(len(mistakes) - warnings, "mistake")
+    click.echo(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
+
+
+def _as_json(
+    name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]
 ) -> dict[str, Any]:
     return {
         "file": name,

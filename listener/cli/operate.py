@@ -87,15 +87,20 @@ def history(
         if len(newest) > limit:
             click.echo(f"the newest {limit} are shown; --limit shows more", err=True)
         return
+    after = before[0].id if before else 0
+    coming = _follow(journal, filters, (*unsettled, *entries), after)
+    _print_as_they_come(itertools.chain(reversed(entries), coming), output)
+
+
+def _print_as_they_come(entries: Iterable[Entry], output: str) -> None:
+    """Until Ctrl-C or until the reader has gone, which is no error."""
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        after = before[0].id if before else 0
-        coming = _follow(journal, filters, (*unsettled, *entries), after)
-        for entry in itertools.chain(reversed(entries), coming):
+        for entry in entries:
             if output == "json":
                 print_json(as_json(entry), indent=None)
             else:
                 _print_line(as_row(entry))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader may be gone, which is no error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
 
 
 def _print_line(row: Mapping[str, Any]) -> None:
@@ -141,7 +146,15 @@ def _follow(journal: Journal, filters: Filters, seen: Iterable[Entry], after: in
 def show(entry_id: int, output: str, config: str | None, state_dir: str | None) -> None:
     """The notification of one entry, with secrets hidden, and every attempt at its hooks."""
     journal, _ = open_journal(config, state_dir)
-    entry = required_entry(journal, entry_id)
+    answer = _in_full(required_entry(journal, entry_id))
+    if output == "json":
+        print_json(answer)
+    else:
+        _print_in_full(answer)
+
+
+def _in_full(entry: Entry) -> dict[str, Any]:
+    """The entry with every attempt, and with the notification or what came instead of one."""
     answer = as_json(entry)
     for run, shown in zip(entry.runs, answer["runs"], strict=True):
         is_due = run.state == "pending" and run.due_at and not entry.is_settled
@@ -151,28 +164,32 @@ def show(entry_id: int, output: str, config: str | None, state_dir: str | None) 
             shown["each_attempt"][-1]["state"] = "running"
     answer["notification"] = mask_values(notification_of(entry)) or None
     answer["payload"] = None if answer["notification"] else _payload(entry)
-    if output == "json":
-        print_json(answer)
-        return
-    runs, notification = answer.pop("runs"), answer.pop("notification")
+    return answer
+
+
+def _print_in_full(answer: Mapping[str, Any]) -> None:
     for name, value in answer.items():
-        if value is not None:
+        if value is not None and name not in ("runs", "notification"):
             text = one_line(value)
             click.echo(f"{name:<14}{coloured(text) if name == 'state' else text}")
-    for run in runs:
-        click.secho(f"\n{one_line(run['hook'])}: ", bold=True, nl=False)
-        click.echo(f"{coloured(run['state'])}   {one_line(run['implementation'])}")
-        for attempt in run["each_attempt"]:
-            is_timed = attempt["state"] not in ("running", "interrupted")
-            seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
-            text = attempt["text"] and f": {one_line(attempt['text'])}"
-            click.echo(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
-        if run["due_at"]:
-            click.echo(f"  the next attempt is due at {run['due_at']}")
-    if notification is not None:
+    for run in answer["runs"]:
+        _print_run(run)
+    if answer["notification"] is not None:
         click.echo()
-        text = json.dumps(notification, ensure_ascii=False, indent=2)
+        text = json.dumps(answer["notification"], ensure_ascii=False, indent=2)
         click.echo("\n".join(map(one_line, text.split("\n"))))
+
+
+def _print_run(run: Mapping[str, Any]) -> None:
+    click.secho(f"\n{one_line(run['hook'])}: ", bold=True, nl=False)
+    click.echo(f"{coloured(run['state'])}   {one_line(run['implementation'])}")
+    for attempt in run["each_attempt"]:
+        is_timed = attempt["state"] not in ("running", "interrupted")
+        seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
+        text = attempt["text"] and f": {one_line(attempt['text'])}"
+        click.echo(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
+    if run["due_at"]:
+        click.echo(f"  the next attempt is due at {run['due_at']}")
 
 
 def _payload(entry: Entry) -> str:

@@ -71,15 +71,11 @@ def replay(
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > MANY and not yes:
         ask("run them?")
-    try:
-        held = None if is_locked(folder) else lock(folder)
-    except InUse:
-        held = None  # a listener has just started
-    if held is not None:
-        become_owner(folder)
+    is_ours = _take_over(folder)
+    if is_ours:
         _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
-    if held is not None:
+    if is_ours:
         _run_here([entry.id for entry in planned], path, journal, folder)
     elif planned and not no_wait:
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
@@ -87,9 +83,19 @@ def replay(
     ended = [required_entry(journal, entry.id) for entry in planned]
     if planned or output == "json":
         print_entries(ended, output)
-    is_left_to_listener = no_wait and held is None
+    is_left_to_listener = no_wait and not is_ours
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
+
+
+def _take_over(folder: str) -> bool:
+    """Lock the state directory and become its owner; False where a listener works in it."""
+    try:
+        lock(folder)  # until this process ends
+    except InUse:
+        return False
+    become_owner(folder)
+    return True
 
 
 def _summary(planned: list[Entry]) -> str:

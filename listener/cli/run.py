@@ -7,9 +7,11 @@ supervisord starts it, does not come through here (see __main__.py).
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +25,7 @@ from listener.hooks.file import config_path, read_file, wrong_in
 from listener.log import printable
 
 if TYPE_CHECKING:
+    from listener.snmp.receiver import TrapReceiver
     from listener.snmp.target import User
     from listener.snmp.trap import Trap
 
@@ -61,7 +64,6 @@ def traps(
     users of the hooks in hooks.conf.
     """
     from listener.snmp.receiver import TrapReceiver  # pysnmp is slow to import
-    from listener.snmp.trap import Trap
 
     users = _users(config_path(config, os.environ), is_named=config is not None)
     try:
@@ -72,19 +74,25 @@ def traps(
         ) from error
     interrupts: list[int] = []  # an exception could get lost in a callback, and a wait begin behind it
     signal.signal(signal.SIGINT, lambda signum, _frame: interrupts.append(signum))
-    shown = 0
     with contextlib.closing(receiver):
         click.echo("receiving traps at {}:{}".format(*receiver.address), err=True)
-        while not interrupts and (count is None or shown < count):
-            trap = receiver.receive(timeout_s=_INTERRUPT_S)
-            if isinstance(trap, Trap):
-                shown += 1
-                if output == "json":
-                    print_json(trap._asdict(), indent=None)
-                else:
-                    click.echo(_as_text(trap))
-            elif trap:
-                click.echo(printable(f"{trap.sender}: {trap.reason}"), err=True)
+        for trap in itertools.islice(_received(receiver, interrupts), count):
+            if output == "json":
+                print_json(trap._asdict(), indent=None)
+            else:
+                click.echo(_as_text(trap))
+
+
+def _received(receiver: TrapReceiver, interrupts: Collection[int]) -> Iterator[Trap]:
+    """The traps that come until an interrupt; stderr has the reasons of what cannot be read."""
+    from listener.snmp.trap import Trap
+
+    while not interrupts:
+        trap = receiver.receive(timeout_s=_INTERRUPT_S)
+        if isinstance(trap, Trap):
+            yield trap
+        elif trap:
+            click.echo(printable(f"{trap.sender}: {trap.reason}"), err=True)
 
 
 def _users(path: str, *, is_named: bool) -> list[User]:

@@ -57,9 +57,9 @@ class Source(Values):
     ) -> dict[str, Any]:
         """What the readers take of the values of a mapping, by key, without those that are INVALID.
 
-        A key that has no reader is a mistake that names the nearest one that has. If the mapping
-        `is_open`, it is one only in place of a key that is not there. Where nothing is `required`,
-        nothing is an empty mapping.
+        A key without a reader is a mistake that names the nearest key with one; in a mapping that
+        `is_open`, only if it looks like one that is missing. Unless something is `required`, nothing
+        counts as an empty mapping.
         """
         if is_nothing(node) and not required:
             return {}
@@ -87,7 +87,7 @@ class Source(Values):
         readers: Mapping[str, Reader],
         given: Container[str] | None,
     ) -> None:
-        """Record an unknown key: a mistake, but beside the `given` only one that is almost ours."""
+        """Record an unknown key: a mistake; with `given` keys, only if it looks like a missing one."""
         name = shortened(key.value)
         unknown = f"{label} has the unknown key {name!r}"
         if given is None:

@@ -38,7 +38,7 @@ def text_of(data: bytes) -> str:
 
 
 def doubt(text: str) -> str:
-    """What a person cannot see of a text and may not have meant; '' when there is nothing."""
+    """What a text has that nobody sees and that may be a mistake; '' when there is nothing."""
     if not text:
         return "is empty"
     if text != text.strip():

@@ -10,7 +10,6 @@ import json
 import logging
 import pickle
 import select
-import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -26,17 +25,20 @@ _PICKLE_PROTOCOL = 4  # the newest that Python 3.6 reads
 _READ_BYTES = 65536
 _MAX_ANSWER = 1 << 20
 _GRACE_S = 2.0
-_LOOK_S = 0.02
 
 
 class CallProcess:
-    """A process that waits for its request. `pid` is 0 until it is known to be there."""
+    """A process that waits for its request. `pid` is 0 until it is known to be there.
 
-    def __init__(self, channel: socket.socket, output_fd: int) -> None:
+    `module` is what its interpreter imports for the first time before it forks, '' for nothing.
+    """
+
+    def __init__(self, channel: socket.socket, output_fd: int, module: str = "") -> None:
         channel.setblocking(False)
         self._channel = channel
         self.output = Output(output_fd)
         self.pid = 0
+        self.module = module
         self._received = bytearray()
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -44,7 +46,7 @@ class CallProcess:
 
     @property
     def has_hung_up(self) -> bool:
-        """Whether it cannot take a request any more."""
+        """Whether it cannot take a request any more, or was never forked."""
         return bool(dict(self._poll.poll(0)).get(self._channel.fileno(), 0) & select.POLLHUP)
 
     def begin(self, deadline: float) -> None:
@@ -99,14 +101,8 @@ class CallProcess:
 
     def end(self) -> str:
         """End the session of the call, and log what it prints meanwhile; how it ended, in words."""
-        sessions.send({self.pid}, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_S
-        while sessions.pids({self.pid}) and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
-            self.output.drain()
-        if not sessions.pids({self.pid}):
+        if sessions.end({self.pid}, _GRACE_S, self.output.drain):
             return "ended by SIGTERM"
-        sessions.kill({self.pid})
         return f"killed, as SIGTERM did not end them within {_GRACE_S:g} s"
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from listener.interpreters.call import CallProcess
@@ -27,17 +27,11 @@ _REPLY_S = 1.0
 class ForkServer:
     """One running interpreter. Raises OSError or ValueError when it cannot be started.
 
-    `env` is its environment, None is ours. `loaded` are the modules that it has imported.
+    `env` is its environment, None is ours.
     """
 
     def __init__(self, python: str, arguments: Sequence[str], env: Mapping[str, str] | None) -> None:
-        with ExitStack() as theirs, ExitStack() as ours:
-            self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.callback(self._control.close)
-            theirs.callback(control.close)
-            reader, writer = os.pipe()
-            ours.callback(os.close, reader)
-            theirs.callback(os.close, writer)
+        with _connection(socket.SOCK_SEQPACKET) as (self._control, reader, control, writer):
             self._process = subprocess.Popen(
                 [python, "-u", "-X", "faulthandler", _SCRIPT, str(control.fileno()), *arguments],
                 env=env,
@@ -47,10 +41,9 @@ class ForkServer:
                 pass_fds=(control.fileno(),),
                 start_new_session=True,
             )
-            ours.pop_all()
         self._control.settimeout(_REPLY_S)
         self.output = Output(reader)
-        self.loaded: set[str] = set()
+        self._imported = {""}
 
     @property
     def pid(self) -> int:
@@ -60,23 +53,18 @@ class ForkServer:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def fork(self, modules: Sequence[str] = ()) -> CallProcess:
-        """Have these modules imported and the process of a call forked, which says when it is there.
+    def fork(self, module: str = "") -> CallProcess:
+        """Have a module imported and the process of a call forked, which says when it is there.
 
         Raises OSError.
         """
-        with ExitStack() as theirs, ExitStack() as ours:
-            channel, end = socket.socketpair()
-            ours.callback(channel.close)
-            theirs.callback(end.close)
-            reader, writer = os.pipe()
-            ours.callback(os.close, reader)
-            theirs.callback(os.close, writer)
-            order = json.dumps({"fork": [*modules]}).encode()
+        with _connection(socket.SOCK_STREAM) as (channel, reader, end, writer):
+            order = json.dumps({"fork": module}).encode()
             with suppress(ConnectionError):  # it has ended, and so the call's channel does
                 socket.send_fds(self._control, [order], [end.fileno(), writer])
-            ours.pop_all()
-        return CallProcess(channel, reader)
+        is_new = module not in self._imported
+        self._imported.add(module)
+        return CallProcess(channel, reader, module if is_new else "")
 
     def problem(self) -> Mapping[str, str]:
         """Why it has not forked: `{"threads": MODULE}`, `{"fork": REASON}`, or {} if it has ended."""
@@ -84,7 +72,7 @@ class ForkServer:
         return reply if isinstance(reply, dict) else {}
 
     def status_of(self, call: CallProcess) -> int | None:
-        """The exit status of a call as subprocess has it, negative for a signal; None if it goes on."""
+        """The exit status of a call as subprocess has it, negative for a signal; None while it runs."""
         with suppress(OSError):
             self._control.send(json.dumps({"status": call.pid}).encode())
             status = self._reply()
@@ -115,3 +103,20 @@ class ForkServer:
             sessions.kill({self.pid})
             self.wait(_END_S)
         self.output.close()
+
+
+@contextmanager
+def _connection(kind: int) -> Iterator[tuple[socket.socket, int, socket.socket, int]]:
+    """A channel and a pipe for output, our ends and theirs; in the end only ours stay open.
+
+    After an error none does.
+    """
+    with ExitStack() as theirs, ExitStack() as ours:
+        channel, end = socket.socketpair(socket.AF_UNIX, kind)
+        ours.callback(channel.close)
+        theirs.callback(end.close)
+        reader, writer = os.pipe()
+        ours.callback(os.close, reader)
+        theirs.callback(os.close, writer)
+        yield channel, reader, end, writer
+        ours.pop_all()

@@ -47,7 +47,6 @@ class Worker:
         self._env = env
         self._server: ForkServer | None = None
         self._ahead: CallProcess | None = None
-        self._loading = ""  # the module that is imported before _ahead is forked
         self._unshared: set[str] = set()
         self._left: list[Output] = []
 
@@ -64,30 +63,30 @@ class Worker:
             if answer.get("is_stale"):  # a file of an imported module has changed
                 self.close()
                 answer = self._exchange(request, deadline, label)
-        except TimeoutError:
-            self._end_server()  # it did not even fork
-            raise _timed_out(timeout_s, "killed") from None
-        except _Late as late:
-            raise _timed_out(timeout_s, late.how) from None
+        except TimeoutError as how:
+            raise ActionTimedOut(
+                f"no end within {timeout_s:g} s, the hook's 'timeout'; the function and the programs"
+                f" it started were {how}"
+            ) from None
         return answer
 
     def make_ahead(self, module: str = "") -> None:
         """Have the process of the next call made, and `module` imported before that; do not wait."""
         if self._server is None or self._ahead is not None:
             return
-        self._loading = "" if module in self._unshared else module
         with suppress(OSError):  # the next call tries again, and says why
-            self._ahead = self._server.fork([self._loading] if self._loading else [])
+            self._ahead = self._server.fork("" if module in self._unshared else module)
 
     def _exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
+        """Raises ActionFailed, and TimeoutError, which says how the process was ended."""
         call = self._next_call(deadline, label)
         call.output.label = label
         try:
             return call.exchange(request, deadline)
         except TimeoutError:
-            raise _Late(call.end()) from None
+            raise TimeoutError(call.end()) from None
         except (EOFError, OSError):
-            how = self._how_it_ended(call)
+            how = _in_words(self._server.status_of(call) if self._server else None)
             raise ActionFailed(f"the process of the call {how} before it answered") from None
         except ValueError:
             call.end()
@@ -108,12 +107,12 @@ class Worker:
                 call.begin(deadline)
             except TimeoutError:
                 _discard(call)
-                raise
+                self._end_server()  # it did not even fork
+                raise TimeoutError("killed") from None
             except (EOFError, OSError, ValueError):
                 _discard(call)
-                self._explain(server, label)
+                self._explain(server, call.module, label)
                 continue
-            server.loaded.add(self._loading)
             if not call.has_hung_up:
                 return call
             _discard(call)  # it was killed while it waited
@@ -121,18 +120,15 @@ class Worker:
     def _no_process(self, reason: str | None) -> ActionFailed:
         return ActionFailed(f"{self.python} cannot start a process for the call: {reason}")
 
-    def _explain(self, server: ForkServer, label: str) -> None:
-        """Replace a server that did not fork because of a module, else raise ActionFailed."""
+    def _explain(self, server: ForkServer, module: str, label: str) -> None:
+        """Replace a server that did not fork because of this module; raise ActionFailed without one."""
         problem = server.problem()
         if "fork" in problem:
             raise self._no_process(problem["fork"])
-        module = self._loading
-        status = server.wait(_MOMENT_S) if not problem else None
-        how = "starts threads" if problem else _in_words(status)
-        self._loading = ""
+        how = "starts threads" if problem else _in_words(server.wait(_MOMENT_S))
         server.output.label = label
         self._end_server()
-        if not module or module in server.loaded:
+        if not module:
             raise ActionFailed(f"the interpreter {self.python} {how} before it answered")
         self._unshared.add(module)
         _log.warning(
@@ -153,9 +149,6 @@ class Worker:
                 ) from error
         return self._server
 
-    def _how_it_ended(self, call: CallProcess) -> str:
-        return _in_words(self._server.status_of(call) if self._server is not None else None)
-
     def _keep(self, output: Output) -> None:
         """Read on from what an ended call has left behind."""
         self._left.append(output)
@@ -174,7 +167,7 @@ class Worker:
         self._look()
 
     def _look(self) -> None:
-        """Close the outputs to which nothing more is written; notice that the interpreter has ended."""
+        """Close the outputs to which nothing more is written; replace an interpreter that has ended."""
         ended = [output for output in self._left if output.has_hung_up]
         for output in ended:
             self._left.remove(output)
@@ -182,22 +175,11 @@ class Worker:
         server = self._server
         if server is None or not server.has_ended:
             return
-        if self._has_ended_importing(server):
-            self._explain(server, server.output.label)
+        if self._ahead is not None and self._ahead.module and self._ahead.has_hung_up:
+            self._explain(server, self._ahead.module, server.output.label)
         else:
             _log.warning("the interpreter %s ended while it was idle", self.python)
             self._end_server()
-
-    def _has_ended_importing(self, server: ForkServer) -> bool:
-        """Whether it has ended before it forked the process made ahead; a SIGKILL is not its own."""
-        is_loaded = self._loading in ("", *server.loaded)
-        if self._ahead is None or is_loaded or server.wait(0) == -signal.SIGKILL:
-            return False
-        try:
-            self._ahead.begin(time.monotonic() + _MOMENT_S)
-        except (EOFError, OSError, ValueError):
-            return True
-        return False
 
     def close(self) -> None:
         """End the interpreter and what its calls have left behind. Safe to call twice."""
@@ -223,21 +205,6 @@ def _discard(call: CallProcess) -> None:
     """Let go of a call that was not begun."""
     call.close()
     call.output.close()
-
-
-class _Late(Exception):
-    """A call took too long; `how` is how it was ended."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
-
-
-def _timed_out(timeout_s: float, how: str) -> ActionTimedOut:
-    return ActionTimedOut(
-        f"no end within {timeout_s:g} s, the hook's 'timeout'; the function and the programs it started"
-        f" were {how}"
-    )
 
 
 def _in_words(status: int | None) -> str:

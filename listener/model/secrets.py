@@ -29,7 +29,7 @@ _REST_OF_TEXT = re.compile(r'^[^{\[].*?"(?=\s*[,}\]])', re.DOTALL)
 """Of a text whose beginning was cut off: the rest of a value, perhaps of one whose key is lost."""
 _PLAIN = re.compile(r"[\w.~-]+")
 _SHORTEST = 4
-_SHORTEST_TOLD = 8  # "public" is a word, too
+_SHORTEST_KEYED = 8  # "public" is a word, too
 _SHORTEST_LINE = 16
 _LONG_TOKEN = 20
 """Characters, half of a token's; a shorter text can stand in a notification by chance."""
@@ -43,8 +43,8 @@ def mask_tokens(text: str) -> str:
 def mask_unreadable(text: str) -> str:
     """What should have been JSON, possibly cut at either end, with `…` in place of what may be secret.
 
-    That is what a telling key has, what is left of a text whose beginning was cut off, and whatever
-    looks like a token.
+    That is the value of a key that names a secret, the rest of a text whose beginning was cut off, and
+    whatever looks like a token.
     """
     text = _REST_OF_TEXT.sub('…"', text)
     text = _PAIR.sub(lambda pair: f'{pair[1]}{pair[2]}"…"' if names_secret(pair[1]) else pair[0], text)
@@ -58,20 +58,20 @@ def secrets_in(inputs: Any, taken: Iterable[tuple[str, str]]) -> tuple[str, ...]
     environment has, but for a place or a person. Too short ones are left out: they stand anywhere.
     """
     elsewhere = [text for key, text in taken if not (key and _OPEN_KEY.search(key))]
-    own = [text for text in _told(inputs) if len(text) >= _SHORTEST_TOLD]
+    own = [text for text in _keyed(inputs) if len(text) >= _SHORTEST_KEYED]
     return forms([*elsewhere, *own])
 
 
-def _told(value: Any, key: str = "") -> Iterator[str]:
+def _keyed(value: Any, key: str = "") -> Iterator[str]:
     """The texts below keys that name a secret."""
     if isinstance(value, str) and key and names_secret(key):
         yield value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _told(item, str(name))
+            yield from _keyed(item, str(name))
     elif isinstance(value, list):
         for item in value:
-            yield from _told(item, key)
+            yield from _keyed(item, key)
 
 
 def forms(values: Iterable[str]) -> tuple[str, ...]:

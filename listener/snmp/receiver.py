@@ -24,6 +24,12 @@ from listener.snmp.target import User, address_name
 from listener.snmp.trap import Trap, Undecodable, decode, version_of, with_varbinds
 
 _MAX_DATAGRAM = 65535
+_SENT_TO = {
+    socket.AF_INET: (socket.IPPROTO_IP, 8),  # IP_PKTINFO, which Python names from 3.14 on
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+}
+"""The option by which the system says which address of ours a datagram was sent to."""
+_ANCILLARY = socket.CMSG_SPACE(20)  # that address, in either family
 _V3 = 3
 _REPORTABLE = 4
 _LEVELS = {0: "noAuthNoPriv", 1: "authNoPriv", 3: "authPriv"}
@@ -45,6 +51,7 @@ class TrapReceiver:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._socket = socket.socket(family, kind, protocol)
         try:
+            self._socket.setsockopt(*_SENT_TO[family], 1)
             self._socket.bind(address)
         except OSError:
             self._socket.close()
@@ -56,8 +63,9 @@ class TrapReceiver:
         return host, port
 
     def receive(self, timeout_s: float | None = None) -> Trap | Undecodable | None:
-        """The next trap or inform; None when none has come after `timeout_s`. Acknowledges an inform.
+        """The next trap or inform; None when none has come after `timeout_s`.
 
+        Acknowledges an inform from the address that it was sent to: its sender takes no other's answer.
         Answers the questions of SNMPv3 that come before a sender's first inform, and waits on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -66,12 +74,12 @@ class TrapReceiver:
             ready, _, _ = select.select([self._socket], [], [], left_s)
             if not ready:
                 return None
-            datagram, address = self._socket.recvfrom(_MAX_DATAGRAM)
+            datagram, sent_to, _, address = self._socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY)
             read = self._engine.read if version_of(datagram) == _V3 else decode
             result, answer = read(datagram, address_name(*address[:2]))
             if answer:
                 with contextlib.suppress(OSError):  # it was received; its sender will ask again
-                    self._socket.sendto(answer, address)
+                    self._socket.sendmsg([answer], map(_by_any_route, sent_to), 0, address)
             if result is not None:
                 return result
 
@@ -156,6 +164,13 @@ class _ReceivingEngine(Engine):
         if isinstance(self._problem, errind.UnsupportedSecurityLevel):
             return f"user {name!r} has other protocols here: {auth} for auth, {priv} for priv"
         return f"an SNMPv3 message of user {name!r}, but no trap that can be read"
+
+
+def _by_any_route(sent_to: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
+    """The address that a datagram was sent to, as one to send from, without the interface."""
+    level, kind, data = sent_to
+    is_ipv6 = level == socket.IPPROTO_IPV6
+    return level, kind, data[:16] + bytes(4) if is_ipv6 else bytes(4) + data[4:]
 
 
 def _header(datagram: bytes) -> tuple[int, bytes, str]:

@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
@@ -98,35 +98,31 @@ class TrapSender:
         Returns the reasons of those that failed, by the same keys. All have ended by `deadline`.
         """
         problems: dict[str, str] = {}
-        poll = select.poll()
-        waiting: dict[int, _Waiting] = {}
+        waiting: dict[str, _Waiting] = {}
         with ExitStack() as sockets:
             for key, conversation in conversations.items():
-                try:
-                    one = _Waiting(key, conversation, self._now(), sockets, self._warn_of_fragments)
+                with _noting(problems, key):
+                    one = _Waiting(conversation, self._now(), sockets, self._warn_of_fragments)
                     one.send()
-                except ActionFailed as error:
-                    problems[key] = str(error)
-                else:
-                    waiting[one.fileno()] = one
-                    poll.register(one, select.POLLIN)
+                    waiting[key] = one
             while waiting:
-                next_at = min(deadline, *(one.next_at for one in waiting.values()))
-                wait_s = max(0.0, next_at - self._now())
-                ready = dict(log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s))
+                ready = self._ready(waiting.values(), deadline)
                 now = self._now()
-                for fd, one in list(waiting.items()):
-                    try:
-                        is_over = fd in ready and one.receive()
-                        if not is_over:
+                for key, one in list(waiting.items()):
+                    with _noting(problems, key):
+                        if not (one.fileno() in ready and one.receive()):
                             one.retry_if_due(now, is_late=now >= deadline)
-                    except ActionFailed as error:
-                        problems[one.key] = str(error)
-                        is_over = True
-                    if is_over:
-                        poll.unregister(fd)
-                        del waiting[fd]
+                            continue
+                    del waiting[key]
         return problems
+
+    def _ready(self, waiting: Collection[_Waiting], deadline: float) -> set[int]:
+        """Wait until a datagram has come or a try has waited long enough; the sockets to read."""
+        poll = select.poll()
+        for one in waiting:
+            poll.register(one, select.POLLIN)
+        wait_s = max(0.0, min(deadline, *(one.next_at for one in waiting)) - self._now())
+        return {fd for fd, _ in log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s)}
 
     def close(self) -> None:
         """Close every socket. Safe to call twice."""
@@ -156,18 +152,17 @@ class TrapSender:
 class _Waiting:
     """A conversation that waits for its answer. It has a socket of its own, so no other comes there.
 
-    A second socket gets what comes to the first one's port from other addresses than the receiver's.
+    A second socket gets what comes to the first one's port from other addresses than the receiver's:
+    one with several addresses may answer from another than it was asked at.
     """
 
     def __init__(
         self,
-        key: str,
         conversation: Conversation,
         now: float,
         sockets: ExitStack,
         check_size: Callable[[int, Peer], None],
     ) -> None:
-        self.key = key
         self.next_at = now + conversation.timeout_s
         self._conversation = conversation
         self._tries = 1
@@ -248,7 +243,15 @@ def _share_port(connected: socket.socket, other: socket.socket) -> None:
     for each in (connected, other):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     other.bind(connected.getsockname())
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # no third one may join
+
+
+@contextmanager
+def _noting(problems: dict[str, str], key: str) -> Iterator[None]:
+    """Turns an ActionFailed inside into the problem of this key."""
+    try:
+        yield
+    except ActionFailed as error:
+        problems[key] = str(error)
 
 
 @contextmanager

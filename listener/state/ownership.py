@@ -18,9 +18,8 @@ _ANY_OTHER = stat.S_IWGRP | stat.S_IWOTH
 def changeable_by_others(path: str) -> str:
     """What on the way to a file another user than root can change, in words; '' when nothing.
 
-    Each component is looked at where those before it have led to, and nobody but root could replace
-    it there: so what was found still holds when the file is started. What cannot be looked at cannot be
-    started either, and is not a matter of this function. Ends with '' there.
+    Only root could replace a component that was found good, so what was found still holds when the
+    file is started. What cannot be looked at cannot be started either: the answer is '' then.
     """
     try:
         for component, status in _components(os.path.abspath(path)):

@@ -30,7 +30,19 @@ MIN_FRAME = 140
 ATOMIC_FRAME = 4096
 """Bytes, PIPE_BUF. Larger frames of several processes on one stdout can get mixed up."""
 
+_SAMPLE_CONTEXT: Mapping[str, Any] = {
+    "message_type": "hook",
+    "is_system_workflow": False,
+    "blueprint_id": "sample-blueprint",
+    "deployment_id": "sample-deployment",
+    "execution_id": "",
+    "workflow_id": "install",
+    "tenant_name": "default_tenant",
+    "execution_parameters": {},
+}
+
 _turn = threading.RLock()  # a signal's handler may emit, too
+# A fork that another thread makes meanwhile would have the lock for ever.
 os.register_at_fork(before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release)
 
 
@@ -129,33 +141,22 @@ def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[st
     `values` may have any field of a notification's context, execution_parameters, and `text`,
     `error` and `timestamp`. Raises HooksError for another one.
     """
-    values = dict(values)
-    message = {"text": values.pop("text", f"made up: {event_type}"), "arguments": None}
-    if "error" in values:
-        message["arguments"] = {"error": values.pop("error")}
-    stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    timestamp = values.pop("timestamp", stamp)
-    context = {
-        "message_type": "hook",
-        "is_system_workflow": False,
-        "blueprint_id": "sample-blueprint",
-        "deployment_id": "sample-deployment",
-        "execution_id": str(uuid.uuid4()),
-        "workflow_id": "install",
-        "tenant_name": "default_tenant",
-        "execution_parameters": {},
-    }
-    for name, value in values.items():
-        if name not in context:
-            known = ", ".join((*context, "text", "error", "timestamp"))
-            raise HooksError(f"a notification has no field {name!r}; known are: {known}")
-        context[name] = value
+    context = {**_SAMPLE_CONTEXT, "execution_id": str(uuid.uuid4())}
+    known = (*context, "text", "error", "timestamp")
+    for name in values:
+        if name not in known:
+            raise HooksError(f"a notification has no field {name!r}; known are: {', '.join(known)}")
+    context |= {name: values[name] for name in context if name in values}
     context["tenant"] = {"name": context["tenant_name"]}
+    stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "type": "cloudify_event",
         "event_type": event_type,
         "context": context,
-        "message": message,
-        "timestamp": timestamp,
+        "message": {
+            "text": values.get("text", f"made up: {event_type}"),
+            "arguments": {"error": values["error"]} if "error" in values else None,
+        },
+        "timestamp": values.get("timestamp", stamp),
         "message_code": None,
     }

@@ -87,7 +87,7 @@ class SupervisorSource:
         return bool(self._poll.poll(0))
 
     def is_left_alone(self) -> bool:
-        """Whether to begin nothing more: asked to stop, or supervisord has gone, which runs us.
+        """Whether to begin nothing more: asked to stop, or the supervisord that runs us has gone.
 
         Without a supervisord, all frames of a closed stdin are still to be served.
         """

@@ -7,7 +7,6 @@ its run_task, and uses the same libraries. The other machine is this one: an ssh
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import socket
 import subprocess
@@ -168,7 +167,6 @@ def end_of(dispatcher: Finishing, event_type: str) -> tuple[str, str]:
 def test_the_document_s_example_runs_its_tasks_on_the_machine_that_fabric_env_names(
     dispatcher: Finishing, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     started = end_of(dispatcher, "workflow_started")
     assert started == ("done", "cloudify-fabric-plugin 2.0.27 returned 0")
     running = f"Running task: test_started_task from {tmp_path}/fabric_test/tasks.py"

@@ -100,6 +100,16 @@ def test_history_is_readable_on_a_full_disk_and_while_somebody_keeps_the_journal
         assert len(lines(run("history", preexec_fn=fill_the_disk, env=uncounted_env()))) == 2
 
 
+@pytest.mark.parametrize(("value", "has_colours"), [("", True), ("1", False)])
+def test_no_color_leaves_out_colours(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, value: str, has_colours: bool
+) -> None:
+    store(journal)
+    monkeypatch.setenv("NO_COLOR", value)
+    shown = CliRunner().invoke(command, ["show", "1"], color=True).stdout
+    assert ("\x1b[" in shown) == has_colours
+
+
 # history --follow
 
 

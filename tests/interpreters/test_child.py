@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import datetime
-import logging
 import math
 import sys
 from collections.abc import Iterator
@@ -138,7 +137,6 @@ def test_every_python_tells_which_inputs_do_not_fit(worker: Worker) -> None:
 def test_every_python_prints_utf_8_where_no_locale_is_set(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     monkeypatch.setenv("LC_ALL", "C")
     assert ask(worker, "material.prints") == {"text": ""}
     assert caplog.messages == ["label | ä€"]

@@ -196,11 +196,6 @@ def told(tmp_path: Path) -> Path:
     return tmp_path / "told"
 
 
-@pytest.fixture(autouse=True)
-def _all_lines_are_seen(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "listener")
-
-
 def run(
     action: FunctionAction,
     implementation: str,
@@ -354,7 +349,6 @@ def test_every_python_makes_a_ctx(make_action: MakeAction, version: str, tmp_pat
 def test_what_ctx_logger_is_told_is_logged_under_the_hook_at_its_own_level(
     action: FunctionAction, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "listener")
     caplog.handler.setLevel(logging.DEBUG)
     run(action, "my-plugin.tasks.logs", entry_id=7)
     *told, failure = logged(caplog)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import resource
 import signal
@@ -239,11 +238,6 @@ def stand_in(tmp_path: Path) -> Iterator[Stand]:
         worker.close()
 
 
-@pytest.fixture(autouse=True)
-def _all_lines_are_seen(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "listener")
-
-
 def call(
     worker: Worker,
     function: str,
@@ -475,6 +469,7 @@ def test_a_process_made_ahead_that_is_killed_is_replaced_without_a_word(
 def test_a_function_that_kills_the_interpreter_is_done_and_the_next_one_has_another(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    call(worker, "own")
     call(worker, "kills_the_interpreter")
     server = worker._server
     assert server is None or server.wait(LIMIT_S) == -signal.SIGKILL

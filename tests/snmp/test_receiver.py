@@ -82,6 +82,20 @@ def test_version_2c_is_read_and_an_inform_acknowledged(
 
 
 @pytest.mark.parametrize(
+    ("everywhere", "sender", "sent_to"), [("0.0.0.0", "127.0.0.1", "127.0.0.2"), ("::", "::1", "::1")]
+)
+def test_an_inform_is_acknowledged_from_the_address_that_it_was_sent_to(
+    everywhere: str, sender: str, sent_to: str, net_snmp: NetSnmp
+) -> None:
+    inform = net_snmp.datagram("snmpinform", "-v", "2c", "-c", "public")
+    with udp_socket(sender) as source, receiving(host=everywhere) as receiver:
+        source.connect((sent_to, receiver.address[1]))
+        source.send(inform)
+        received(receiver)
+        assert source.recv(65535)
+
+
+@pytest.mark.parametrize(
     ("kind", "notification"),
     [(["6", "5"], "cloudifyWorkflowFailed"), (["0", "0"], "1.3.6.1.6.3.1.1.5.1")],
     ids=["specific", "cold_start"],

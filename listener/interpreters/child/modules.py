@@ -16,7 +16,7 @@ from .call import ctx_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Sequence, Set, Tuple
+    from typing import Any, Dict, Iterable, Tuple
 
 _STANDARD = os.path.dirname(os.__file__)
 _IMPORT_S = 300
@@ -27,31 +27,32 @@ _INSTALLED = ("site-packages", "dist-packages")
 class Modules:
     def __init__(self) -> None:
         self._bare = set(sys.modules)
-        self._tried: "Set[str]" = set()
+        self._tried = {""}
         self._stamps: "Dict[str, Any]" = {}
 
-    def load(self, names: "Sequence[str]") -> "Dict[str, str]":
-        """Import the modules that were not tried before; `{"threads": NAME}` if one starts threads.
+    def load(self, name: str) -> "Dict[str, str]":
+        """Import the module unless it was tried before; `{"threads": NAME}` if it starts threads.
 
         One whose import fails is left to its calls, which say why.
         """
-        for name in [name for name in names if name not in self._tried]:
-            self._tried.add(name)
-            began_ns = time.time() * 1e9
-            signal.alarm(_IMPORT_S)
-            with _Silence(), contextlib.suppress(BaseException):
-                ctx_module()
-                importlib.import_module(name)
-            signal.alarm(0)
-            if _has_threads():
-                return {"threads": name}
-            for file in {*self._watched()} - self._stamps.keys():
-                stamp = _stamp(file)
-                # One that was written meanwhile may not be what was imported.
-                self._stamps[file] = stamp if stamp is None or stamp[0] < began_ns else ()
-            gc.collect()
-            if hasattr(gc, "freeze"):  # Python 3.7; then forked processes share more memory
-                gc.freeze()
+        if name in self._tried:
+            return {}
+        self._tried.add(name)
+        began_ns = time.time() * 1e9
+        signal.alarm(_IMPORT_S)
+        with _Silence(), contextlib.suppress(BaseException):
+            ctx_module()
+            importlib.import_module(name)
+        signal.alarm(0)
+        if _has_threads():
+            return {"threads": name}
+        for file in {*self._watched()} - self._stamps.keys():
+            stamp = _stamp(file)
+            # One that was written meanwhile may not be what was imported.
+            self._stamps[file] = stamp if stamp is None or stamp[0] < began_ns else ()
+        gc.collect()
+        if hasattr(gc, "freeze"):  # Python 3.7; then forked processes share more memory
+            gc.freeze()
         return {}
 
     def have_changed(self) -> bool:

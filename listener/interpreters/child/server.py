@@ -2,7 +2,7 @@
 
 Owns the imports, the processes that it has forked, and their end when the listener is gone. It calls no
 function: call.py does, in the forked process. fork_server.py talks to it, by messages of JSON:
-`{"fork": [MODULE…]}`, which brings the descriptors of a channel and of an output, and
+`{"fork": MODULE}`, which brings the descriptors of a channel and of an output, and
 `{"status": PID}`, which is answered with the exit status of a call, or null.
 """
 
@@ -80,11 +80,11 @@ class _Server:
         with contextlib.suppress(OSError):  # the listener has gone, which the next look shows
             self._control.send(json.dumps(value).encode())
 
-    def _fork(self, modules: "Sequence[str]", fds: "Sequence[int]") -> None:
-        """Import the modules, and fork the process of a call; say why if that is not possible."""
+    def _fork(self, module: str, fds: "Sequence[int]") -> None:
+        """Import the module, and fork the process of a call; say why if that is not possible."""
         self._ended.clear()
         channel, output = fds
-        problem = self._modules.load(modules)
+        problem = self._modules.load(module)
         if not problem:
             try:
                 pid = os.fork()

@@ -12,9 +12,9 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Container, List
+    from typing import Callable, Container, List
 
-_LOOK_S = 0.005
+_LOOK_S = 0.02
 _KILL_S = 1.0
 
 
@@ -45,10 +45,18 @@ def kill(ids: "Container[int]") -> None:
         time.sleep(_LOOK_S)
 
 
-def end(ids: "Container[int]", grace_s: float) -> None:
-    """Let every process in these sessions end by SIGTERM; kill what is left after `grace_s`."""
+def end(
+    ids: "Container[int]", grace_s: float, meanwhile: "Callable[[], object]" = lambda: None
+) -> bool:
+    """Let every process in these sessions end by SIGTERM; kill what is left after `grace_s`.
+
+    False when something was. `meanwhile` is called again and again.
+    """
     send(ids, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while pids(ids) and time.monotonic() < deadline:
         time.sleep(_LOOK_S)
+        meanwhile()
+    have_ended = not pids(ids)
     kill(ids)
+    return have_ended
