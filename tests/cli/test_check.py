@@ -84,7 +84,7 @@ hooks:
     found = [(finding["level"], finding["line"]) for finding in findings]
     assert found == [("mistake", 3), ("mistake", 7), ("mistake", 8)]
     assert "'community_string' is missing" in findings[0]["text"]
-    assert "'destination_port' must be a port from 1 to 65535" in findings[1]["text"]
+    assert "'destination_port' must be a port from 1 to 10000" in findings[1]["text"]
     assert "did you mean 'community_string'?" in findings[2]["text"]
 
 
@@ -162,6 +162,6 @@ def test_a_mistake_in_the_section_forward_is_named_once_and_no_broker_looked_for
     result = run("check", "-", stdin=f"{HOOKS}forward:\n  prefetch: 0\n")
     assert result.returncode == 1
     assert result.stdout.splitlines() == [
-        "standard input, line 11: forward: 'prefetch' must be a whole number from 1 to 65535, found 0",
+        "standard input, line 11: forward: 'prefetch' must be a whole number from 1 to 10000, found 0",
         "standard input: 2 hooks, 1 mistake, 0 warnings",
     ]
