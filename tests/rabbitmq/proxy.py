@@ -34,7 +34,7 @@ class Proxy:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self._peers: dict[socket.socket, socket.socket] = {}
-        self._state = _State.PASSING
+        self._state = self._wanted = _State.PASSING
         self._caller, self._called = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -61,7 +61,7 @@ class Proxy:
         self._become(_State.PASSING)
 
     def _become(self, state: _State) -> None:
-        self._state = state
+        self._wanted = state
         self._caller.send(b".")
         self._caller.recv(1)
 
@@ -80,6 +80,7 @@ class Proxy:
         return [self._called] if stalled else [self._called, self._listener, *self._peers]
 
     def _obey(self) -> None:
+        self._state = self._wanted
         if self._state in (_State.CUT, _State.CLOSED):
             while self._peers:
                 self._reset(next(iter(self._peers)))
