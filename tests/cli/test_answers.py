@@ -79,7 +79,7 @@ from listener.cli.answers import print_table
 rows = [{"id": 1, "name": "host" * 12 + ".example:162", "text": "[red]" + "配置 " * 60}]
 print_table(("id", "name", "text"), rows, whole=("name",))
 """
-    shown = shown_at_terminal([sys.executable, "-c", program], columns=100, stream="stdout")
+    shown = shown_at_terminal([sys.executable, "-c", program], columns=110, stream="stdout")
     assert len(shown) > 5
-    assert max(map(len, shown)) <= 100
+    assert max(map(len, shown)) <= 110
     assert f"{'host' * 12}.example:162  [red]配置" in shown[1]

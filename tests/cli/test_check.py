@@ -84,7 +84,7 @@ hooks:
     found = [(finding["level"], finding["line"]) for finding in findings]
     assert found == [("mistake", 3), ("mistake", 7), ("mistake", 8)]
     assert "'community_string' is missing" in findings[0]["text"]
-    assert "'destination_port' must be a port from 1 to 10000" in findings[1]["text"]
+    assert "'destination_port' must be a port from 1 to 65535" in findings[1]["text"]
     assert "did you mean 'community_string'?" in findings[2]["text"]
 
 
