@@ -11,8 +11,9 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
 from listener.actions import Fault
+from listener.actions.inputs import read_inputs
 from listener.actions.snmp_trap.values import INPUTS
-from listener.hooks.values import INVALID, in_words, nearest
+from listener.hooks.values import INVALID, in_words
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.names import family_of, literal
 from listener.snmp.target import Target, User, address_name
@@ -49,15 +50,9 @@ class _Given:
     def __init__(self, inputs: Mapping[str, Any], position: int | None = None) -> None:
         self._position = position
         self.faults: list[Fault] = []
-        self.values: dict[str, Any] = {}
-        for name, value in inputs.items():
-            if name not in INPUTS:
-                hint = nearest(str(name), (*INPUTS, "destinations"))
-                self.fault(name, f"unknown input {name!r:.60}; {hint}")
-                continue
-            self.values[name] = INPUTS[name].read(value)
-            if self.values[name] is INVALID:
-                self.fault(name, f"{name!r} {INPUTS[name].refusal(in_words(value))}")
+        self.values, faults = read_inputs(inputs, INPUTS, others=("destinations",))
+        for fault in faults:
+            self.fault(*fault[:2])
 
     def fault(self, name: str | None, reason: str) -> None:
         """Record what is wrong with an input, or with all of them."""
