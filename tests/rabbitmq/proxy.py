@@ -66,9 +66,11 @@ class Proxy:
         self._caller.recv(1)
 
     def _run(self) -> None:
-        while self._state is not _State.CLOSED:
+        is_open = True
+        while is_open:
             for ready in select.select(self._watched(), [], [])[0]:
                 if ready is self._called:
+                    is_open = self._state is not _State.CLOSED
                     self._obey()
                 elif ready is self._listener:
                     self._accept()
