@@ -21,7 +21,7 @@ from listener.rabbitmq.messages import Message
 from listener.state.directory import is_locked
 from listener.state.journal import Journal
 
-_LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 5.0
 
 
 class WhenKept:
@@ -105,7 +105,7 @@ class WhenActed(WhenKept):
             raise HooksError(
                 f"no listener runs here, {_STAY}: start it (supervisorctl start conductor-hooks)"
             )
-        self._look_at = now + _LOOK_EVERY_S
+        self._look_at = now + LOOK_EVERY_S
 
 
 _STAY = "so messages stay at the broker for other hosts"

@@ -23,10 +23,8 @@ UnicodeError is about a host with a name that none can have, as 'broker..example
 _REASONS = (
     (r"ACCESS_REFUSED - Login|ProbableAuthenticationError",
      "it refuses the user {user!r} or the password: correct 'username' and 'password'"),
-    (r"vhost \S+ not found|ProbableAccessDenied.*vhost",
+    (r"ProbableAccessDenied.*vhost",
      "it has no vhost {vhost!r} that the user {user!r} may enter: correct 'vhost', or its rights"),
-    (r"access to vhost",
-     "the user {user!r} may not enter the vhost {vhost!r}: give it the rights"),
     (r"ACCESS_REFUSED - access to (\S+ '[^']*')",
      "the user {user!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
     (r"PRECONDITION_FAILED - (inequivalent arg '[^']*')",
@@ -37,20 +35,20 @@ _REASONS = (
     (r"certificate is not valid for|Hostname mismatch",
      "its certificate is for another name: correct 'hosts', or set 'verify_host: false'"),
     (r"CERTIFICATE_VERIFY_FAILED", "its certificate was not issued by the CA in 'ca': correct 'ca'"),
-    (r"CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|BAD_CERTIFICATE|UNKNOWN_CA",
-     "it does not accept our certificate: correct 'cert' and 'key'"),
     (r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNSUPPORTED_PROTOCOL",
      "it does not speak TLS on this port: correct the port, or set 'tls: false'"),
+    (r"NackError", "the queue does not take the message: it is full"),
     (r"ConnectionRefusedError", "connection refused: start the broker, or correct the port"),
     (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts'"),
     (r"AMQPHeartbeatTimeout", "it has not answered for two heartbeats"),
-    (r"BlockedConnectionTimeout", "it accepts nothing: see its alarms of memory and disk"),
+    (r"ConnectionBlockedTimeout", "it accepts nothing: see its alarms of memory and disk"),
     (r"TimeoutError|timed out|StackTimeout|SocketTimeout",
      "no answer: check the address, and firewalls in between"),
-    (r"IncompatibleProtocolError",
-     "it ended the connection at once: a port with TLS needs 'tls: true', one that asks for client"
-     " certificates 'cert' and 'key'"),
-    (r"ConnectionReset|Broken pipe|StreamLost|EOF", "the connection was lost"),
+    # What one cause shows differs from try to try, as when a certificate is refused.
+    (r"IncompatibleProtocolError|CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|BAD_CERTIFICATE|UNKNOWN_CA"
+     r"|ConnectionReset|Broken pipe|StreamLost|EOF",
+     "the connection was lost; if it is lost at once: a port with TLS needs 'tls: true', one that asks"
+     " for client certificates 'cert' and 'key' that it accepts"),
 )  # fmt: skip
 
 

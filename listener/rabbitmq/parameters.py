@@ -14,9 +14,9 @@ from listener.errors import HooksError
 from listener.hooks.forward import Host
 from listener.rabbitmq.broker import Broker
 
-_HEARTBEAT_S = 15
+HEARTBEAT_S = 15
 """RabbitMQ on a manager proposes none. A frozen host keeps its messages for 3 of these at most."""
-_CONNECT_S = 5.0
+CONNECT_S = 5.0
 
 
 def parameters(broker: Broker, host: Host) -> pika.ConnectionParameters:
@@ -26,10 +26,10 @@ def parameters(broker: Broker, host: Host) -> pika.ConnectionParameters:
         port=host.port or (5671 if broker.tls else 5672),
         virtual_host=broker.vhost,
         credentials=pika.PlainCredentials(broker.username, broker.password),
-        heartbeat=_HEARTBEAT_S,
-        blocked_connection_timeout=_HEARTBEAT_S,
-        socket_timeout=_CONNECT_S,
-        stack_timeout=2 * _CONNECT_S,
+        heartbeat=HEARTBEAT_S,
+        blocked_connection_timeout=HEARTBEAT_S,
+        socket_timeout=CONNECT_S,
+        stack_timeout=2 * CONNECT_S,
         ssl_options=pika.SSLOptions(_tls_context(broker), host.name) if broker.tls else None,
         client_properties={"product": "conductor-hooks"},
     )

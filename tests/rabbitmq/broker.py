@@ -76,11 +76,35 @@ class Broker:
         finally:
             self._server.do(f"begin ok = rabbit:start(), {self._listen_on_tls()} end")
 
+    @contextmanager
+    def alarm(self) -> Iterator[None]:
+        """Too little memory for the time of a `with`: who publishes gets no answer."""
+        alarm = "{resource_limit, memory, node()}"
+        self._server.do(f"rabbit_alarm:set_alarm({{{alarm}, []}})")
+        try:
+            yield
+        finally:
+            self._server.do(f"rabbit_alarm:clear_alarm({alarm})")
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Its new channels are closed soon where nothing is acknowledged, for the time of a `with`."""
+        names = ("consumer_timeout", "channel_tick_interval")
+        before = [self._server.evaluate(f"element(2, application:get_env(rabbit, {each}))") for each in names]
+        for each in names:
+            self._server.do(f"application:set_env(rabbit, {each}, 200)")
+        try:
+            yield
+        finally:
+            for each, value in zip(names, before, strict=True):
+                self._server.do(f"application:set_env(rabbit, {each}, {value})")
+
     def listen_tls(self, identity: Identity, *, demands_certificate: bool = False) -> int:
-        """A further port that speaks TLS with another certificate, until the broker stops."""
+        """A further port with another certificate, until the broker stops; TLS 1.2, as on a manager."""
         self._held.append(held := held_port())
         port = port_of(held)
-        self._server.do(self._tls_listener(port, identity, demands_certificate))
+        versions = "{versions, ['tlsv1.2']}, "
+        self._server.do(self._tls_listener(port, identity, demands_certificate, versions))
         return port
 
     def add_user(self, name: str, password: str) -> None:
@@ -135,9 +159,12 @@ class Broker:
         strict = self._tls_listener(self.mutual_tls_port, self._identity, demands_certificate=True)
         return f"rabbit_networking:ensure_ssl(), {free}, {strict}"
 
-    def _tls_listener(self, port: int, identity: Identity, demands_certificate: bool) -> str:
+    def _tls_listener(
+        self, port: int, identity: Identity, demands_certificate: bool, more: str = ""
+    ) -> str:
         options = (
-            f'[{{cacertfile, "{self.authority.certificate}"}}, {{certfile, "{identity.certificate}"}},'
+            f"[{more}"
+            f'{{cacertfile, "{self.authority.certificate}"}}, {{certfile, "{identity.certificate}"}},'
             f' {{keyfile, "{identity.key}"}}, {{verify, verify_peer}},'
             f" {{fail_if_no_peer_cert, {str(demands_certificate).lower()}}}]"
         )

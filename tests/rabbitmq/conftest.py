@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.rabbitmq.broker import Broker
+from tests.rabbitmq.forwarding import Site, section
 from tests.rabbitmq.server import SERVER
 from tests.rabbitmq.vhost import Vhost
 from tests.support import require_program
@@ -39,3 +41,11 @@ def vhost(broker: Broker) -> Iterator[Vhost]:
     vhost = Vhost(broker, name, broker.port, broker.tls_port, broker.mutual_tls_port)
     yield vhost
     broker.delete_vhost(name)
+
+
+@pytest.fixture
+def site(tmp_path: Path, vhost: Vhost) -> Site:
+    """Of a forwarder from that virtual host."""
+    site = Site(tmp_path)
+    site.write(section(vhost))
+    return site

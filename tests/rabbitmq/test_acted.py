@@ -1,0 +1,119 @@
+"""acknowledge: acted. The broker keeps a message until its hooks have ended, or gives it to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from listener.rabbitmq import acknowledgement
+from tests import listening
+from tests.listening import Listener
+from tests.rabbitmq.forwarding import (
+    CONSUMING,
+    Site,
+    body,
+    forwarding,
+    section,
+    threaded,
+)
+from tests.rabbitmq.vhost import Vhost
+from tests.support import event, wait_for
+
+SLOW = "{event_type: workflow_failed, implementation: test_functions.slow, timeout: 60}"
+
+
+class Host(listening.Site):
+    """A listener that reads its inbox whenever the test says so."""
+
+    def listen(self) -> Listener:
+        listener = self.start(SLOW, settings="python_path: [.]")
+        listener.wait_for_log("hooks")
+        return listener
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    (tmp_path / "host").mkdir()
+    host = Host(tmp_path / "host")
+    yield host
+    host.close()
+
+
+def tick(listener: Listener) -> None:
+    """Let it read its inbox."""
+    listener.send(event("when:1", eventname="TICK_5"))
+
+
+@pytest.fixture
+def acted(site: Site, vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acknowledgement, "LOOK_EVERY_S", 0.0)
+    site.write(section(vhost, acknowledge="acted"))
+    vhost.declare()
+
+
+@pytest.mark.usefixtures("acted")
+def test_a_message_is_acknowledged_when_its_hooks_have_ended_and_what_has_none_at_once(
+    site: Site, vhost: Vhost, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = host.listen()
+    vhost.publish(body("1"), "no notification", body("1"))
+    with threaded(site, monkeypatch) as forwarder:
+        wait_for("the unreadable one", lambda: vhost.counts() == (0, 2, 1))
+        tick(listener)
+        wait_for("the hook", lambda: host.notes == ["1"])
+        assert vhost.counts() == (0, 2, 1)
+        host.go()
+        wait_for("the acknowledgements", lambda: vhost.counts() == (0, 0, 1))
+        assert host.notes == ["1"]
+        assert len(forwarder.lines) == 1
+
+
+@pytest.mark.usefixtures("acted")
+def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies(
+    site: Site, vhost: Vhost, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vhost.publish(body("1"))
+    no_listener = "no listener runs here, so messages stay at the broker for other hosts: start it"
+    with threaded(site, monkeypatch) as forwarder:
+        forwarder.wait_until_it_says(no_listener)
+        forwarder.wait_for_tries(3)
+        assert vhost.counts() == (1, 0, 0)
+        listener = host.listen()
+        wait_for("the message", lambda: vhost.counts() == (0, 1, 1))
+        listener.close()
+        forwarder.wait_until_it_says(no_listener, CONSUMING, no_listener)
+        assert vhost.counts() == (1, 0, 0)
+        listener = host.listen()
+        tick(listener)
+        host.go()
+        wait_for("the acknowledgement", lambda: vhost.counts() == (0, 0, 1))
+    assert host.notes == ["1"]
+
+
+@pytest.mark.usefixtures("acted")
+def test_what_a_killed_forwarder_has_brought_is_begun_only_after_it_has_come_again(
+    site: Site, vhost: Vhost, host: Host
+) -> None:
+    listener = host.listen()
+    vhost.publish(body("1"), body("2"))
+    with forwarding(site) as first:
+        wait_for("both", lambda: vhost.counts() == (0, 2, 1))
+        tick(listener)
+        wait_for("the hook", lambda: host.notes == ["1"])
+        first.process.kill()
+        first.ended()
+    wait_for("the broker to have them again", lambda: vhost.counts() == (2, 0, 0))
+    with forwarding(site) as second:
+        given_back = "given back to the queue before a hook began: 1; begun already, and may run on"
+        second.wait_until_it_says(given_back, CONSUMING)
+        assert host.states == ["running", "dropped"]
+        wait_for("both", lambda: vhost.counts() == (0, 2, 1))
+        host.go()
+        wait_for("the answer", lambda: host.states == ["done", "dropped"])
+        tick(listener)
+        wait_for("the acknowledgements", lambda: vhost.counts() == (0, 0, 1))
+        assert second.terminate() == 0
+    assert host.notes == ["1", "2"]
+    assert host.states == ["done", "dropped", "done"]
