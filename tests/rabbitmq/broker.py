@@ -90,7 +90,8 @@ class Broker:
     def impatient(self) -> Iterator[None]:
         """Its new channels are closed soon where nothing is acknowledged, for the time of a `with`."""
         names = ("consumer_timeout", "channel_tick_interval")
-        before = [self._server.evaluate(f"element(2, application:get_env(rabbit, {each}))") for each in names]
+        asked = [f"element(2, application:get_env(rabbit, {each}))" for each in names]
+        before = list(map(self._server.evaluate, asked))
         for each in names:
             self._server.do(f"application:set_env(rabbit, {each}, 200)")
         try:

@@ -121,7 +121,7 @@ LOST = (
         (lambda vhost, _: tls(vhost, vhost.tls_port, tls=False), LOST),
         (closed_port, "connection refused: start the broker, or correct the port"),
         (lambda *_: {"hosts": ["nowhere.invalid"]}, "there is no host of this name: correct 'hosts'"),
-        (lambda *_: {"prefetch": 0}, "'prefetch' must be a whole number from 1 to 65535, found 0"),
+        (lambda *_: {"prefetch": 0}, "'prefetch' must be a whole number from 1 to 10000, found 0"),
     ],
     ids=[
         "password", "user", "vhost", "no rights", "no right to read", "exchange", "ca", "name",
