@@ -19,7 +19,7 @@ TOP = Path(__file__).parents[2]
 SEED = 4711
 
 
-@pytest.mark.parametrize("name", tool.FAULTS)
+@pytest.mark.parametrize("name", sorted(tool.FAULTS.keys() - tool.ROWS_OF_RABBITMQ.keys()))
 def test_no_promise_is_broken(name: str) -> None:
     verdict, _ = tool.run(name, short=True, seed=SEED)
     if not verdict.emitted:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rabbitmq.broker import SERVER, Broker
-from tests.rabbitmq.vhost import Vhost
+from tests.rabbitmq.vhost import Vhost, new_vhost
 from tests.support import require_program
 
 _STARTED = pytest.StashKey[Broker]()
@@ -34,7 +34,5 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 @pytest.fixture
 def vhost(broker: Broker) -> Iterator[Vhost]:
     """Empty: nothing is declared there."""
-    name = broker.add_vhost()
-    vhost = Vhost(broker, name, broker.port, broker.tls_port, broker.mutual_tls_port)
-    yield vhost
-    broker.delete_vhost(name)
+    with new_vhost(broker) as vhost:
+        yield vhost
