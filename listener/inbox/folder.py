@@ -26,6 +26,9 @@ NAME = re.compile(
 )
 """The names of complete files and growing ones; any other file is left alone."""
 
+UNFINISHED = re.compile(rf"\.(probe-[0-9a-f]+|{NAME.pattern})")
+"""The names of what is still written, or was when its writer was killed."""
+
 _NEW_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

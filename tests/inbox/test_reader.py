@@ -146,6 +146,19 @@ def test_files_are_read_in_the_order_of_their_numbers_and_others_are_left_alone(
     assert names(inbox) == sorted([*others, events_name(99, LIVE)])
 
 
+def test_what_a_killed_writer_has_left_unfinished_is_removed_an_hour_later(
+    inbox: Path, reader: InboxReader
+) -> None:
+    abandoned = (f".{notifications_name(1, 'rabbitmq')}", ".probe-0a")
+    others = (f".{notifications_name(2, 'rabbitmq')}", ".probe-0b", ".x")
+    for name in (*abandoned, *others):
+        (inbox / name).write_text("x")
+    for name in (*abandoned, ".x"):
+        os.utime(inbox / name, (0, 0))
+    assert read(reader) == []
+    assert names(inbox) == sorted(others)
+
+
 def test_what_supervisord_records_is_left_alone_where_that_is_wanted(
     tmp_path: Path, inbox: Path
 ) -> None:
