@@ -33,7 +33,7 @@ def on_a_broker(row: Row) -> Callable[[Setting], Verdict]:
     def fault(setting: Setting) -> Verdict:
         if not os.access(SERVER, os.X_OK):
             return Verdict(0, 0, remark="left out: RabbitMQ is not installed")
-        with new_vhost(_broker()) as vhost:
+        with new_vhost(shared_broker()) as vhost:
             vhost.declare()
             return row(setting, vhost)
 
@@ -41,7 +41,8 @@ def on_a_broker(row: Row) -> Callable[[Setting], Verdict]:
 
 
 @functools.cache
-def _broker() -> Broker:
+def shared_broker() -> Broker:
+    """The one of this process, which starts at the first fault and ends with the process."""
     broker = Broker()
     atexit.register(broker.close)
     broker.wait()
