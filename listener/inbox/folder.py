@@ -58,6 +58,13 @@ def names_of(state_dir: str, source: str) -> list[str]:
     return [match[0] for match in map(NAME.fullmatch, names) if match and match["source"] == source]
 
 
+def discard(state_dir: str, source: str) -> None:
+    """Remove the whole files of this source that the listener has not read yet. Raises OSError."""
+    for name in names_of(state_dir, source):
+        with suppress(FileNotFoundError):  # it is read by now
+            os.unlink(os.path.join(state_dir, FOLDER, name))
+
+
 def open_folder(state_dir: str) -> int:
     """A descriptor of the folder, which is made if need be. Raises OSError, as without `state_dir`.
 

@@ -141,6 +141,8 @@ class InboxReader:
                     os.rename(file.path, f"{file.path}.damaged")
                 else:
                     os.unlink(file.path)
+            except FileNotFoundError:
+                del self._files[name]  # its writer has removed it meanwhile
             except OSError as error:
                 self._report(
                     f"{file.path} cannot be removed after it was read ({error.strerror}); give its"
@@ -159,6 +161,8 @@ class InboxReader:
     def _read(self, file: _File) -> list[Record]:
         try:
             return file.read()
+        except FileNotFoundError:
+            return []  # its writer has removed it
         except OSError as error:
             self._report(
                 f"{file.path} cannot be read ({error.strerror}): what is in it is not acted on; give"
