@@ -48,6 +48,7 @@ ROWS_OF_RABBITMQ: Mapping[str, rabbitmq.Row] = {
     "rabbitmq-four-kept": partial(rabbitmq_hosts.kept, 4),
     "rabbitmq-two-acted": partial(rabbitmq_hosts.acted, 2),
     "rabbitmq-four-acted": partial(rabbitmq_hosts.acted, 4),
+    "rabbitmq-acted-cut": rabbitmq_hosts.acted_cut,
     "rabbitmq-single-active": rabbitmq_hosts.single_active,
 }
 """On a broker of the tool's own. The suite runs some of them, on its own broker."""

@@ -58,14 +58,14 @@ def forward(vhost: Vhost, **more: Any) -> Mapping[str, Any]:
 
 
 @contextmanager
-def hosts(folder: Path, count: int, hooks: Hooks) -> Iterator[list[Host]]:
-    """So many hosts, each with a folder of its own; they have begun to consume in their order."""
+def hosts(folder: Path, *hooks: Hooks) -> Iterator[list[Host]]:
+    """A host for each, with a folder of its own; they have begun to consume in their order."""
     with ExitStack() as stack:
         found = []
-        for number in range(count):
+        for number, its_own in enumerate(hooks):
             own = folder / str(number)
             own.mkdir()
-            found.append(stack.enter_context(closing(Host(own, hooks))))
+            found.append(stack.enter_context(closing(Host(own, its_own))))
             wait_until_consuming(found[-1:])
         yield found
 

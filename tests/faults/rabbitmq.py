@@ -57,10 +57,10 @@ def parts(emitted: Sequence[str], count: int) -> Iterator[Sequence[str]]:
 
 def kills(setting: Setting, vhost: Vhost) -> Verdict:
     """The forwarder, the listener or supervisord is killed, time and again."""
-    count = 6 if setting.short else 40
+    count = 6 if setting.short else 30
     strikes = (_kill_forwarder, _kill_listener, _kill_supervisord)
     emitted = names_of(setting)
-    with hosts(setting.folder, 1, Hooks(seconds=0.002, forward=forward(vhost))) as [host]:
+    with hosts(setting.folder, Hooks(seconds=0.002, forward=forward(vhost))) as [host]:
         for part in parts(emitted, count):
             publish(vhost, part)
             setting.random.choice(strikes)(host, setting.random)
@@ -70,29 +70,29 @@ def kills(setting: Setting, vhost: Vhost) -> Verdict:
 def _kill_forwarder(host: Host, moment: random.Random) -> None:
     """At any time after its start; the moment is what is tried, nothing is awaited."""
     pid = host.wait_for_forwarder()
-    time.sleep(moment.uniform(0, 1))
+    time.sleep(moment.uniform(0, 0.8))
     processes.kill(pid)
     host.wait_for_forwarder(other_than=[pid])
 
 
 def _kill_listener(host: Host, moment: random.Random) -> None:
     pid = host.wait_for_listener()
-    time.sleep(moment.uniform(0, 1))
+    time.sleep(moment.uniform(0, 0.8))
     processes.kill(pid)
     host.wait_for_listener(other_than=[pid])
 
 
 def _kill_supervisord(host: Host, moment: random.Random) -> None:
-    time.sleep(moment.uniform(0, 1))
+    time.sleep(moment.uniform(0, 0.8))
     host.end(signal.SIGKILL)
     host.start()
 
 
 def broker_down(setting: Setting, vhost: Vhost) -> Verdict:
     """The broker is stopped and killed in turn, and started again."""
-    strikes = [vhost.broker.stopped, vhost.broker.killed] * (1 if setting.short else 3)
+    strikes = [vhost.broker.stopped, vhost.broker.killed] * (1 if setting.short else 2)
     emitted = names_of(setting)
-    with hosts(setting.folder, 1, Hooks(forward=forward(vhost))) as [host]:
+    with hosts(setting.folder, Hooks(forward=forward(vhost))) as [host]:
         for strike, part in zip(strikes, parts(emitted, len(strikes)), strict=True):
             publish(vhost, part)
             before = host.connections()
@@ -106,9 +106,9 @@ def network(setting: Setting, vhost: Vhost) -> Verdict:
     """The network is cut and stalled in turn; in the long form until the forwarder gives it up."""
     emitted = names_of(setting)
     with Proxy(vhost.port) as proxy:
-        strikes = [proxy.cut, proxy.stall] * (1 if setting.short else 3)
+        strikes = [proxy.cut, proxy.stall] * (1 if setting.short else 2)
         there = forward(vhost, hosts=[f"{vhost.host}:{proxy.port}"])
-        with hosts(setting.folder, 1, Hooks(forward=there)) as [host]:
+        with hosts(setting.folder, Hooks(forward=there)) as [host]:
             for strike, part in zip(strikes, parts(emitted, len(strikes)), strict=True):
                 publish(vhost, part[: len(part) // 2])
                 strike()
@@ -116,6 +116,7 @@ def network(setting: Setting, vhost: Vhost) -> Verdict:
                 time.sleep(setting.random.uniform(0, 2))
                 proxy.mend()
             if not setting.short:
+                wait_until_over(vhost, [host])  # it is connected
                 proxy.stall()
                 wait_for("the ERROR", lambda: "two heartbeats" in host.forwarder_log(), 90)
                 proxy.mend()
@@ -127,7 +128,7 @@ def disk_full(setting: Setting, vhost: Vhost) -> Verdict:
     emitted = names_of(setting)
     rounds = 1 if setting.short else 3
     waited = 0
-    with hosts(setting.folder, 1, Hooks(forward=forward(vhost))) as [host]:
+    with hosts(setting.folder, Hooks(forward=forward(vhost))) as [host]:
         for number, part in enumerate(parts(emitted, rounds)):
             publish(vhost, part[: len(part) // 2])
             with no_file_may_grow(host.wait_for_forwarder()):
@@ -149,7 +150,7 @@ def queue_deleted(setting: Setting, vhost: Vhost) -> Verdict:
     emitted = names_of(setting)
     rounds = 2 if setting.short else 5
     with_it = 0
-    with hosts(setting.folder, 1, Hooks(forward=forward(vhost))) as [host]:
+    with hosts(setting.folder, Hooks(forward=forward(vhost))) as [host]:
         for part in parts(emitted, rounds):
             before = host.connections()
             publish(vhost, part)

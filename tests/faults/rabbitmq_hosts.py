@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from tests.faults.hooks import Hooks, notes_in_order
 from tests.faults.host import Host, forward, hosts, publish, wait_until_consuming, wait_until_over
-from tests.faults.ledger import Setting, Verdict, judge_hosts, unless
+from tests.faults.ledger import Setting, Verdict, judge_hosts, read_journal, unless
 from tests.faults.rabbitmq import names_of, parts
+from tests.rabbitmq.proxy import Proxy
 from tests.rabbitmq.vhost import QUEUE, Vhost
 from tests.support import wait_for
 
@@ -39,7 +40,7 @@ def kept(count: int, setting: Setting, vhost: Vhost) -> Verdict:
     """What a dead host has in its inbox waits for its return; the others get the rest."""
     emitted = names_of(setting)
     twice = 0
-    with hosts(setting.folder, count, _hooks(vhost, "kept")) as some:
+    with hosts(setting.folder, *[_hooks(vhost, "kept")] * count) as some:
         folders = [host.folder for host in some]
         for part in _rounds(setting, emitted):
             with _dead_in_the_middle(setting, vhost, setting.random.choice(some), part, some):
@@ -54,7 +55,7 @@ def kept(count: int, setting: Setting, vhost: Vhost) -> Verdict:
 def acted(count: int, setting: Setting, vhost: Vhost) -> Verdict:
     """The others act on all that a dead host had not begun, before it is back."""
     emitted = names_of(setting)
-    with hosts(setting.folder, count, _hooks(vhost, "acted")) as some:
+    with hosts(setting.folder, *[_hooks(vhost, "acted")] * count) as some:
         deaths: list[_Death] = []
         problems: list[str | None] = []
         for part in _rounds(setting, emitted):
@@ -66,11 +67,40 @@ def acted(count: int, setting: Setting, vhost: Vhost) -> Verdict:
     return _judged_of(some, emitted, deaths).and_also(*problems)
 
 
+def acted_cut(setting: Setting, vhost: Vhost) -> Verdict:
+    """A host is cut off, but lives: what it has not begun goes to the other one."""
+    emitted = names_of(setting)
+    with Proxy(vhost.port) as network:
+        there = [f"{vhost.host}:{network.port}"]
+        hooks = _hooks(vhost, "acted", hosts=there), _hooks(vhost, "acted")
+        with hosts(setting.folder, *hooks) as some:
+            lonely = some[0]
+            may_repeat: set[str] = set()
+            for part in _rounds(setting, emitted):
+                before = lonely.connections()
+                publish(vhost, part[: len(part) // 2])
+                _wait_for_actions(setting, lonely, len(part) // 16)
+                since = max(0, len(_begun(lonely)) - _PREFETCH["acted"])
+                network.cut()
+                publish(vhost, part[len(part) // 2 :])
+                wait_until_over(vhost, some)
+                may_repeat |= set(_begun(lonely)[since:]) - _given_back(lonely)
+                network.mend()
+                wait_until_consuming([lonely], before)
+                wait_until_over(vhost, some)
+            given_back = _given_back(lonely)
+        verdict = judge_hosts([host.folder for host in some], emitted, may_repeat)
+    return verdict.and_also(
+        unless(given_back or setting.short, "nothing was given back"),
+        remark=f"{len(given_back)} given back",
+    )
+
+
 def single_active(setting: Setting, vhost: Vhost) -> Verdict:
     """One host gets all, in order; when it dies, the other one takes over where it was."""
     emitted = names_of(setting)
     hooks = _hooks(vhost, "acted", queue=_OURS, single_active=True)
-    with hosts(setting.folder, 2, hooks) as some:
+    with hosts(setting.folder, hooks, hooks) as some:
         active, standby = some
         deaths: list[_Death] = []
         problems: list[str | None] = []
@@ -97,9 +127,8 @@ def _dead_in_the_middle(
 ) -> Iterator[_Death]:
     """Publish; the victim is dead for the time of a `with`, where the others have done their work."""
     half = len(part) // 2
-    wanted = len(_begun(victim)) + setting.random.randint(1, half // (4 * len(some)))
     publish(vhost, part[:half])
-    wait_for("some actions", lambda: len(_begun(victim)) >= wanted, 30)
+    _wait_for_actions(setting, victim, half // (4 * len(some)))
     victim.die()
     publish(vhost, part[half:])
     wait_until_over(vhost, [host for host in some if host is not victim], queue)
@@ -109,6 +138,17 @@ def _dead_in_the_middle(
     before = victim.connections()
     victim.start()
     wait_until_consuming([victim], before)
+
+
+def _wait_for_actions(setting: Setting, host: Host, most: int) -> None:
+    """A random number of further ones."""
+    wanted = len(_begun(host)) + setting.random.randint(1, most)
+    wait_for("some actions", lambda: len(_begun(host)) >= wanted, 30)
+
+
+def _given_back(host: Host) -> set[str]:
+    """What it must not begin any more."""
+    return {entry.execution_id or "" for entry in read_journal(host.folder) if entry.state == "dropped"}
 
 
 def _begun(host: Host) -> list[str]:
