@@ -22,7 +22,7 @@ from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
-from listener.model.delivery import FROM_BROKER, FROM_HOOK, SHARED_WITH_BROKER, Delivery
+from listener.model.delivery import FROM_BROKER, FROM_HOOK, Delivery
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
 
@@ -210,7 +210,7 @@ class Dispatcher:
         if job.entry.serials is not None:
             self._journal.note(SERIALS, job.entry.serials)
         known = self._journal.find(str(job.entry.key))
-        if known is None or known.source in (FROM_BROKER, SHARED_WITH_BROKER):
+        if known is None or known.source == FROM_BROKER:
             return  # it was pruned meanwhile, or this is the frame that follows each of them
         if known.is_settled or not known.is_fresh:
             _log.info("%s: accepted already, as entry %d, which is %s",

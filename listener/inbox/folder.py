@@ -26,6 +26,9 @@ NAME = re.compile(
 )
 """The names of complete files and growing ones; any other file is left alone."""
 
+UNFINISHED = re.compile(rf"\.(probe-[0-9a-f]+|{NAME.pattern})")
+"""The names of what is still written, or was when its writer was killed."""
+
 _NEW_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -53,6 +56,13 @@ def names_of(state_dir: str, source: str) -> list[str]:
     except FileNotFoundError:
         return []
     return [match[0] for match in map(NAME.fullmatch, names) if match and match["source"] == source]
+
+
+def discard(state_dir: str, source: str) -> None:
+    """Remove the whole files of this source that the listener has not read yet. Raises OSError."""
+    for name in names_of(state_dir, source):
+        with suppress(FileNotFoundError):  # it is read by now
+            os.unlink(os.path.join(state_dir, FOLDER, name))
 
 
 def open_folder(state_dir: str) -> int:

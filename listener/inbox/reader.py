@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from listener.inbox.folder import FOLDER, NAME
+from listener.inbox.folder import FOLDER, NAME, UNFINISHED
 from listener.inbox.record import decode
 from listener.inbox.runs import is_alive
 from listener.state.directory import open_regular
@@ -20,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 65536
 _BATCH = 1000
+_ABANDONED_S = 3600.0
+"""A writer that still lives has finished its file long before."""
 
 
 class Record(NamedTuple):
@@ -137,6 +141,8 @@ class InboxReader:
                     os.rename(file.path, f"{file.path}.damaged")
                 else:
                     os.unlink(file.path)
+            except FileNotFoundError:
+                del self._files[name]  # its writer has removed it meanwhile
             except OSError as error:
                 self._report(
                     f"{file.path} cannot be removed after it was read ({error.strerror}); give its"
@@ -155,6 +161,8 @@ class InboxReader:
     def _read(self, file: _File) -> list[Record]:
         try:
             return file.read()
+        except FileNotFoundError:
+            return []  # its writer has removed it
         except OSError as error:
             self._report(
                 f"{file.path} cannot be read ({error.strerror}): what is in it is not acted on; give"
@@ -182,6 +190,8 @@ class InboxReader:
         if names == self._names:
             return
         self._names = names
+        for name in filter(UNFINISHED.fullmatch, names):
+            self._remove_if_abandoned(os.path.join(self._folder, name))
         known, self._files = self._files, {}
         for match in filter(None, map(NAME.fullmatch, sorted(names))):
             name, run = match[0], match["run"] or ""
@@ -193,6 +203,12 @@ class InboxReader:
         newest = {file.run: file for file in self._files.values()}
         for file in self._files.values():
             file.is_final = file.is_final or file is not newest[file.run] or not is_alive(file.run)
+
+    def _remove_if_abandoned(self, path: str) -> None:
+        """Its writer was killed: nobody was told that the notifications in it are in the inbox."""
+        with suppress(OSError):
+            if time.time() - os.lstat(path).st_mtime > _ABANDONED_S:
+                os.unlink(path)
 
     def _report(self, problem: str) -> None:
         """Log what a person should know, once."""

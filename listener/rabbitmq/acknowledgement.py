@@ -13,13 +13,14 @@ from collections.abc import Sequence
 
 from listener.dispatch.withdrawal import hand_over
 from listener.errors import HooksError
-from listener.inbox.folder import names_of
+from listener.inbox.folder import discard
 from listener.inbox.runs import run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.rabbitmq.connection import Connection
 from listener.rabbitmq.messages import Message
 from listener.state.directory import is_locked
 from listener.state.journal import Journal
+from listener.supervisord.emit import WAKE_UP, enframe
 
 LOOK_EVERY_S = 5.0
 
@@ -42,8 +43,15 @@ class WhenKept:
         """For the writer's thread: these are in the inbox."""
         connection.acknowledge(messages[-1].tag, and_all_before=True)
 
+    def frames(self, messages: Sequence[Message]) -> bytes:
+        """What supervisord gets of these."""
+        return b"".join(message.frame for message in messages)
+
     def work(self, connection: Connection) -> None:
         """Acknowledge what is due. Raises HooksError when messages are to go back to the broker."""
+
+    def end(self) -> None:
+        """Begin here no more of what is not acknowledged: the connection is over, and others get it."""
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -68,9 +76,7 @@ class WhenActed(WhenKept):
 
     def prepare(self) -> None:
         self._check_listener()
-        if names_of(self._state_dir, self.source):
-            raise HooksError(f"the listener has not read its inbox yet, {_STAY}")
-        hand_over(self._journal, run_of(os.getpid()))
+        self.end()
 
     def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
         with self._lock:
@@ -82,6 +88,10 @@ class WhenActed(WhenKept):
             if message.key is None:  # it is no notification, and has no hooks
                 connection.acknowledge(message.tag)
 
+    def frames(self, messages: Sequence[Message]) -> bytes:
+        """No notification: it could be accepted when it was given back already."""
+        return enframe(WAKE_UP)
+
     def work(self, connection: Connection) -> None:
         self._check_listener()
         with self._lock:
@@ -92,6 +102,10 @@ class WhenActed(WhenKept):
                     tags = self._tags.pop(key)
                 for tag in tags:
                     connection.acknowledge(tag)
+
+    def end(self) -> None:
+        discard(self._state_dir, self.source)
+        hand_over(self._journal, run_of(os.getpid()))
 
     def close(self) -> None:
         self._journal.close()

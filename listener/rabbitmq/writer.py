@@ -66,9 +66,8 @@ class Writer:
             batch.connection.problem = unwritable(batch.state_dir, error)
             return
         batch.acknowledgement.kept(batch.connection, batch.messages)
-        frames = b"".join(message.frame for message in batch.messages)
         try:
-            write(frames, self._fd, is_in_inbox=True)
+            write(batch.acknowledgement.frames(batch.messages), self._fd, is_in_inbox=True)
         except HooksError as error:
             _log.error("%s", error)
 

@@ -85,6 +85,10 @@ def without_marks(text: str) -> str:
     return text.replace("<!--XSUPERVISOR:", "\\u003c!--XSUPERVISOR:")
 
 
+WAKE_UP = "conductor-hooks: read the inbox"
+"""In place of a notification, for one that is in the inbox and may be taken out of it again."""
+
+
 def enframe(text: str) -> bytes:
     """The bytes that make supervisord pass on this JSON, which has no marks."""
     data = text.encode("utf-8", "surrogatepass")

@@ -27,6 +27,7 @@ from listener.model.entry import Entry
 from listener.model.serials import Serials
 from listener.state.clock import Clock
 from listener.state.journal import SERIALS, Journal
+from listener.supervisord.emit import WAKE_UP
 from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.supervisord.losses import LossDetector
 
@@ -126,19 +127,19 @@ class Events:
             log.flush()
 
     def _handle(self, frame: Frame) -> None:
-        is_notification = frame.eventname in COMMUNICATION_EVENTS
-        if is_notification:
+        is_from_program = frame.eventname in COMMUNICATION_EVENTS
+        if is_from_program:
             self._accept_inbox()
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
-        if is_notification:
+        if is_from_program and not _is_wake_up(frame.payload):
             self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
             return
         if serials is not None:
             self._journal.note(SERIALS, str(serials))
         if frame.eventname == TICK:
             self._tidy()
-        elif frame.eventname not in self._ignored:
+        elif not is_from_program and frame.eventname not in self._ignored:
             self._ignored.add(frame.eventname)
             _log.warning(
                 "%s events are ignored; subscribe to events=PROCESS_COMMUNICATION,TICK_5 alone",
@@ -173,9 +174,9 @@ class Events:
                 self._run = record.run
 
     def _is_accepted(self, record: Record) -> bool:
-        """Whether it was accepted before; its entry may be pruned by now."""
+        """Whether it was accepted before, its entry may be pruned by now, or it has none to come."""
         run, serial = self._accepted_to
-        return record.run == run and record.serial <= serial
+        return _is_wake_up(record.payload) or (record.run == run and record.serial <= serial)
 
     def _detect_losses(self, frame: Frame, serials: Serials | None) -> None:
         """Report what is missing at the next TICK_5: an event that was only late has come by then."""
@@ -230,6 +231,10 @@ class Events:
         if self._own_line and frame.payload.startswith(self._own_line):
             return unreadable(data, _OWN, source, origin, serials)
         return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
+
+
+def _is_wake_up(payload: str) -> bool:
+    return payload.partition("\n")[2].rstrip() == WAKE_UP
 
 
 def _own_line(env: Mapping[str, str]) -> str:

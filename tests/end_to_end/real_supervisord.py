@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,6 +35,9 @@ def _note(context, what):
 
 def note(context):
     _note(context, "done")
+
+def note_of_worker(context):
+    _note(context, "worker")
 
 def slow(context, seconds=0.1):
     _note(context, "begun")
@@ -84,7 +88,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{folder}/s
 
 [include]
-files={section}
+files={folder}/conf.d/*.conf
 
 [program:workflows]
 command=sh -c "exec cat {folder}/frames {output}"
@@ -104,9 +108,10 @@ class RealSupervisord:
         self.notes_file.touch()
         (folder / "test_functions.py").write_text(FUNCTIONS)
         os.mkfifo(folder / "frames")
-        section = shipped("supervisor.d/conductor-hooks.conf")
+        (folder / "conf.d").mkdir()
+        shutil.copy(shipped("supervisor.d/conductor-hooks.conf"), folder / "conf.d")
         self.conf = folder / "supervisord.conf"
-        values = {"folder": folder, "section": section, "capture": capture, "output": output}
+        values = {"folder": folder, "capture": capture, "output": output}
         self.conf.write_text(_CONF.format(**values))
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         self.env = {

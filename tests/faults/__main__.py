@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ from tests.faults import (
     plugins,
     power,
     processes,
+    rabbitmq,
+    rabbitmq_hosts,
     recorded,
     storage,
     unrecorded,
@@ -34,6 +37,21 @@ from tests.faults import (
 from tests.faults.ledger import Setting, Verdict
 
 Fault = Callable[[Setting], Verdict]
+
+ROWS_OF_RABBITMQ: Mapping[str, rabbitmq.Row] = {
+    "rabbitmq-kills": rabbitmq.kills,
+    "rabbitmq-broker-down": rabbitmq.broker_down,
+    "rabbitmq-network": rabbitmq.network,
+    "rabbitmq-disk-full": rabbitmq.disk_full,
+    "rabbitmq-queue-deleted": rabbitmq.queue_deleted,
+    "rabbitmq-two-kept": partial(rabbitmq_hosts.kept, 2),
+    "rabbitmq-four-kept": partial(rabbitmq_hosts.kept, 4),
+    "rabbitmq-two-acted": partial(rabbitmq_hosts.acted, 2),
+    "rabbitmq-four-acted": partial(rabbitmq_hosts.acted, 4),
+    "rabbitmq-acted-cut": rabbitmq_hosts.acted_cut,
+    "rabbitmq-single-active": rabbitmq_hosts.single_active,
+}
+"""On a broker of the tool's own. The suite runs some of them, on its own broker."""
 
 FAULTS: Mapping[str, Fault] = {
     "commit-points": commit_points.commit_points,
@@ -78,6 +96,7 @@ FAULTS: Mapping[str, Fault] = {
     "second-listener-after-removal": beside.second_listener_after_removal,
     "verbs": beside.verbs,
     "plugins": plugins.plugins,
+    **{name: rabbitmq.on_a_broker(row) for name, row in ROWS_OF_RABBITMQ.items()},
 }
 
 _COLUMNS = ("emitted", "acted on", "lost", "twice", "interrupted", "seconds")
@@ -103,7 +122,7 @@ def main() -> int:
         prog="python -m tests.faults",
         description="Breaks what the listener stands on, and counts what was lost or done twice.",
     )
-    parser.add_argument("--short", action="store_true", help="small counts, a minute for all")
+    parser.add_argument("--short", action="store_true", help="small counts, two minutes for all")
     parser.add_argument("--seed", type=int, help="of the random moments; printed, to be given again")
     parser.add_argument("name", nargs="*", help=f"of {', '.join(FAULTS)}; all by default")
     arguments = parser.parse_args()

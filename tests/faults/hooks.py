@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +63,7 @@ class Hooks(NamedTuple):
     """Which hooks a fault has; `seconds` is how long each function takes.
 
     `more` is the text of further hooks, `listener` of settings; each of its lines is indented.
+    `forward` is the section of the forwarder, none if it is empty.
     """
 
     names: tuple[str, ...] = ("once", "again")
@@ -71,6 +72,7 @@ class Hooks(NamedTuple):
     trap_port: int = 0
     more: str = ""
     listener: str = ""
+    forward: Mapping[str, Any] = {}
 
     def text(self, folder: Path) -> str:
         """The hooks.conf."""
@@ -91,7 +93,8 @@ class Hooks(NamedTuple):
                     f"    timeout: {self.timeout}",
                 ]
         settings = ("listener:", f"  python_path: [{folder}]", self.listener)
-        return "\n".join((*lines, self.more, *settings, ""))
+        forward = f"forward: {json.dumps(self.forward)}" if self.forward else ""
+        return "\n".join((*lines, self.more, *settings, forward, ""))
 
     def write(self, folder: Path) -> None:
         """Put hooks.conf and the functions into the folder."""
@@ -110,9 +113,14 @@ def environment_of_hooks(folder: Path) -> dict[str, str]:
 
 def notes(folder: Path) -> Counter[Note]:
     """How often each function has noted what, so far."""
+    return Counter(notes_in_order(folder))
+
+
+def notes_in_order(folder: Path) -> list[Note]:
+    """All that functions have noted, so far."""
     file = folder / "notes"
     lines = file.read_text().splitlines() if file.exists() else []
-    return Counter(Note(*line.split(" ")) for line in lines)
+    return [Note(*line.split(" ")) for line in lines]
 
 
 def names(count: int, prefix: str = "e") -> list[str]:
@@ -126,9 +134,14 @@ def notification(name: str, text: str = "") -> dict[str, Any]:
     return {**found, "id": f"id-{name}"} if number.isdigit() and int(number) % 2 else found
 
 
+def notification_body(name: str, text: str = "") -> str:
+    """Its JSON, as a manager publishes it."""
+    return json.dumps(notification(name, text))
+
+
 def printed(name: str, text: str = "") -> bytes:
     """What a program prints for a notification. `emit` is not used, since it gives an id to each."""
-    body = json.dumps(notification(name, text))
+    body = notification_body(name, text)
     return f"<!--XSUPERVISOR:BEGIN-->{body:<{MIN_FRAME}}<!--XSUPERVISOR:END-->\n".encode("ascii")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -154,6 +154,38 @@ def _is_twice(hook: str, run: Run | None, begun: int, done: int) -> bool:
     return done > len(run.attempts) or any(each.state == "done" for each in run.attempts[:-1])
 
 
+def judge_hosts(
+    folders: Sequence[Path], emitted: Iterable[str], may_repeat: Collection[str] = ()
+) -> Verdict:
+    """What has become of all that several hosts were given, whose only hook is `once`.
+
+    `may_repeat` are the names that two hosts may have begun: these are counted, and are no problem.
+    """
+    found = sum(map(notes, folders), Counter[Note]())
+    interrupted = {
+        entry.execution_id
+        for folder in folders
+        for entry in read_journal(folder)
+        if any(run.state == "interrupted" for run in entry.runs)
+    }
+    counts = Counter[str]()
+    problems = []
+    for name in emitted:
+        begun, done = (found[Note(_ONCE, what, name)] for what in ("begun", "done"))
+        fate = "acted on" if done else "interrupted" if name in interrupted else "lost"
+        counts[fate] += 1
+        counts["twice"] += begun > 1
+        if fate == "lost":
+            problems.append(f"{name} is lost: {begun} times begun, and never done")
+        if begun > 1 and name not in may_repeat:
+            problems.append(f"{name} ran twice: {begun} times begun, {done} times done")
+    acted_on, lost = counts["acted on"], counts["lost"]
+    emitted_in_all = acted_on + lost + counts["interrupted"]
+    return Verdict(
+        emitted_in_all, acted_on, lost, counts["twice"], counts["interrupted"], tuple(problems)
+    )
+
+
 def problems_of_follow_ups(folder: Path) -> list[str]:
     """What is wrong with the entries of hook_failed: each failure has one, and its hook was run."""
     failures, follow_ups = Counter[str](), Counter[str]()
@@ -190,6 +222,14 @@ def is_settled(folder: Path, name: str) -> bool:
         " AND NOT EXISTS (SELECT 1 FROM entries WHERE state IN ('pending', 'running')) LIMIT 1"
     )
     return bool(_asked(folder, query, name))
+
+
+def has_nothing_to_do(folder: Path) -> bool:
+    """Whether the inbox is read, and every entry settled."""
+    if any(folder.glob("state/inbox/[!.]*")):
+        return False
+    query = "SELECT NOT EXISTS (SELECT 1 FROM entries WHERE state IN ('pending', 'running'))"
+    return _asked(folder, query) == [(1,)]
 
 
 def last_without_entry(folder: Path) -> str:

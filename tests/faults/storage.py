@@ -58,19 +58,19 @@ def disk_full(setting: Setting) -> Verdict:
     with listening(setting.folder, _SLOW) as double:
         double.send(emitted[:1])
         double.wait_for_answers()
-        with _no_file_may_grow(double.pid):
+        with no_file_may_grow(double.pid):
             double.send(emitted[1:2])
             helds = [_held(double)]
         double.wait_for_answers()
         double.send(emitted[2:3])
         begun = Note("once", "begun", emitted[2])
         wait_for("the first action", lambda: notes(setting.folder)[begun])
-        with _no_file_may_grow(double.pid):
+        with no_file_may_grow(double.pid):
             helds.append(_held(double, 2))
         double.wait_for_answers()
         double.wait_until_settled(emitted[2])
         first = double.pid
-        with _no_file_may_grow(first):
+        with no_file_may_grow(first):
             double.send(emitted[3:])
             helds.append(_held(double, 3))
             double.signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ def disk_full(setting: Setting) -> Verdict:
 
 
 @contextmanager
-def _no_file_may_grow(pid: int) -> Iterator[None]:
+def no_file_may_grow(pid: int) -> Iterator[None]:
     """A full disk for one process: its writes to files fail, those to pipes do not."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from configparser import RawConfigParser
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,19 @@ class Supervised(RealSupervisord):
     def write_section(self, settings: Mapping[str, str]) -> None:
         """The shipped section with other settings, for the next `supervisorctl update` or start."""
         section = RawConfigParser()
-        section.read(shipped("supervisor.d/conductor-hooks.conf"))
-        log = str(self.folder / "conductor-hooks-stderr.log")  # one that a new supervisord keeps
-        section["eventlistener:conductor-hooks"].update({**_AT_ONCE, "stderr_logfile": log, **settings})
+        section.read_string(self.shipped_section())
+        for name in section.sections():
+            log = (
+                f"{self.folder}/{name.partition(':')[2]}-stderr.log"  # one that a new supervisord keeps
+            )
+            section[name].update({**_AT_ONCE, "stderr_logfile": log})
+        section["eventlistener:conductor-hooks"].update(settings)
         with (self.folder / "section.conf").open("w") as file:
             section.write(file)
+
+    def shipped_section(self) -> str:
+        """What comes with the listener."""
+        return shipped("supervisor.d/conductor-hooks.conf").read_text()
 
     def change_section(self, buffer_size: int = 1000) -> None:
         """Have the listener's pool removed and another one made, step by step as `update` does."""
@@ -209,23 +217,30 @@ class Supervised(RealSupervisord):
 
     def listeners(self) -> list[int]:
         """The processes of the listener that supervisord has started, in order."""
-        found = re.findall(r"spawned: 'conductor-hooks' with pid (\d+)", self.supervisord_log())
+        return self._spawned("conductor-hooks")
+
+    def _spawned(self, program: str) -> list[int]:
+        found = re.findall(rf"spawned: '{program}' with pid (\d+)", self.supervisord_log())
         return [int(pid) for pid in found]
 
     def wait_for_listener(self, other_than: Iterable[int] = ()) -> int:
-        """The listener's process; one that is not among these.
+        """The listener's process; one that is not among these."""
+        return self.wait_for_program("conductor-hooks", "listen", other_than)
+
+    def wait_for_program(self, program: str, verb: str, other_than: Iterable[int] = ()) -> int:
+        """The process of a program that runs this verb of ours; one that is not among these.
 
         It is its own program by then: a SIGTERM before that is taken by what it has of supervisord, and
         lost, and supervisord waits for its end until stopwaitsecs are over.
         """
         known = set(other_than)
-        return wait_for("a listener", lambda: self._living_listener(known), 30)
+        return wait_for(f"a {program}", lambda: self._living(program, verb, known), 30)
 
-    def _living_listener(self, known: set[int]) -> int:
+    def _living(self, program: str, verb: str, known: set[int]) -> int:
         self.knock()
-        pid = (self.listeners() or [0])[-1]
+        pid = (self._spawned(program) or [0])[-1]
         is_another = pid and pid not in known and not processes.is_gone(pid)
-        return pid if is_another and "listen" in processes.command(pid).split() else 0
+        return pid if is_another and verb in processes.command(pid).split() else 0
 
     def discarded(self) -> int:
         """How many events of the listener's buffer supervisord says that it has discarded."""
@@ -246,17 +261,15 @@ class Supervised(RealSupervisord):
         wait_for("a TICK_5", lambda: last_without_entry(self.folder) != before)
 
     def close(self) -> None:
+        """End all its processes, wherever they are by then."""
         self._close_frames()
         self.process.kill()
         self.process.wait()
+        processes.end_all(self.folder)
 
 
 @contextmanager
 def supervised(folder: Path, hooks: Hooks, **how: Any) -> Iterator[Supervised]:
     """A supervisord that answers; its listener may just be starting."""
-    supervisord = Supervised(folder, hooks, **how)
-    try:
+    with closing(Supervised(folder, hooks, **how)) as supervisord:
         yield supervisord
-    finally:
-        supervisord.close()
-        processes.end_all(folder)

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from listener.inbox import whole_file
-from listener.inbox.folder import FOLDER, events_name, notifications_name
+from listener.inbox.folder import FOLDER, discard, events_name, notifications_name
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.record import encode
 from listener.inbox.runs import run_of
@@ -146,6 +146,19 @@ def test_files_are_read_in_the_order_of_their_numbers_and_others_are_left_alone(
     assert names(inbox) == sorted([*others, events_name(99, LIVE)])
 
 
+def test_what_a_killed_writer_has_left_unfinished_is_removed_an_hour_later(
+    inbox: Path, reader: InboxReader
+) -> None:
+    abandoned = (f".{notifications_name(1, 'rabbitmq')}", ".probe-0a")
+    others = (f".{notifications_name(2, 'rabbitmq')}", ".probe-0b", ".x")
+    for name in (*abandoned, *others):
+        (inbox / name).write_text("x")
+    for name in (*abandoned, ".x"):
+        os.utime(inbox / name, (0, 0))
+    assert read(reader) == []
+    assert names(inbox) == sorted(others)
+
+
 def test_what_supervisord_records_is_left_alone_where_that_is_wanted(
     tmp_path: Path, inbox: Path
 ) -> None:
@@ -202,6 +215,22 @@ def test_a_file_that_vanishes_is_forgotten(inbox: Path, reader: InboxReader) -> 
     before = len(os.listdir("/proc/self/fd"))
     assert len(read(reader)) == 1
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("when", ["before it is read", "before it is removed"])
+def test_what_its_writer_takes_back_meanwhile_is_no_error(
+    tmp_path: Path, inbox: Path, reader: InboxReader, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    for text in ("x" * 200_000, "taken back"):
+        whole_file.add(str(tmp_path), "rabbitmq-shared", [text] * 6)
+    batches = reader.read_new()
+    found = next(batches) if when == "before it is read" else list(batches)[-1]
+    discard(str(tmp_path), "rabbitmq-shared")
+    assert [*batches] == []
+    reader.discard()
+    assert names(inbox) == []
+    assert errors(caplog) == []
+    assert found
 
 
 def test_a_file_that_cannot_be_removed_is_reported_once_and_not_given_again(

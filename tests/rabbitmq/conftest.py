@@ -11,7 +11,7 @@ import pytest
 from tests.rabbitmq.broker import Broker
 from tests.rabbitmq.forwarding import Site, section
 from tests.rabbitmq.server import SERVER
-from tests.rabbitmq.vhost import Vhost
+from tests.rabbitmq.vhost import Vhost, new_vhost
 from tests.support import require_program
 
 _STARTED = pytest.StashKey[Broker]()
@@ -37,10 +37,8 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 @pytest.fixture
 def vhost(broker: Broker) -> Iterator[Vhost]:
     """Empty: nothing is declared there."""
-    name = broker.add_vhost()
-    vhost = Vhost(broker, name, broker.port, broker.tls_port, broker.mutual_tls_port)
-    yield vhost
-    broker.delete_vhost(name)
+    with new_vhost(broker) as vhost:
+        yield vhost
 
 
 @pytest.fixture

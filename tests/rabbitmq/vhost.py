@@ -63,9 +63,9 @@ class Vhost:
             for body in bodies:
                 channel.basic_publish(EXCHANGE, KEY, body, pika.BasicProperties(delivery_mode=2))
 
-    def counts(self) -> Counts:
+    def counts(self, queue: str = QUEUE) -> Counts:
         """Of the queue."""
-        return self.broker.counts(self.name, QUEUE)
+        return self.broker.counts(self.name, queue)
 
     def delete_queue(self) -> None:
         """As an operator does, under its consumers."""
@@ -74,3 +74,11 @@ class Vhost:
     def close_connections(self) -> None:
         """As an operator does: the broker says why to each."""
         self.broker.close_connections(self.name)
+
+
+@contextmanager
+def new_vhost(broker: Broker) -> Iterator[Vhost]:
+    """An empty one, for the time of a `with`: nothing is declared there."""
+    name = broker.add_vhost()
+    yield Vhost(broker, name, broker.port, broker.tls_port, broker.mutual_tls_port)
+    broker.delete_vhost(name)

@@ -18,6 +18,7 @@ from listener.inbox.record import encode
 from listener.inbox.runs import run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.state.database import Database
+from listener.supervisord.emit import WAKE_UP, enframe
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import lines
 from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
@@ -221,17 +222,31 @@ def text_of(execution_id: str, **more: Any) -> str:
     return notification(execution_id, **more).partition("\n")[2]
 
 
-@pytest.mark.parametrize("source", [FROM_BROKER, SHARED_WITH_BROKER])
 def test_the_frame_that_follows_each_message_of_the_broker_is_not_worth_a_line(
-    house: Supervised, caplog: pytest.LogCaptureFixture, source: str
+    house: Supervised, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole_file.add(str(house.folder), source, [text_of("x1", id="amqp-1")])
+    whole_file.add(str(house.folder), FROM_BROKER, [text_of("x1", id="amqp-1")])
     for serial in (1, 2):
         house.handle_frame(Frame(STDOUT, serial, serial, notification("x1", id="amqp-1")))
         house.work_on()
     assert house.actions.served == ["x1"]
-    assert [(entry.source, entry.state) for entry in house.entries] == [(source, "done")]
+    assert [(entry.source, entry.state) for entry in house.entries] == [(FROM_BROKER, "done")]
     assert [line for line in lines(caplog, "INFO") if "accepted already" in line] == []
+
+
+def test_a_wake_up_has_the_inbox_read_and_is_no_notification_itself(
+    house: Supervised, recorded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole_file.add(str(house.folder), SHARED_WITH_BROKER, [text_of("x1", id="amqp-1")])
+    captured = enframe(WAKE_UP).decode().partition("BEGIN-->")[2].partition("<!--")[0]
+    payload = f"processname:p groupname:p pid:1\n{captured}"
+    recorded.write_bytes(encode(1, payload))
+    house.handle_frame(Frame(STDOUT, 1, 1, payload))
+    house.work_on()
+    house.tick(2)
+    assert house.actions.served == ["x1"]
+    assert [entry.source for entry in house.entries] == [SHARED_WITH_BROKER]
+    assert lines(caplog, "WARNING") == lines(caplog, "ERROR") == []
 
 
 @pytest.mark.parametrize("where", ["journal", "inbox"])
