@@ -35,6 +35,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self._peers: dict[socket.socket, socket.socket] = {}
         self._state = _State.PASSING
+        self._has_closed = False
         self._caller, self._called = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -66,7 +67,7 @@ class Proxy:
         self._caller.recv(1)
 
     def _run(self) -> None:
-        while self._state is not _State.CLOSED:
+        while not self._has_closed:  # which is later than it is told to, and was answered
             for ready in select.select(self._watched(), [], [])[0]:
                 if ready is self._called:
                     self._obey()
@@ -83,6 +84,7 @@ class Proxy:
         if self._state in (_State.CUT, _State.CLOSED):
             while self._peers:
                 self._reset(next(iter(self._peers)))
+        self._has_closed = self._state is _State.CLOSED
         self._called.send(self._called.recv(1))
 
     def _accept(self) -> None:
