@@ -78,8 +78,7 @@ def acted_cut(setting: Setting, vhost: Vhost) -> Verdict:
             may_repeat: set[str] = set()
             for part in _rounds(setting, emitted):
                 before = lonely.connections()
-                publish(vhost, part[: len(part) // 2])
-                _wait_for_actions(setting, lonely)
+                _publish_until_some_are_done(setting, vhost, part[: len(part) // 2], lonely)
                 since = max(0, len(_begun(lonely)) - _PREFETCH["acted"])
                 network.cut()
                 publish(vhost, part[len(part) // 2 :])
@@ -127,8 +126,7 @@ def _dead_in_the_middle(
 ) -> Iterator[_Death]:
     """Publish; the victim is dead for the time of a `with`, where the others have done their work."""
     half = len(part) // 2
-    publish(vhost, part[:half])
-    _wait_for_actions(setting, victim)
+    _publish_until_some_are_done(setting, vhost, part[:half], victim)
     victim.die()
     publish(vhost, part[half:])
     wait_until_over(vhost, [host for host in some if host is not victim], queue)
@@ -140,9 +138,12 @@ def _dead_in_the_middle(
     wait_until_consuming([victim], before)
 
 
-def _wait_for_actions(setting: Setting, host: Host) -> None:
-    """A random number of further ones; no more than it has for sure, though the others are faster."""
+def _publish_until_some_are_done(
+    setting: Setting, vhost: Vhost, some: Sequence[str], host: Host
+) -> None:
+    """Until this host has begun some of them, no more than it gets for sure."""
     wanted = len(_begun(host)) + setting.random.randrange(1, _PREFETCH["acted"])
+    publish(vhost, some)
     wait_for("some actions", lambda: len(_begun(host)) >= wanted, 30)
 
 
