@@ -1,6 +1,6 @@
 """The whole test suite, with the branch coverage of the core rooms: `python -m tests [ARGUMENT…]`.
 
-It runs as three parts at a time, since most tests wait for some process. With pytest's arguments, for a
+It runs as four parts at a time, since most tests wait for some process. With pytest's arguments, for a
 part of the suite, it runs as one, and the coverage is printed but not judged. The last line says what
 has failed.
 """
@@ -17,7 +17,11 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 _COVERAGE = (sys.executable, "-m", "coverage")
-_PARTS = (("tests/actions", "tests/snmp"), ("tests/cli", "tests/interpreters/plugins"))
+_PARTS = (
+    ("tests/actions", "tests/snmp"),
+    ("tests/cli", "tests/interpreters/plugins"),
+    ("tests/rabbitmq", "tests/end_to_end"),
+)
 """Beside what is in none of them."""
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from listener.dispatch.withdrawal import hand_over
+from listener.dispatch.withdrawal import hand_over, is_forwarder
 from listener.errors import HooksError
 from listener.inbox.folder import discard
 from listener.inbox.runs import run_of
@@ -65,6 +65,7 @@ class WhenActed(WhenKept):
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
         self._journal = Journal(state_dir)
+        self._run = run_of(os.getpid())
         self._lock = threading.Lock()
         self._tags: dict[str, list[int]] = {}
         self._is_new = False
@@ -76,7 +77,8 @@ class WhenActed(WhenKept):
 
     def prepare(self) -> None:
         self._check_listener()
-        self.end()
+        if not is_forwarder(self._journal, self._run):
+            self.end()
 
     def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
         with self._lock:
@@ -105,7 +107,7 @@ class WhenActed(WhenKept):
 
     def end(self) -> None:
         discard(self._state_dir, self.source)
-        hand_over(self._journal, run_of(os.getpid()))
+        hand_over(self._journal, self._run)
 
     def close(self) -> None:
         self._journal.close()
