@@ -136,7 +136,7 @@ def test_a_server_that_hangs_leaves_the_others_their_share_of_the_time(
     action.run(a_call(a_hook(mail.url)))  # from now on no import takes time
     web.answers.clear()
     hook = a_hook([f"{web.url}?rto=600", mail.url], timeout_s=6.0)
-    with pytest.raises(ActionFailed, match=r"#1 json: no end within 3 s.*; sent to #2 mailto"):
+    with pytest.raises(ActionFailed, match=r"#1 json: no end within .*; sent to #2 mailto"):
         action.run(a_call(hook))
     assert len(mail.mails) == 2
 
