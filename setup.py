@@ -67,6 +67,10 @@ setup(
             # Unpacks wagons, as it has made them.
             "wagon>=1.0.3,<2",
         ],
+        "notify": [
+            # Knows the ways to some hundred chats, mail and pagers; runs in a child process only.
+            "apprise>=1.9,<3",
+        ],
         "test": [
             # As in "plugins" above.
             "pip>=22.3",
@@ -75,6 +79,8 @@ setup(
             "setuptools>=64",
             # As in "rabbitmq" above.
             "pika>=1.3,<2",
+            # As in "notify" above.
+            "apprise>=1.9,<3",
             # Runs the tests; the suite's fixtures need nothing else of its kind.
             "pytest>=8,<10",
             # Finds the input nobody thought of.

@@ -54,6 +54,8 @@ HOOKS = [
     " cloudify.snmp.snmp_trap.send_snmp_trap, inputs: {destination_address: 127.0.0.1,"
     " destination_port: !file secret, community_string: x}}",
     "{name: misfit, event_type: workflow_started, implementation: planted.fits, inputs: {x: 1}}",
+    "{name: notifies, event_type: workflow_started, implementation: notify, inputs: {urls:"
+    f" ['json://bot:{PLAIN}@127.0.0.1:1/', 'slakc://{PLAIN}']}}}}",
     "{name: broken, event_type: workflow_started, implementation: planted.fits, timeout: !file secret}",
 ]
 

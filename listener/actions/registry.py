@@ -13,6 +13,7 @@ from types import TracebackType
 from listener.actions import Action, Fault, Surroundings
 from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
+from listener.actions.notify.action import NotifyAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
@@ -20,7 +21,7 @@ from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, secrets_in
 
-BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction,)
+BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, NotifyAction)
 
 
 class Actions:
