@@ -51,6 +51,9 @@ setup(
         "msgspec>=0.18.6,<1",
         # Orders the versions of a managed plugin as pip does; 26 takes versions that are none.
         "packaging>=26,<27",
+        # Speaks HTTP for webhooks. Not an extra: it is small, pure and alone, and one that is missing
+        # would be noticed at night.
+        "urllib3>=2.2,<3",
         # The command line's verbs, options and help.
         "click>=8.1,<9",
         # Tables a person can read in any width of terminal.
@@ -81,6 +84,10 @@ setup(
             "pika>=1.3,<2",
             # As in "notify" above.
             "apprise>=1.9,<3",
+            # Verifies the signatures of webhooks as their receivers do.
+            "standardwebhooks>=1,<2",
+            # Reads the events of webhooks as their receivers do.
+            "cloudevents>=2,<3",
             # Runs the tests; the suite's fixtures need nothing else of its kind.
             "pytest>=8,<10",
             # Finds the input nobody thought of.

@@ -126,6 +126,7 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "pysnmp",
         "rich",
         "subprocess",
+        "urllib3",
     }
     assert "yaml" in result.stderr.split()
     assert heavy.isdisjoint(result.stderr.split())

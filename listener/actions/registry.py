@@ -15,13 +15,14 @@ from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
 from listener.actions.notify.action import NotifyAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
+from listener.actions.webhook.action import WebhookAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, secrets_in
 
-BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, NotifyAction)
+BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, WebhookAction, NotifyAction)
 
 
 class Actions:

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     plugins,
     ready,
     traps,
+    webhooks,
 )
 from tests.benchmarks.interpreter import clean_interpreter
 
@@ -29,6 +30,7 @@ SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "events": events.run,
     "traps": traps.run,
     "informs": informs.run,
+    "webhooks": webhooks.run,
     "calls": calls.run,
     "plugins": plugins.run,
     "journal": journal.run,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.rabbitmq.certificates import Authority, Identity
+from tests.certificates import Authority, Identity
 from tests.rabbitmq.server import HOST, Server, held_port, port_of
 
 USER = PASSWORD = "guest"

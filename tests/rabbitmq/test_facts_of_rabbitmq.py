@@ -21,7 +21,7 @@ from pika.exceptions import (
     StreamLostError,
 )
 
-from tests.rabbitmq.certificates import Authority, Identity
+from tests.certificates import Authority, Identity
 from tests.rabbitmq.proxy import Proxy
 from tests.rabbitmq.vhost import QUEUE, Vhost
 from tests.support import wait_for

@@ -1,0 +1,1 @@
+"""The built-in action that sends a notification to a web server."""

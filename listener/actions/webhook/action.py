@@ -1,0 +1,131 @@
+"""The built-in `webhook`: a notification goes to a web server, as an event or as the hook's own body.
+
+Owns the order of the work: read the inputs, make the request, have the answer judged, count. It knows
+no HTTP: client.py does, and is imported with the first webhook. The registry makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from listener.actions import Action, Call, Fault, Surroundings
+from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.table import Hook
+from listener.model.outcome import Tally
+
+if TYPE_CHECKING:
+    from listener.actions.webhook.client import Client
+    from listener.actions.webhook.inputs import Route, Webhook
+
+
+class _Inputs(NamedTuple):
+    """What the inputs of a hook say."""
+
+    hook: Hook
+    webhook: Webhook | None
+    faults: tuple[Fault, ...]
+
+
+class _Kept(NamedTuple):
+    """A client, and of which state of its files it was made."""
+
+    client: Client
+    files: tuple[object, ...]
+
+
+class WebhookAction(Action):
+    """Sends requests and keeps connections. `now` is Unix time."""
+
+    name = "webhook"
+
+    def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:
+        self._folder = surroundings.config_folder
+        self._now = now
+        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
+        self._clients: dict[Route, _Kept] = {}
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+
+    def run(self, call: Call) -> str:
+        _, webhook, faults = self._read(call.hook)
+        if webhook is None:
+            raise ActionFailed("; ".join(fault.reason for fault in faults))
+        sent, acknowledged, failed = self._tallies[webhook.name]
+        try:
+            result = self._send(webhook, call)
+        except (ActionFailed, ActionTimedOut):
+            self._tallies[webhook.name] = Tally(sent, acknowledged, failed + 1)
+            raise
+        self._tallies[webhook.name] = Tally(sent + 1, acknowledged + 1, failed)
+        return result
+
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        _, webhook, faults = self._read(hook)
+        if webhook is None:
+            return list(faults)
+        from listener.actions.webhook.inputs import file_faults
+
+        if found := file_faults(webhook.route):
+            return found
+        try:
+            self._client(webhook.route)
+        except ActionFailed as error:
+            return [Fault(None, str(error))]
+        return []
+
+    def prepare(self, hook: Hook) -> None:
+        """Import what the hook needs and read its certificates; what is wrong `check` has said."""
+        self.check(hook, may_import=False)
+
+    def take_tallies(self) -> dict[str, Tally]:
+        tallies = dict(self._tallies)
+        self._tallies.clear()
+        return tallies
+
+    def close(self) -> None:
+        for kept in self._clients.values():
+            kept.client.close()
+        self._clients.clear()
+
+    def _send(self, webhook: Webhook, call: Call) -> str:
+        from listener.actions.webhook.answer import judge
+        from listener.actions.webhook.message import request_of
+
+        request = request_of(webhook, call, self._now())
+        answer = self._client(webhook.route).exchange(request, webhook.name, call.hook.timeout_s)
+        return judge(answer, webhook, call.secrets, self._now())
+
+    def _read(self, hook: Hook) -> _Inputs:
+        """A hook's inputs; they are read once for each hooks.conf."""
+        known = self._inputs.get(hook.line)
+        if known is None or known.hook is not hook:
+            from listener.actions.webhook.inputs import read_webhook
+
+            known = self._inputs[hook.line] = _Inputs(hook, *read_webhook(hook.inputs, self._folder))
+        return known
+
+    def _client(self, route: Route) -> Client:
+        """The kept one, or a new one after a request was given up or a file has changed."""
+        files = tuple(map(_state, filter(None, (route.ca, route.cert, route.key))))
+        kept = self._clients.get(route)
+        if kept is not None and kept.files == files and not kept.client.is_over:
+            return kept.client
+        from listener.actions.webhook.client import Client  # urllib3 and ssl are slow to import
+
+        client = Client(route)
+        if kept is not None:
+            kept.client.close()
+        self._clients[route] = _Kept(client, files)
+        return client
+
+
+def _state(path: str) -> object:
+    """What differs when a file is another one or has changed; None when it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
