@@ -15,7 +15,7 @@ from listener.rabbitmq import parameters
 from listener.rabbitmq.forwarder import Forwarder, Stop
 from listener.rabbitmq.writer import Writer
 from listener.state.directory import lock
-from tests.rabbitmq.certificates import Authority
+from tests.certificates import Authority
 from tests.rabbitmq.forwarding import (
     CONSUMING,
     Site,
