@@ -75,13 +75,20 @@ def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
 
 def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     """The hook at `node`; with mistakes, it has them as its problem, and what else could be read."""
-    known, taken = len(source.mistakes), len(source.taken)
+    known, taken, templates = len(source.mistakes), len(source.taken), len(source.templates)
     keys = source.read(node, _keys, _label(node, position))
     own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
     source.mistakes[known:] = own
     wrong = sorted({mistake for mistake in own if not mistake.is_warning})
     hook = _hook_with({} if keys is INVALID else keys, position, line_of(node))
-    hook = hook._replace(taken=tuple(source.taken[taken:]))
+    hook = hook._replace(
+        taken=tuple(source.taken[taken:]), templates=tuple(source.templates[templates:])
+    )
+    source.mistakes += [
+        Mistake(line, f"hook {hook.name!r}: !template: {reason}", is_warning=True)
+        for template in hook.templates
+        for line, reason in template.doubts(hook.event_types)
+    ]
     if not wrong:
         return hook
     problem = "; ".join(mistake.as_text("hooks.conf") for mistake in wrong)

@@ -7,11 +7,14 @@ table from the file's text, the dispatcher asks it for matches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from listener.hooks.forward import ForwardSettings
 from listener.hooks.settings import ListenerSettings
 from listener.model.notification import HOOK_FAILED
+
+if TYPE_CHECKING:
+    from listener.hooks.template import Template
 
 ANY_EVENT = "*"
 
@@ -27,7 +30,7 @@ class Hook(NamedTuple):
     again by it; 0 for one with a name or a problem. `repeatable` is None where the action decides.
     `problem` is what is wrong with it in the file: such a hook can only fail, and has the values that
     could be read. `taken` are the texts that it takes from elsewhere, as (key, text), with '' as the
-    key for what !file has brought.
+    key for what !file has brought. `templates` stand among its inputs; attempt.py replaces them.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Hook(NamedTuple):
     fingerprint: int = 0
     problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()
+    templates: tuple[Template, ...] = ()
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""

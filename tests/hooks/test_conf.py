@@ -546,6 +546,21 @@ hooks:
     ]  # fmt: skip
 
 
+def test_what_a_template_will_give_is_not_judged_before_an_attempt() -> None:
+    text = """\
+hooks:
+- event_type: workflow_failed
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs:
+    community_string: public
+    destination_port: !template "{{ arguments }}"
+    destinations:
+    - !template "{{ tenant_name }} "
+    - {destination_address: 10.0.0.1, destination_port: 0}
+"""
+    assert lines_of_faults(text) == [(", line 9", "hook 'workflow_failed-1'", "destination 2")]
+
+
 def test_behind_an_alias_the_line_is_that_of_what_it_stands_for() -> None:
     text = """\
 hooks:
