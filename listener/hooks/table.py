@@ -21,6 +21,25 @@ ANY_EVENT = "*"
 DEFAULT_TIMEOUT_S = 60.0
 
 Matcher = Callable[[Any], Any]
+"""Whether a field's value is as one condition wants it."""
+
+Condition = Callable[[Mapping[str, Any], float], bool]
+"""Whether something holds for a hook context and the Unix time of its receipt."""
+
+
+class Conditions(NamedTuple):
+    """What must hold for a hook to run: of each of these fields any matcher, and each one of `also`."""
+
+    fields: tuple[tuple[str, tuple[Matcher, ...]], ...] = ()
+    also: tuple[Condition, ...] = ()
+
+    def hold(self, hook_context: Mapping[str, Any], at: float) -> bool:
+        """Whether all of them hold, whatever the event type is."""
+        for field, matchers in self.fields:
+            found = hook_context.get(field)
+            if not any(matcher(found) for matcher in matchers):
+                return False
+        return not self.also or all(condition(hook_context, at) for condition in self.also)
 
 
 class Hook(NamedTuple):
@@ -39,7 +58,7 @@ class Hook(NamedTuple):
     inputs: Mapping[str, Any]
     line: int
     input_lines: Mapping[str, int]
-    when: tuple[tuple[str, tuple[Matcher, ...]], ...] = ()
+    when: Conditions = Conditions()
     timeout_s: float = DEFAULT_TIMEOUT_S
     retries: int = 0
     repeatable: bool | None = None
@@ -61,13 +80,6 @@ class Hook(NamedTuple):
             place = place.rpartition(".")[0]
         return self.input_lines[place] if place else self.line
 
-    def matches(self, hook_context: Mapping[str, Any]) -> bool:
-        """Whether all conditions (`when`) of the hook hold, whatever the event type is."""
-        return all(
-            any(matcher(hook_context.get(field)) for matcher in matchers)
-            for field, matchers in self.when
-        )
-
 
 class HookTable(NamedTuple):
     """All hooks of one file, in its order, and its other sections.
@@ -85,9 +97,9 @@ class HookTable(NamedTuple):
     def has_problem(self) -> bool:
         return any(hook.problem for hook in self.hooks)
 
-    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
-        """Every enabled hook for this notification, in the file's order."""
-        return [hook for hook in self.of(event_type) if hook.matches(hook_context)]
+    def match(self, event_type: str, hook_context: Mapping[str, Any], at: float) -> Sequence[Hook]:
+        """Every enabled hook for the notification that came at this Unix time, in the file's order."""
+        return [hook for hook in self.of(event_type) if hook.when.hold(hook_context, at)]
 
     def of(self, event_type: str) -> Sequence[Hook]:
         """Every enabled hook for this event type, in the file's order."""
