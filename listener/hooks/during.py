@@ -82,5 +82,5 @@ def _zone(name: str | None) -> tzinfo:
         known = zoneinfo.available_timezones()
         close = near(str(name), known)
         hint = f"; did you mean {close!r}?" if close else ""
-        hint = hint if known else "; this host has none: install its package tzdata"
+        hint = hint if known else "; this host has none: install tzdata"
         raise ValueError(f"names the unknown time zone {name!r}{hint}") from error

@@ -7,8 +7,8 @@ registry.py asks where they stand: each imports it for a !template alone, jinja2
 
 from __future__ import annotations
 
-import itertools
 import json
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -30,7 +30,10 @@ MOST_CHARACTERS = 65_536
 """Of a rendered text."""
 
 MOST_ITEMS = 1_000
-"""That a loop goes over. It holds no other loop, so all of them take a bounded time."""
+"""That a loop goes over; it holds no other loop."""
+
+MOST_CPU_S = 1.0
+"""That a loop takes, looked at before each of its items."""
 
 _FIELDS = (*CONTEXT_FIELDS, "execution_parameters", "arguments", "rest_token", "entry_id", "text")
 
@@ -192,7 +195,7 @@ def _why_not(node: nodes.Node) -> str:
     return f"{type(node).__name__!r} is not allowed; only texts, fields, filters, 'if' and 'for' are"
 
 
-def _refuse_above(most: int, size: int, reason: str) -> None:
+def _refuse_above(most: float, size: float, reason: str) -> None:
     if size > most:
         raise jinja2.TemplateRuntimeError(reason.format(most))
 
@@ -204,10 +207,12 @@ def _line_of(error: BaseException) -> int:
     return lines[-1] if lines else 1
 
 
-def _counted(items: Any) -> list[Any]:
-    found = list(itertools.islice(items, MOST_ITEMS + 1))
-    _refuse_above(MOST_ITEMS, len(found), "a loop goes over more than {} items")
-    return found
+def _counted(items: Iterable[Any] | None) -> Iterator[Any]:
+    began = time.thread_time()
+    for number, item in enumerate(() if items is None else items, 1):
+        _refuse_above(MOST_ITEMS, number, "a loop goes over more than {} items")
+        _refuse_above(MOST_CPU_S, time.thread_time() - began, "a loop takes more than {:g} s")
+        yield item
 
 
 def _join(items: Any, separator: str = "") -> str:

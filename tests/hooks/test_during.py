@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -71,24 +72,25 @@ def test_what_is_no_period_says_what_it_must_be(text: str, reason: str) -> None:
         period(text)
 
 
-times = st.integers(0, 24 * 60 - 1)
+MINUTES = 24 * 60
+near_now = st.integers(-90, 90) | st.integers(0, MINUTES - 1)
 
 
 @settings(deadline=None, print_blob=True, derandomize=False, max_examples=500)
 @given(
-    st.sampled_from(ZONES),
-    st.sampled_from(DAYS),
-    times,
-    times,
-    st.integers(0, 2 * 366 * 24 * 60).map(lambda minutes: 1735689600 + 60 * minutes),
-)
+    st.sampled_from(ZONES), st.sampled_from([0, 0, -1, 3]), near_now, near_now,
+    st.integers(0, 2 * 366 * MINUTES).map(lambda minutes: 1_735_689_600 + 60 * minutes),
+)  # fmt: skip
 def test_it_agrees_with_a_clock_on_the_wall_also_when_clocks_change(
-    zone: str, day: str, begin: int, end: int, moment: int
+    zone: str, days: int, to_begin: int, to_end: int, moment: int
 ) -> None:
+    utc = datetime.fromtimestamp(moment, timezone.utc)
+    wall = utc.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    minute = wall.hour * 60 + wall.minute
+    begin, end = (minute + to_begin) % MINUTES, (minute + to_end) % MINUTES
+    day = DAYS[(wall.weekday() + days) % 7]
     if begin == end:
         return
-    text = f"{day} {begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02} {zone}"
-    wall = datetime.fromtimestamp(moment, timezone.utc).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
     expected = False
     for first in (wall.date(), wall.date() - DAY):
@@ -97,6 +99,7 @@ def test_it_agrees_with_a_clock_on_the_wall_also_when_clocks_change(
         is_within = midnight + timedelta(minutes=begin) <= wall < until
         expected |= is_within and DAYS[first.weekday()] == day
 
+    text = f"{day} {begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02} {zone}"
     assert period(text).has(moment) is expected
 
 
@@ -108,3 +111,9 @@ def test_a_night_in_which_clocks_change_is_an_hour_shorter_or_longer(date: str, 
     noon = datetime.fromisoformat(f"{date} 12:00").replace(tzinfo=BERLIN).timestamp()
 
     assert sum(night.has(noon + 60 * minute) for minute in range(24 * 60)) == 60 * hours
+
+
+def test_a_host_without_time_zones_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    with pytest.raises(ValueError, match="this host has none: install tzdata"):
+        period("Mon Europe/Berln")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +36,9 @@ def read_inputs(*lines: str, event_type: str = "workflow_failed") -> tuple[Hook,
     return table.hooks[0], [mistake.as_text("").removeprefix(", ") for mistake in mistakes]
 
 
-def text_of(template: str, **fields: Any) -> Any:
+def text_of(text: str, **fields: Any) -> Any:
     """What a template in quotes gives as an input."""
-    hook, _ = read_inputs("a: !template '" + template.replace("'", "''") + "'")
+    hook, _ = read_inputs("a: !template '" + text.replace("'", "''") + "'")
     assert not hook.problem
     return rendered(hook.inputs, {**FIELDS, **fields})["a"]
 
@@ -58,6 +60,7 @@ def text_of(template: str, **fields: Any) -> Any:
             '{"text": "out of disk", "gone": null}',
         ),
         ("{{ text | replace('disk', 'paper') | urlencode }}", "out%20of%20paper"),
+        ("{% for a in arguments %}{{ a }}{% else %}none{% endfor %}", "none"),
         ("<{{ '<&>' }}>", "<<&>>"),
     ],
 )
@@ -139,6 +142,7 @@ def test_fields_of_hook_failed_are_known_where_they_come(event_type: str, doubts
         ("{{ execution_parameters.node }}", "there is no 'node' in that value; did you mean 'nodes'?"),
         ("{{ text.upper }}", "there is no 'upper' in that value"),
         ("{{ text['__class__'] }}", "there is no '__class__' in that value"),
+        ("{{ [] | first }}", "No first item, sequence was empty."),
         ("{{ text < 1 }}", "'<' not supported between instances of 'str' and 'int'"),
         ("{{ text | truncate(1) }}", "expected length >= 3, got 1"),
         ("{% for x in big %}{% endfor %}", f"a loop goes over more than {MOST_ITEMS} items"),
@@ -162,6 +166,15 @@ def test_a_text_is_as_long_as_the_limit_and_no_longer() -> None:
         text_of("{{ big }}!")
 
 
+def test_a_loop_that_takes_long_ends_before_its_next_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu_s = itertools.count(0.0, 0.4)
+    monkeypatch.setattr(time, "thread_time", cpu_s.__next__)
+
+    assert text_of("{% for x in [1, 2] %}{{ x }}{{ loop.last }}{% endfor %}") == "1False2True"
+    with pytest.raises(ActionFailed, match="line 5: !template: a loop takes more than 1 s"):
+        text_of("{% for x in [1, 2, 3] %}{{ x }}{% endfor %}")
+
+
 pieces = st.sampled_from(
     ["{{ ", " }}", "{% ", " %}", "for x in ", "endfor", "if ", "endif", "else", "text", "big", "x",
      "execution_parameters", ".", "nodes", " | ", "join", "replace", "upper", "tojson", "items", "(",
@@ -169,7 +182,7 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=300)
+@settings(deadline=None, print_blob=True, derandomize=False, max_examples=200)
 @given(st.lists(pieces, max_size=20).map("".join))
 def test_any_template_is_a_mistake_or_gives_a_bounded_text_or_fails(template: str) -> None:
     hook, doubts = read_inputs(f'a: !template "{template}"')
