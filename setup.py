@@ -47,6 +47,8 @@ setup(
         "pysnmp>=7.1.30,<8",
         # Without it pysnmp can neither authenticate nor encrypt SNMPv3.
         "cryptography>=42,<51",
+        # Fills in !template, in a sandbox; a hooks.conf without that tag never imports it.
+        "Jinja2>=3.1.6,<4",
         # Decodes a notification in a quarter of the standard library's time.
         "msgspec>=0.18.6,<1",
         # Orders the versions of a managed plugin as pip does; 26 takes versions that are none.

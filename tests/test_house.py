@@ -120,6 +120,7 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "asyncio",
         "click",
         "dataclasses",
+        "jinja2",
         "json",
         "logging",
         "msgspec",
@@ -127,6 +128,7 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "rich",
         "subprocess",
         "urllib3",
+        "zoneinfo",
     }
     assert "yaml" in result.stderr.split()
     assert heavy.isdisjoint(result.stderr.split())

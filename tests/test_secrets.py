@@ -45,7 +45,10 @@ def leaves(context, **inputs):
 def fits(context, team, key="DEFAULTS3CRET"):
     pass
 """
-INPUTS = f"inputs: {{url: !file secret, other: !env SECRET, password: {PLAIN}}}"
+INPUTS = (
+    f"inputs: {{url: !file secret, other: !env SECRET, password: {PLAIN},"
+    " header: !template 'Bearer {{ rest_token }}'}"
+)
 HOOKS = [
     f"{{name: {name}, event_type: workflow_started, implementation: planted.{name}, {INPUTS}}}"
     for name in ("returns", "prints", "raises", "leaves")
@@ -94,7 +97,7 @@ def test_no_secret_is_in_anything_that_is_kept_or_shown(
         }
     assert listener.log.count("| late …") == 1
     assert "the text '…'" in shown["check"]
-    assert listener.log.count("POST ['…', '…', '…', '…'] failed") >= 1
+    assert listener.log.count("POST ['…', '…', '…', '…', 'Bearer …'] failed") >= 1
     found = {
         f"{what} in {where}" for what, secret in PLANTED.items() for where, said in shown.items()
         if secret in said

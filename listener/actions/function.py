@@ -143,7 +143,7 @@ def _names_no_function(hook: Hook) -> str:
 def _only_for_some(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
     """A fault when only some tenants have the hook's plugin, and the hook does not name its tenants."""
     tenants = [plugin.tenant for plugin in plugins if plugin is not None and plugin.tenant]
-    if len(tenants) < len(plugins) or any(field == "tenant_name" for field, _ in hook.when):
+    if len(tenants) < len(plugins) or any(field == "tenant_name" for field, _ in hook.when.fields):
         return None
     names = ", ".join(tenants)
     reason = (

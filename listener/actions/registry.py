@@ -59,7 +59,12 @@ class Actions:
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """What would make the hook fail, as Action.check; without its secrets."""
         secrets = self.secrets_of(hook)
-        faults = self.of(hook).check(hook, may_import=may_import)
+        hook, open_places = _as_written(hook)
+        faults = [
+            fault
+            for fault in self.of(hook).check(hook, may_import=may_import)
+            if not f"{fault.input}.".startswith(open_places)
+        ]
         return [fault._replace(reason=mask(fault.reason, secrets)) for fault in faults]
 
     def is_repeatable(self, hook: Hook) -> bool:
@@ -68,6 +73,8 @@ class Actions:
 
     def is_instant(self, hook: Hook) -> bool:
         """Whether the hook is over in a moment, and harmless to run twice."""
+        if hook.templates:
+            return False
         return self.of(hook).is_instant(hook) and self.is_repeatable(hook)
 
     def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
@@ -77,7 +84,7 @@ class Actions:
     def prepare(self, hooks: Iterable[Hook]) -> None:
         """Do what the first attempt at each hook would have to do first: for when nothing waits."""
         for hook in hooks:
-            if hook.enabled:
+            if hook.enabled and not hook.templates:
                 self.of(hook).prepare(hook)
 
     def drain(self) -> None:
@@ -103,3 +110,16 @@ class Actions:
     ) -> None:
         for action in self._all:
             action.close()
+
+
+def _as_written(hook: Hook) -> tuple[Hook, tuple[str, ...]]:
+    """The hook as it can be checked before an attempt: what its templates will give is not known.
+
+    So their places come with it, each with a dot behind it.
+    """
+    if not hook.templates:
+        return hook, ()
+    from listener.hooks.template import as_written, places  # slow to import, and seldom needed
+
+    known = hook._replace(inputs=as_written(hook.inputs), templates=())
+    return known, tuple(f"{place}." for place in places(hook.inputs))

@@ -20,6 +20,7 @@ import click
 import msgspec
 
 from listener import log
+from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
@@ -30,12 +31,12 @@ from listener.cli.answers import (
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
-from listener.dispatch.attempt import attempt, log_end
+from listener.dispatch.attempt import attempt, log_end, rendered
 from listener.dispatch.job import Job, planned
-from listener.errors import HooksError, UnreadableNotification
+from listener.errors import ActionFailed, HooksError, UnreadableNotification
 from listener.hooks.file import config_path, load
 from listener.hooks.forward import ForwardSettings
-from listener.hooks.table import Hook, HookTable
+from listener.hooks.table import HookTable
 from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
 from listener.log import printable
@@ -175,21 +176,28 @@ def _fired(job: Job, actions: Actions) -> Entry:
 def _forecast(job: Job, actions: Actions) -> dict[str, Any]:
     """The entry that there would be; its state, and that of each run, says what would happen."""
     answer = as_json(job.entry)
-    answer["runs"] = runs = [_forecast_of(hook, actions) for hook in filter(None, job.hooks)]
+    answer["runs"] = runs = [
+        _forecast_of(job.call(position, hook), actions)
+        for position, hook in enumerate(filter(None, job.hooks))
+    ]
     if runs:
         would_fail = any(run["error"] for run in runs)
         answer["state"] = "would fail" if would_fail else "would run"
     return answer
 
 
-def _forecast_of(hook: Hook, actions: Actions) -> dict[str, Any]:
-    faults = actions.check(hook, may_import=False)
+def _forecast_of(call: Call, actions: Actions) -> dict[str, Any]:
+    hook = call.hook
+    try:
+        faults = [fault.reason for fault in actions.check(rendered(call).hook, may_import=False)]
+    except ActionFailed as error:
+        faults = [str(error)]
     return {
         "hook": hook.name,
         "implementation": hook.implementation,
         "state": "would fail" if faults else "would run",
         "attempts": 0,
-        "error": "; ".join(fault.reason for fault in faults) or None,
+        "error": "; ".join(faults) or None,
         "result": None,
         "seconds": None,
     }

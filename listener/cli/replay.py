@@ -149,7 +149,8 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         if entry.event_type is None:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is no notification to replay")
         notification = _notification_of(entry)
-        hooks = table.match(notification.event_type, notification.hook_context())
+        context = notification.hook_context()
+        hooks = table.match(notification.event_type, context, entry.received_at)
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
@@ -18,7 +19,7 @@ from listener.errors import ActionFailed, ActionTimedOut
 from listener.log import loggable
 from listener.model.delivery import rest_token_of
 from listener.model.outcome import Outcome
-from listener.model.secrets import forms, mask
+from listener.model.secrets import forms, mask, secrets_in
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +33,37 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     )  # fmt: skip
     token = rest_token_of(call.notification)
     secrets = actions.secrets_of(hook) + (forms((token,)) if token else ())
-    outcome = _run(actions, msgspec.structs.replace(call, secrets=secrets))
-    text, details = mask(outcome.text, secrets), mask(outcome.details, secrets)
+    call = msgspec.structs.replace(call, secrets=secrets)
+
+    def work() -> str:
+        nonlocal call
+        call = rendered(call)
+        return actions.of(call.hook).run(call)
+
+    outcome = _run(work)
+    text, details = mask(outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
 
 
-def _run(actions: Actions, call: Call) -> Outcome:
+def rendered(call: Call) -> Call:
+    """The call with a text for each template among the hook's inputs. Raises ActionFailed."""
+    hook = call.hook
+    if not hook.templates:
+        return call
+    from listener.hooks.template import rendered as with_texts  # slow to import, and seldom needed
+
+    own = {"entry_id": call.entry_id or None, "text": call.notification.text}
+    inputs = with_texts(hook.inputs, {**own, **call.hook_context})
+    secrets = (*call.secrets, *secrets_in(inputs, ()))
+    return msgspec.structs.replace(
+        call, hook=hook._replace(inputs=inputs, templates=()), secrets=secrets
+    )
+
+
+def _run(work: Callable[[], str]) -> Outcome:
     began = time.monotonic()
     try:
-        text = actions.of(call.hook).run(call)
+        text = work()
     except ActionTimedOut as error:
         return Outcome("timed out", str(error), time.monotonic() - began)
     except ActionFailed as error:

@@ -59,7 +59,7 @@ def planned(delivery: Delivery, table: HookTable | None, now: float) -> Job:
     hook_context = notification.hook_context()
     hooks: Sequence[Hook] = ()
     if table is not None:
-        hooks = table.match(notification.event_type, hook_context)
+        hooks = table.match(notification.event_type, hook_context, now)
     runs = [Run(hook.name, hook.implementation, fingerprint=hook.fingerprint) for hook in hooks]
     key = delivery.key or os.urandom(12).hex()  # then this process alone recognises it
     return Job(as_entry(delivery, now, runs, key), notification, hook_context, hooks, delivery.origin)
@@ -72,7 +72,7 @@ def resumed(entry: Entry, table: HookTable) -> Job:
         context = {**notification.context, "rest_token": entry.rest_token}
         notification = notification._replace(context=context)
     hook_context = notification.hook_context()
-    matching = table.match(notification.event_type, hook_context)
+    matching = table.match(notification.event_type, hook_context, entry.received_at)
     others = [hook for hook in table.of(notification.event_type) if hook not in matching]
     hooks = rematch(entry.runs, matching, others)
     runs = [

@@ -6,10 +6,9 @@ found at once, each with its line; nothing here imports or runs what the file na
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,11 +16,12 @@ import yaml
 from listener.hooks.forward import read_forward
 from listener.hooks.readers import COMMENT, Reader, Source
 from listener.hooks.settings import read_settings
-from listener.hooks.table import ANY_EVENT, Hook, HookTable, Matcher
+from listener.hooks.table import ANY_EVENT, Hook, HookTable
 from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
+from listener.hooks.when import never_holding, read_when
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, is_whole_number, line_of
-from listener.model.notification import CONTEXT_FIELDS, EVENT_TYPES, HOOK_FAILED
+from listener.model.notification import EVENT_TYPES, HOOK_FAILED
 
 
 def read(
@@ -75,17 +75,34 @@ def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
 
 def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     """The hook at `node`; with mistakes, it has them as its problem, and what else could be read."""
-    known, taken = len(source.mistakes), len(source.taken)
+    known, taken, templates = len(source.mistakes), len(source.taken), len(source.templates)
     keys = source.read(node, _keys, _label(node, position))
     own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
     source.mistakes[known:] = own
     wrong = sorted({mistake for mistake in own if not mistake.is_warning})
     hook = _hook_with({} if keys is INVALID else keys, position, line_of(node))
-    hook = hook._replace(taken=tuple(source.taken[taken:]))
+    hook = hook._replace(
+        taken=tuple(source.taken[taken:]), templates=tuple(source.templates[templates:])
+    )
+    source.mistakes += _doubts(hook)
     if not wrong:
         return hook
     problem = "; ".join(mistake.as_text("hooks.conf") for mistake in wrong)
     return hook._replace(problem=problem, fingerprint=0)
+
+
+def _doubts(hook: Hook) -> Iterator[Mistake]:
+    """What is doubtful in a hook's templates and conditions for its event types."""
+    doubts = [
+        (line, f"!template: {reason}")
+        for template in hook.templates
+        for line, reason in template.doubts(hook.event_types)
+    ]
+    for field in never_holding(hook):
+        types = ", ".join(hook.event_types)
+        doubts.append((hook.line, f"'when': {field!r} can never hold for an event of {types}"))
+    for line, doubt in doubts:
+        yield Mistake(line, f"hook {hook.name!r}: {doubt}", is_warning=True)
 
 
 def _keys(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
@@ -173,40 +190,15 @@ def _lines(source: Source, inputs: yaml.MappingNode) -> dict[str, int]:
     return lines
 
 
-def _when(source: Source, node: yaml.Node, label: str) -> tuple[tuple[str, tuple[Matcher, ...]], ...]:
-    return tuple(source.mapping(node, label, _CONDITIONS).items())
-
-
-def _flag(value: Any) -> Any:
-    found = None if value is None else BOOLEAN.read(value)
-    return INVALID if found is INVALID else _is(found)
-
-
-def _pattern(value: Any) -> Any:
-    if not isinstance(value, str):
-        return _is(None) if value is None else INVALID
-    return lambda found: isinstance(found, str) and fnmatch.fnmatchcase(found, value)
-
-
-def _is(value: bool | None) -> Matcher:
-    return lambda found: found is value
-
-
 def _name(value: Any) -> Any:
     return TEXT.read(str(value) if type(value) is int else value)
 
 
 _NAME = Kind(_name, TEXT.wanted)
-_FLAG = Kind(_flag, "true or false")
-_PATTERN = Kind(_pattern, "a text (write a number in quotes)")
-_CONDITIONS: Mapping[str, Reader] = {
-    field: _several(_FLAG if kind is bool else _PATTERN) for field, kind in CONTEXT_FIELDS.items()
-}
-
 _HOOK_KEYS: Mapping[str, Reader] = {
     "name": _NAME,
     "event_type": _several(_event_type),
-    "when": _when,
+    "when": read_when,
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": _inputs,
     "timeout": number("seconds", 86_400),

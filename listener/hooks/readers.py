@@ -103,7 +103,7 @@ class Source(Values):
     def several(self, node: yaml.Node, label: str, reader: Reader) -> tuple[Any, ...]:
         """What the reader takes of each item of a list, or of the one value that is no list."""
         nodes = [node]
-        if isinstance(node, yaml.SequenceNode) and node.tag != "!env":
+        if isinstance(node, yaml.SequenceNode) and not node.tag.startswith("!"):
             nodes = node.value
             if not nodes:
                 self.refuse(node, f"{label} is an empty list; name at least one")

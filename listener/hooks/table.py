@@ -7,17 +7,39 @@ table from the file's text, the dispatcher asks it for matches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from listener.hooks.forward import ForwardSettings
 from listener.hooks.settings import ListenerSettings
 from listener.model.notification import HOOK_FAILED
+
+if TYPE_CHECKING:
+    from listener.hooks.template import Template
 
 ANY_EVENT = "*"
 
 DEFAULT_TIMEOUT_S = 60.0
 
 Matcher = Callable[[Any], Any]
+"""Whether a field's value is as one condition wants it."""
+
+Condition = Callable[[Mapping[str, Any], float], bool]
+"""Whether something holds for a hook context and the Unix time of its receipt."""
+
+
+class Conditions(NamedTuple):
+    """What must hold for a hook to run: of each of these fields any matcher, and each one of `also`."""
+
+    fields: tuple[tuple[str, tuple[Matcher, ...]], ...] = ()
+    also: tuple[Condition, ...] = ()
+
+    def hold(self, hook_context: Mapping[str, Any], at: float) -> bool:
+        """Whether all of them hold, whatever the event type is."""
+        for field, matchers in self.fields:
+            found = hook_context.get(field)
+            if not any(matcher(found) for matcher in matchers):
+                return False
+        return not self.also or all(condition(hook_context, at) for condition in self.also)
 
 
 class Hook(NamedTuple):
@@ -27,7 +49,7 @@ class Hook(NamedTuple):
     again by it; 0 for one with a name or a problem. `repeatable` is None where the action decides.
     `problem` is what is wrong with it in the file: such a hook can only fail, and has the values that
     could be read. `taken` are the texts that it takes from elsewhere, as (key, text), with '' as the
-    key for what !file has brought.
+    key for what !file has brought. `templates` stand among its inputs; attempt.py replaces them.
     """
 
     name: str
@@ -36,7 +58,7 @@ class Hook(NamedTuple):
     inputs: Mapping[str, Any]
     line: int
     input_lines: Mapping[str, int]
-    when: tuple[tuple[str, tuple[Matcher, ...]], ...] = ()
+    when: Conditions = Conditions()
     timeout_s: float = DEFAULT_TIMEOUT_S
     retries: int = 0
     repeatable: bool | None = None
@@ -45,6 +67,7 @@ class Hook(NamedTuple):
     fingerprint: int = 0
     problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()
+    templates: tuple[Template, ...] = ()
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""
@@ -56,13 +79,6 @@ class Hook(NamedTuple):
         while place and place not in self.input_lines:
             place = place.rpartition(".")[0]
         return self.input_lines[place] if place else self.line
-
-    def matches(self, hook_context: Mapping[str, Any]) -> bool:
-        """Whether all conditions (`when`) of the hook hold, whatever the event type is."""
-        return all(
-            any(matcher(hook_context.get(field)) for matcher in matchers)
-            for field, matchers in self.when
-        )
 
 
 class HookTable(NamedTuple):
@@ -81,9 +97,9 @@ class HookTable(NamedTuple):
     def has_problem(self) -> bool:
         return any(hook.problem for hook in self.hooks)
 
-    def match(self, event_type: str, hook_context: Mapping[str, Any]) -> Sequence[Hook]:
-        """Every enabled hook for this notification, in the file's order."""
-        return [hook for hook in self.of(event_type) if hook.matches(hook_context)]
+    def match(self, event_type: str, hook_context: Mapping[str, Any], at: float) -> Sequence[Hook]:
+        """Every enabled hook for the notification that came at this Unix time, in the file's order."""
+        return [hook for hook in self.of(event_type) if hook.when.hold(hook_context, at)]
 
     def of(self, event_type: str) -> Sequence[Hook]:
         """Every enabled hook for this event type, in the file's order."""

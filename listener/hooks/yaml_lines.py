@@ -1,16 +1,18 @@
 """YAML text becomes values that know the line they came from.
 
 Owns everything about YAML that hooks.conf needs and PyYAML's loaders do not give: line numbers,
-doubtful keys and numbers, the tags !env and !file, dates as ISO text. It reports every mistake instead
-of stopping at the first. It knows no key of hooks.conf; readers.py builds on it.
+doubtful keys and numbers, our own tags, dates as ISO text. It reports every mistake instead of
+stopping at the first. It knows no key of hooks.conf; readers.py builds on it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -25,6 +27,9 @@ from listener.hooks.yaml_nodes import (
     why_no_yaml,
 )
 
+if TYPE_CHECKING:
+    from listener.hooks.template import Template
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = PREFIX + "merge"
 _TEXT_AS_DEFAULT = {PREFIX + kind for kind in ("str", "int", "float", "bool", "timestamp")}
@@ -33,7 +38,7 @@ _TAGS = frozenset(
     for kind in (
         "null", "bool", "int", "float", "str", "binary", "timestamp", "seq", "map", "merge", "value"
     )
-) | {"!env", "!file"}  # fmt: skip
+)  # fmt: skip
 
 ENDLESS = "a value is nested too deep, or an alias (*) stands inside its own anchor (&)"
 
@@ -67,6 +72,7 @@ class Values:
     def __init__(self, env: Mapping[str, str], folder: str | os.PathLike[str]) -> None:
         self.mistakes: list[Mistake] = []
         self.taken: list[Taken] = []
+        self.templates: list[Template] = []
         self.files: list[str] = []
         self.env = env
         self._folder = folder
@@ -106,7 +112,7 @@ class Values:
 
     def _key(self, node: yaml.Node) -> Any:
         value = self.value(node) if isinstance(node, yaml.ScalarNode) else {}
-        if isinstance(value, (list, dict)):
+        if isinstance(value, (list, dict, re.Pattern)):
             self.refuse(node, f"a key must be a text or a number, found {in_words_of(node)}")
             return INVALID
         return value
@@ -136,25 +142,26 @@ class Values:
 
     def refuse(self, node: yaml.Node, text: str) -> None:
         """Record what is wrong at `node`."""
-        self._record(node, text, is_warning=False)
+        self._record(line_of(node), text, is_warning=False)
 
     def warn(self, node: yaml.Node, text: str) -> None:
         """Record what is doubtful at `node`, but can be worked with."""
-        self._record(node, text, is_warning=True)
+        self._record(line_of(node), text, is_warning=True)
 
-    def _record(self, node: yaml.Node, text: str, *, is_warning: bool) -> None:
+    def _record(self, line: int, text: str, *, is_warning: bool) -> None:
         if self.taken:
             from listener.model.secrets import mask, secrets_in  # slow to import, and seldom needed
 
             text = mask(text, secrets_in({}, self.taken))
         one_line = " ".join(text.split())
-        self.mistakes.append(Mistake(line_of(node), one_line, is_warning))
+        self.mistakes.append(Mistake(line, one_line, is_warning))
 
     def value(self, node: yaml.Node, keys: tuple[str, ...] = ()) -> Any:
         """The plain value of `node`, behind these keys: JSON's types and bytes; a date as its ISO text.
 
-        INVALID stands for what cannot be read, and the mistake is recorded. Raises RecursionError for a
-        value that an alias in it makes endless.
+        !template gives a Template, !regex a compiled pattern. INVALID stands for what cannot be read,
+        and the mistake is recorded. Raises RecursionError for a value that an alias in it makes
+        endless.
         """
         value = self._value(node, keys)
         self._warn_of_look(node, value, keys)
@@ -163,10 +170,8 @@ class Values:
     def _value(self, node: yaml.Node, keys: tuple[str, ...] = ()) -> Any:
         if not self._is_known(node):
             return INVALID
-        if node.tag == "!env":
-            return self._from_env(node, keys[-1] if keys else "")
-        if node.tag == "!file":
-            return self._from_file(node)
+        if node.tag in _OWN_TAGS:
+            return _OWN_TAGS[node.tag](self, node, keys)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, keys) for item in node.value]
         if isinstance(node, yaml.MappingNode):
@@ -175,9 +180,9 @@ class Values:
         return self._scalar(node)
 
     def _is_known(self, node: yaml.Node) -> bool:
-        if node.tag in _TAGS:
+        if node.tag in _TAGS or node.tag in _OWN_TAGS:
             return True
-        self.refuse(node, f"the tag {node.tag!r} is not known here; only !env and !file are")
+        self.refuse(node, f"the tag {node.tag!r} is not known here; known are: {', '.join(_OWN_TAGS)}")
         return False
 
     def _scalar(self, node: yaml.Node) -> Any:
@@ -200,7 +205,8 @@ class Values:
             what = "what stands here as another number or as true or false"
         self.warn(node, f"YAML reads {what}; put it in quotes to keep it as it is written")
 
-    def _from_env(self, node: yaml.Node, key: str) -> Any:
+    def _from_env(self, node: yaml.Node, keys: tuple[str, ...]) -> Any:
+        key = keys[-1] if keys else ""
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not 1 <= len(parts) <= 2 or not all(isinstance(part, yaml.ScalarNode) for part in parts):
             self.refuse(node, "!env takes a name, or a list of a name and a default")
@@ -217,7 +223,7 @@ class Values:
         )
         return INVALID
 
-    def _from_file(self, node: yaml.Node) -> Any:
+    def _from_file(self, node: yaml.Node, _: tuple[str, ...]) -> Any:
         if not isinstance(node, yaml.ScalarNode) or PATH.read(node.value) is INVALID:
             self.refuse(node, "!file takes the path of a file")
             return INVALID
@@ -231,9 +237,46 @@ class Values:
             return INVALID
         return self._checked(node, "", text.replace("\r\n", "\n").removesuffix("\n"))
 
+    def _template(self, node: yaml.Node, keys: tuple[str, ...]) -> Any:
+        if not keys or not isinstance(node, yaml.ScalarNode):
+            self.refuse(node, "!template takes a text, and can stand only within a hook's 'inputs'")
+            return INVALID
+        from listener.hooks import template as made  # slow to import
+
+        is_block = node.style == "|"
+        first = line_of(node) + is_block
+        try:
+            template = made.Template(node.value, first, is_block=is_block)
+        except made.TemplateMistake as error:
+            self._record(error.line, f"!template: {error}", is_warning=False)
+            return INVALID
+        self.templates.append(template)
+        return template
+
+    def _regex(self, node: yaml.Node, keys: tuple[str, ...]) -> Any:
+        if keys or not isinstance(node, yaml.ScalarNode):
+            self.refuse(node, "!regex takes a text, and can stand only within a hook's 'when'")
+            return INVALID
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what another Python may read otherwise
+                return re.compile(node.value)
+        except (re.error, OverflowError) as error:
+            self.refuse(node, f"!regex {shortened(node.value)!r} is no regular expression: {error}")
+            return INVALID
+
     def _checked(self, node: yaml.Node, key: str, text: str) -> str:
         """The text, which came from elsewhere; a warning does not show it, since it may be secret."""
         self.taken.append((key, text))
         if doubt := text_file.doubt(text):
             self.warn(node, f"{in_words_of(node)} {doubt}")
         return text
+
+
+_OWN_TAGS: Mapping[str, Callable[[Values, yaml.Node, tuple[str, ...]], Any]] = {
+    "!env": Values._from_env,
+    "!file": Values._from_file,
+    "!template": Values._template,
+    "!regex": Values._regex,
+}
+"""What gives the value of a node with a tag of ours, behind these keys: only inputs have any."""

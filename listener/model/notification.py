@@ -35,6 +35,9 @@ CONTEXT_FIELDS: Mapping[str, type] = {
 }
 """The fields of a hook context that hold one value each, with its type; any of them may be None."""
 
+HOOK_FAILED_FIELDS: Mapping[str, type] = {"hook": str, "error": str, "attempts": int}
+"""What the context of a hook_failed has besides: which hook, why, after how many attempts."""
+
 _EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
 """What every notification of Conductor's has in its context (deployment_id may be None)."""
 

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     informs,
     journal,
     machine,
+    matching,
     memory,
     plugins,
     ready,
@@ -28,6 +29,7 @@ from tests.benchmarks.interpreter import clean_interpreter
 SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "ready": ready.run,
     "events": events.run,
+    "hooks": matching.run,
     "traps": traps.run,
     "informs": informs.run,
     "webhooks": webhooks.run,

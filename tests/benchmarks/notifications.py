@@ -122,5 +122,5 @@ def call(conf: str, size: int, received_at: float) -> Call:
     """What the dispatcher hands to the action of the only hook in `conf`."""
     notification = payload.decode(text(size))
     hook_context = notification.hook_context()
-    (hook,) = table(conf).match(EVENT_TYPE, hook_context)
+    (hook,) = table(conf).match(EVENT_TYPE, hook_context, received_at)
     return Call(hook, notification, hook_context, received_at)

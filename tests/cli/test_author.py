@@ -63,6 +63,9 @@ def test_a_dry_run_shows_what_would_run_and_runs_nothing(folder: Path) -> None:
     assert "has no function named 'fall'" in would_not.stdout
     assert not (folder / "test_functions.imported").exists()
 
+    (folder / "hooks.conf").write_text(f"{HOOKS}    inputs: {{a: !template '{{{{ arguments.x }}}}'}}\n")
+    assert "line 10: !template: there is no 'x'" in run("fire", "workflow_failed", "--dry-run").stdout
+
     (folder / "hooks.conf").write_text(f"{HOOKS}    time_out: 5\n")
     mistaken = run("fire", "workflow_failed", "--dry-run").stdout
     assert "would fail" in mistaken

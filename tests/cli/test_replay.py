@@ -241,8 +241,9 @@ def test_a_hook_that_was_removed_since_is_not_run_and_is_named(place: Place) -> 
 def test_what_was_ignored_or_dropped_can_be_replayed(
     place: Place, state: str, runs: tuple[Run, ...]
 ) -> None:
-    place.hooks(PAGE)
-    entry_id = place.store(*runs, state=state)
+    at_its_receipt = {"during": "Tue 22:13-22:14"}
+    place.hooks({**PAGE, "when": at_its_receipt}, {**TRAP, "when": {"not": at_its_receipt}})
+    entry_id = place.store(*runs, state=state, received_at=THEN)
     assert run("replay", str(entry_id)).returncode == 0
     assert place.notes() == ["noted e-1"]
     assert place.state(entry_id) == "done"

@@ -10,6 +10,7 @@ import pytest
 from listener.actions import Call
 from listener.dispatch.attempt import attempt, log_end
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.conf import read
 from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Outcome
@@ -17,12 +18,21 @@ from tests.dispatch.support import Doubles
 
 NOTIFICATION = Notification("workflow_failed", {"execution_id": "x1"})
 HOOK = Hook("page", ("workflow_failed",), "my.page", {}, 1, {})
+CONTEXT = {"execution_id": "x1", "arguments": "S3CRET"}
 ABOUT = "execution x1, serial 7"
 
 
 @pytest.fixture
 def actions() -> Doubles:
     return Doubles()
+
+
+def templated(*inputs: str) -> Hook:
+    """A hook with these lines of inputs, which would be instant without templates."""
+    head = "hooks:\n- event_type: workflow_failed\n  implementation: my.page\n  inputs:\n"
+    table, _ = read("\n    ".join((head, *inputs)), env={}, folder="/")
+    assert table is not None
+    return table.hooks[0]
 
 
 def attempted(actions: Doubles, *ends: str | BaseException) -> Outcome:
@@ -72,6 +82,31 @@ def test_a_hook_for_which_there_is_no_action_has_failed(
 ) -> None:
     monkeypatch.setattr(Doubles, "of", lambda self, hook: {}[hook.name])
     assert attempted(actions).text == "KeyError: 'page'"
+
+
+def test_an_action_gets_texts_in_place_of_templates_and_their_secrets_are_masked(
+    actions: Doubles,
+) -> None:
+    hook = templated("to: !template '{{ execution_id }}'", "api_key: !template '{{ arguments }}-0123'")
+    actions.instant.add("my.page")
+    actions.look = lambda call: actions.ends.update({"my.page": [f"sent {call.hook.inputs}"]})
+
+    outcome = attempt(actions, Call(hook, NOTIFICATION, CONTEXT, 1000.0), ABOUT)
+
+    assert outcome.text == "sent {'to': 'x1', 'api_key': '…'}"
+    assert not actions.is_instant(hook._replace(repeatable=True))
+
+
+def test_a_template_that_cannot_be_filled_in_fails_for_good_without_the_action(
+    actions: Doubles,
+) -> None:
+    hook = templated("to: !template '{{ execution_id.x }}'")
+
+    outcome = attempt(actions, Call(hook, NOTIFICATION, CONTEXT, 1000.0), ABOUT)
+
+    reason = "hooks.conf, line 6: !template: there is no 'x' in that value"
+    assert (outcome.state, outcome.text, outcome.retry_after_s) == ("failed", reason, NEVER)
+    assert actions.calls == []
 
 
 def test_what_asks_the_whole_process_to_end_is_no_outcome(actions: Doubles) -> None:

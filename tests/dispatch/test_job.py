@@ -127,6 +127,23 @@ def test_a_run_of_a_stored_entry_has_its_hook_as_hooks_conf_is_now(
         assert (run.hook, run.implementation) == expected[:2]
 
 
+def test_the_time_of_receipt_decides_also_when_an_entry_is_resumed(path: Path) -> None:
+    half_past_noon = 1_767_616_200.0
+
+    def hooks(version: int) -> HookTable:
+        times = {"noon": "12:00-13:00", "other": "13:00-12:00"}
+        return table(path, *(
+            hook(None, implementation="m.page", inputs={name: version}, when={"during": during})
+            for name, during in times.items()
+        ))  # fmt: skip
+
+    entry = stored(planned(delivery(), hooks(1), half_past_noon))
+    [found] = resumed(entry, hooks(2)).hooks
+
+    assert found is not None
+    assert found.inputs == {"noon": 2}
+
+
 def test_a_stored_text_that_is_damaged_is_no_job(path: Path) -> None:
     entry = Entry(9, 1000.0, "supervisord", "pending", '{"event_ty', runs=(Run("h", "h.f"),))
     with pytest.raises(UnreadableNotification):

@@ -108,3 +108,29 @@ def test_what_was_reached_is_counted_and_left_out_until_all_is_to_be_done_again(
         subprocess.run(command("replay", str(entry.id), *options, config=config), check=True)
         assert (near.taken(), away.taken()) == expected
     assert journal.tallies() == {near.name: Tally(2, 0, 0), away.name: Tally(2, 0, 1)}
+
+
+def test_a_template_says_where_each_trap_goes(tmp_path: Path, stack: ExitStack) -> None:
+    receivers = [Receiver(stack), Receiver(stack)]
+    config = tmp_path / "hooks.conf"
+    config.write_text(f"""\
+hooks:
+- event_type: workflow_failed
+  implementation: {TRAP}
+  inputs:
+    destination_address: 127.0.0.1
+    destination_port: !template "{{{{ execution_parameters.port }}}}"
+    community_string: public
+""")
+    events = b""
+    for serial, receiver in enumerate(receivers, 1):
+        receiver.come()
+        context = {"execution_id": f"x{serial}", "execution_parameters": {"port": receiver.port}}
+        value = {"event_type": "workflow_failed", "context": context}
+        events += event(json.dumps(value), serial=serial)
+
+    subprocess.run(
+        command("listen", config=config), input=events, stdout=subprocess.DEVNULL, check=True
+    )
+
+    assert [receiver.taken() for receiver in receivers] == [1, 1]

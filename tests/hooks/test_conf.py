@@ -18,7 +18,7 @@ from listener.actions.registry import Actions
 from listener.hooks import yaml_lines
 from listener.hooks.conf import read
 from listener.hooks.settings import ListenerSettings
-from listener.hooks.table import Hook, HookTable
+from listener.hooks.table import Conditions, Hook, HookTable
 from listener.model.notification import EVENT_TYPES
 
 PLUGIN_EXAMPLE = """\
@@ -54,7 +54,8 @@ LIST = "'hooks' must be a list of hooks, each beginning with '-'"
 DOTTED = "must be a dotted path, as in 'package.module.function'"
 FIELDS = (
     "message_type, is_system_workflow, blueprint_id, deployment_id, execution_id, workflow_id,"
-    " tenant_name, event_type, timestamp"
+    " tenant_name, event_type, timestamp, hook, error, attempts, execution_parameters.NAME, not, any,"
+    " during"
 )
 
 NO_EVENT = "'event_type': Conductor publishes no event type"
@@ -132,7 +133,7 @@ def test_every_key_that_a_hook_can_have_is_read() -> None:
         "description: wakes somebody",
     )
 
-    assert [field for field, _ in hook.when] == ["tenant_name", "deployment_id", "workflow_id"]
+    assert [field for field, _ in hook.when.fields] == ["tenant_name", "deployment_id", "workflow_id"]
     assert hook == Hook(
         name="page-oncall",
         event_types=("workflow_failed",),
@@ -155,7 +156,7 @@ def test_what_a_hook_does_not_say_has_its_default() -> None:
     assert hook.fingerprint
     assert hook._replace(fingerprint=0) == Hook(
         "workflow_failed-1", ("workflow_failed",), "pkg.mod.func", {}, 2, {},
-        when=(), timeout_s=60.0, retries=0, repeatable=None, fresh=False, enabled=True,
+        when=Conditions(), timeout_s=60.0, retries=0, repeatable=None, fresh=False, enabled=True,
     )  # fmt: skip
 
 
@@ -184,8 +185,8 @@ def test_what_a_hook_does_not_say_has_its_default() -> None:
         ("enabled: !env [ENABLED, off]", "enabled", False),
         ("retries: !env [R, 010]", "retries", 10),
         ("description: {anything: [goes, !env GONE]}", "retries", 0),
-        ("when: {}", "when", ()),
-        ("when:", "when", ()),
+        ("when: {}", "when", Conditions()),
+        ("when:", "when", Conditions()),
     ],
 )  # fmt: skip
 def test_a_key_may_be_written_in_each_of_its_ways(line: str, key: str, value: object) -> None:
@@ -261,9 +262,9 @@ def test_a_condition_matches_as_a_shell_pattern_a_value_or_any_of_a_list(
     hook = hook_of(f"when: {{{condition}}}")
     field = condition.partition(":")[0]
 
-    assert [value for value in matching if not hook.matches({field: value})] == []
-    assert [value for value in other if hook.matches({field: value})] == []
-    assert hook.matches({}) is (None in matching)
+    assert [value for value in matching if not hook.when.hold({field: value}, 0.0)] == []
+    assert [value for value in other if hook.when.hold({field: value}, 0.0)] == []
+    assert hook.when.hold({}, 0.0) is (None in matching)
 
 
 # What is wrong
@@ -544,6 +545,21 @@ hooks:
         *((f", line {line}", name, f"destination {number}")
           for line, number in ((8, 1), (10, 2), (13, 3), (15, 4), (15, 4), (16, 5))),
     ]  # fmt: skip
+
+
+def test_what_a_template_will_give_is_not_judged_before_an_attempt() -> None:
+    text = """\
+hooks:
+- event_type: workflow_failed
+  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
+  inputs:
+    community_string: public
+    destination_port: !template "{{ arguments }}"
+    destinations:
+    - !template "{{ tenant_name }} "
+    - {destination_address: 10.0.0.1, destination_port: 0}
+"""
+    assert lines_of_faults(text) == [(", line 9", "hook 'workflow_failed-1'", "destination 2")]
 
 
 def test_behind_an_alias_the_line_is_that_of_what_it_stands_for() -> None:

@@ -27,7 +27,7 @@ def table_of(*hooks: dict[str, Any]) -> HookTable:
 
 
 def names(table: HookTable, event_type: str, **hook_context: object) -> list[str]:
-    return [hook.name for hook in table.match(event_type, hook_context)]
+    return [hook.name for hook in table.match(event_type, hook_context, 0.0)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from listener.hooks.yaml_nodes import in_words_of
 NO_YAML = "invalid YAML"
 TOKEN = "while scanning for the next token, found character that cannot start any token"
 NODE = "while parsing a flow node, did not find expected node content"
-UNKNOWN = "is not known here; only !env and !file are"
+UNKNOWN = "is not known here; known are: !env, !file, !template, !regex"
 TWICE = "the key 'a' stands here twice; the last one counts"
 DOTS = "invalid YAML: the line '...' of Conductor's example stands for more hooks; delete it"
 NOT_REGULAR = "cannot be read: it is a pipe or a device, not a regular file"
