@@ -24,6 +24,8 @@ CHECK_TIMEOUT_S = 10.0
 class FunctionAction(Action):
     """Calls functions and tasks in child processes."""
 
+    runs_programs = True
+
     def __init__(self, surroundings: Surroundings) -> None:
         settings, state_dir, config_folder = surroundings
         self._interpreters = Interpreters(settings, state_dir)
@@ -47,9 +49,8 @@ class FunctionAction(Action):
             "folder": self._folder,
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.worker)(plugin)
-        label = _label(hook, call.entry_id)
         try:
-            answer = worker.request(request, timeout_s=hook.timeout_s, label=label)
+            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label)
         finally:
             if hook.fresh:
                 worker.close()
@@ -83,7 +84,7 @@ class FunctionAction(Action):
             path = _path(hook, plugin)
             request = {"op": "import" if may_import else "find", "path": path, "inputs": hook.inputs}
             worker = self._interpreters.worker(plugin)
-            answer = worker.request(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
+            answer = worker.request(request, timeout_s=CHECK_TIMEOUT_S, label=f"hook {hook.name}")
         except ActionTimedOut:
             if not may_import:
                 self._silent.add(plugin)
@@ -125,11 +126,6 @@ class FunctionAction(Action):
 
     def close(self) -> None:
         self._interpreters.close()
-
-
-def _label(hook: Hook, entry_id: int = 0) -> str:
-    """What stands in the log before each line of output; the entry's id finds the other lines."""
-    return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
 
 
 def _names_no_function(hook: Hook) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from listener.actions import Action, Fault, Surroundings
+from listener.actions.command import CommandAction
 from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
@@ -20,7 +21,10 @@ from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, secrets_in
 
-BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction,)
+BUILT_IN: tuple[type[Action], ...] = (
+    SnmpTrapAction,
+    CommandAction,
+)
 
 
 class Actions:
