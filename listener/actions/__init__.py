@@ -67,7 +67,8 @@ class Surroundings(NamedTuple):
 class Action:
     """One kind of work; an instance lives as long as its process. All but `run` have defaults.
 
-    To add one: a file here, a line in registry.py, a row in the README.
+    To add one: a file here, a line in registry.py, a row in the README; or a package that is installed
+    beside this one, with an entry point in the group `conductor_hooks.actions`.
     """
 
     name = ""

@@ -13,7 +13,6 @@ from typing import Any
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
-from listener.hooks.values import in_words
 from listener.interpreters.choice import Interpreters
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import NEVER
@@ -34,8 +33,6 @@ class FunctionAction(Action):
 
     def run(self, call: Call) -> str:
         hook = call.hook
-        if reason := _names_no_function(hook):
-            raise ActionFailed(reason)
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
         path = _path(hook, plugin)
@@ -65,8 +62,6 @@ class FunctionAction(Action):
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """Faults about what is not found are not certain: the listener may find it."""
-        if reason := _names_no_function(hook):
-            return [Fault(None, reason)]
         plugins: Sequence[Plugin | None]
         try:
             plugins = self._interpreters.plugins(hook.implementation)
@@ -126,14 +121,6 @@ class FunctionAction(Action):
 
     def close(self) -> None:
         self._interpreters.close()
-
-
-def _names_no_function(hook: Hook) -> str:
-    """Why the implementation, which is no built-in, can be no function either; '' when it can."""
-    if "." in hook.implementation:
-        return ""
-    found = in_words(hook.implementation)
-    return f"'implementation' must name a module and a function in it, found only {found}"
 
 
 def _only_for_some(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
