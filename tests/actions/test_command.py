@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks import conf
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook, HookTable
+from listener.interpreters.call import CallProcess
 from listener.interpreters.fork_server import ForkServer
 from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
@@ -182,10 +185,20 @@ def test_a_program_need_not_read_what_it_gets(action: CommandAction) -> None:
 
 
 def test_what_a_program_leaves_behind_delays_nothing_and_ends_with_the_listener(
-    action: CommandAction, tmp_path: Path
+    action: CommandAction, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sh(action, "sleep 600 <&0 & echo $$ > group", cwd=".")
+    action.drain()  # there is no interpreter yet
+    os.mkfifo(tmp_path / "go")
+    sh(action, "(cat go; exec sleep 600) <&0 & echo $$ > group", cwd=".")
     group = int((tmp_path / "group").read_text())
+    (tmp_path / "go").write_text("later\n")
+
+    def printed() -> list[str]:
+        action.drain()
+        return caplog.messages
+
+    wait_for("what it prints", printed)
+    assert caplog.messages == ["hook h1 | later"]
     assert living(group)
     action.close()
     wait_for("the end of what was left behind", lambda: not living(group))
@@ -222,17 +235,44 @@ def test_a_program_that_cannot_even_be_started_in_time_is_not_started_later(
     assert not (tmp_path / "late").exists()
 
 
-def test_the_end_of_the_interpreter_ends_its_program(action: CommandAction, tmp_path: Path) -> None:
-    server = server_of(action).pid
-    reason, after_s = failure(
-        action, "sh", "-c", f"echo $$ > group; kill -9 {server}; exec sleep 600", cwd="."
-    )
+def test_the_end_of_the_interpreter_ends_its_program(
+    action: CommandAction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(action)
+    started: list[CallProcess] = []
+
+    def start() -> CallProcess:
+        started.append(ForkServer.program(server))
+        return started[0]
+
+    def kill() -> None:
+        wait_for("the program", lambda: started and started[0].pid)
+        os.kill(server.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(server, "program", start)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    reason, after_s = failure(action, "sleep", "600")
+    killer.join()
     assert reason.endswith("ended before the program; the program was ended by SIGTERM")
     assert after_s is None
-    assert not living(int((tmp_path / "group").read_text()))
+    assert not living(started[0].pid)
     idle = server_of(action)
     os.kill(idle.pid, signal.SIGKILL)
     wait_for("its end", lambda: idle.has_ended)
+    assert run(action, "true") == ""
+
+
+def test_without_a_descriptor_no_program_is_started(action: CommandAction) -> None:
+    server_of(action)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        reason, after_s = failure(action, "true")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert reason.endswith("cannot start a process for the call: Too many open files")
+    assert after_s is None
     assert run(action, "true") == ""
 
 
