@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from tests.benchmarks import (
     calls,
+    commands,
     events,
     forwarder,
     informs,
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "traps": traps.run,
     "informs": informs.run,
     "calls": calls.run,
+    "commands": commands.run,
     "plugins": plugins.run,
     "journal": journal.run,
     "rabbitmq": forwarder.run,
