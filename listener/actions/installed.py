@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from listener.actions import Action, Call, Fault, Surroundings
-from listener.errors import ActionFailed
+from listener.actions.mistaken import MistakenAction
 from listener.hooks.table import Hook
 from listener.hooks.values import nearest
-from listener.model.outcome import NEVER, Tally
+from listener.model.outcome import Tally
 
 GROUP = "conductor_hooks.actions"
 
@@ -28,17 +28,15 @@ def installed(name: str, surroundings: Surroundings, built_in: Iterable[str]) ->
 
     found = {each.value: each for each in entry_points(group=GROUP, name=name)}
     if not found:
-        hint = nearest(name, built_in)
-        return UnusableAction(
-            f"there is no action {name!r}; {hint} A function needs its module, as in module.{name}"
-        )
+        function = f"a function needs its module, as in module.{name}"
+        return MistakenAction(f"there is no action {name!r}, and {function}; {nearest(name, built_in)}")
     if len(found) > 1:
-        return UnusableAction(f"several packages have an action {name!r}: {', '.join(sorted(found))}")
+        return MistakenAction(f"several packages have an action {name!r}: {', '.join(sorted(found))}")
     ((place, entry_point),) = found.items()
     try:
         return InstalledAction(name, _made(entry_point.load(), surroundings))
     except Exception as error:  # whatever the package raises fails its hooks, and nothing else
-        return UnusableAction(f"the action {name!r} of {place} cannot be used: {_in_words(error)}")
+        return MistakenAction(f"the action {name!r} of {place} cannot be used: {_in_words(error)}")
 
 
 def _made(kind: Any, surroundings: Surroundings) -> Action:
@@ -49,19 +47,6 @@ def _made(kind: Any, surroundings: Surroundings) -> Action:
 
 def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-class UnusableAction(Action):
-    """Stands in for an action that is not there: it fails at once, whatever `retries` the hook has."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def run(self, call: Call) -> str:
-        raise ActionFailed(self._reason, retry_after_s=NEVER)
-
-    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        return [Fault(None, self._reason)]
 
 
 class InstalledAction(Action):

@@ -43,7 +43,6 @@ class Actions:
         self._by_name: dict[str, Action] = {kind.name: kind(surroundings) for kind in built_in}
         self._installed: dict[str, Action] = {}
         self._function = FunctionAction(surroundings)
-        self._mistaken = MistakenAction(surroundings)
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
 
     @property
@@ -53,7 +52,7 @@ class Actions:
     def of(self, hook: Hook) -> Action:
         """The action that does this hook's work."""
         if hook.problem:
-            return self._mistaken
+            return MistakenAction(hook.problem)
         return self._by_name.get(hook.implementation) or self._other(hook.implementation)
 
     def _other(self, name: str) -> Action:

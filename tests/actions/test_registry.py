@@ -161,8 +161,8 @@ def test_an_action_of_an_installed_package_is_found_by_its_name(installed: None)
 
 
 UNUSABLE = {
-    "comand": "there is no action 'comand'; did you mean 'command'? A function needs its module, as in"
-    " module.comand",
+    "comand": "there is no action 'comand', and a function needs its module, as in module.comand; did"
+    " you mean 'command'?",
     "stillborn": "the action 'stillborn' of shouting_hooks:Stillborn cannot be used: LookupError: on"
     " purpose",
     "no-class": "the action 'no-class' of shouting_hooks:nothing cannot be used: TypeError: it is no"

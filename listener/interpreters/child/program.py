@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import subprocess
-import tempfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def _memory_file() -> "Any":
     """On no disk, which may be full, where this Python can make one."""
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("notification"), "w+b")
+    import tempfile
+
     return tempfile.TemporaryFile()
 
 
