@@ -78,15 +78,8 @@ class CommandAction(Action):
         request = _request(command, call)
         programs = self._started_by()
         answer = programs.request(request, timeout_s=call.hook.timeout_s, label=call.label)
-        if "error" in answer:
-            is_final = answer.get("is_final") or answer.get("errno") in _FINAL
-            raise ActionFailed(_why_not(command, answer), retry_after_s=NEVER if is_final else None)
-        status = os.waitstatus_to_exitcode(answer["status"])
-        if status:
-            is_final = status > 0 and status not in (os.EX_TEMPFAIL, *command.retry_on)
-            last = printable(answer["last_line"].strip())[:_MOST_SHOWN]
-            reason = f"{command.argv[0]} {exits.in_words(status)}" + (last and f": {last}")
-            raise ActionFailed(reason, retry_after_s=NEVER if is_final else None)
+        if failure := _failure(command, answer):
+            raise failure
         return ""
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
@@ -198,6 +191,20 @@ def _as_variable(value: Any) -> str:
         return ""
     found = value if isinstance(value, str) else json.dumps(value)
     return storable(found[:_MOST_IN_VARIABLE].replace("\0", ""))
+
+
+def _failure(command: _Command, answer: Mapping[str, Any]) -> ActionFailed | None:
+    """Why the hook has failed, and whether that is final; None when it is done."""
+    if "error" in answer:
+        is_final = answer.get("is_final") or answer.get("errno") in _FINAL
+        return ActionFailed(_why_not(command, answer), retry_after_s=NEVER if is_final else None)
+    status = os.waitstatus_to_exitcode(answer["status"])
+    if not status:
+        return None
+    is_final = status > 0 and status not in (os.EX_TEMPFAIL, *command.retry_on)
+    last = printable(answer["last_line"].strip())[:_MOST_SHOWN]
+    reason = f"{command.argv[0]} {exits.in_words(status)}" + (last and f": {last}")
+    return ActionFailed(reason, retry_after_s=NEVER if is_final else None)
 
 
 def _why_not(command: _Command, answer: Mapping[str, Any]) -> str:
