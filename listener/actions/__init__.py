@@ -35,6 +35,12 @@ class Call(msgspec.Struct, frozen=True):
     entry_id: int = 0
     secrets: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What stands in the log before each line of output; the entry's id finds the other lines."""
+        name = f"hook {self.hook.name}"
+        return f"{name}, entry {self.entry_id}" if self.entry_id else name
+
 
 class Fault(NamedTuple):
     """Something that will make an action fail: the input it is about, or None, and the reason.
@@ -61,7 +67,8 @@ class Surroundings(NamedTuple):
 class Action:
     """One kind of work; an instance lives as long as its process. All but `run` have defaults.
 
-    To add one: a file here, a line in registry.py, a row in the README.
+    To add one: a file here, a line in registry.py, a row in the README; or a package that is installed
+    beside this one, with an entry point in the group `conductor_hooks.actions`.
     """
 
     name = ""
@@ -72,6 +79,9 @@ class Action:
 
     A hook's own `repeatable` overrides it.
     """
+
+    runs_programs = False
+    """Whether it runs code that a hook names: a listener that root runs warns of such hooks."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         """Be quick: what only some hooks need is opened when it is first used."""

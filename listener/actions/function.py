@@ -13,7 +13,6 @@ from typing import Any
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
-from listener.hooks.values import in_words
 from listener.interpreters.choice import Interpreters
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import NEVER
@@ -24,6 +23,8 @@ CHECK_TIMEOUT_S = 10.0
 class FunctionAction(Action):
     """Calls functions and tasks in child processes."""
 
+    runs_programs = True
+
     def __init__(self, surroundings: Surroundings) -> None:
         settings, state_dir, config_folder = surroundings
         self._interpreters = Interpreters(settings, state_dir)
@@ -32,8 +33,6 @@ class FunctionAction(Action):
 
     def run(self, call: Call) -> str:
         hook = call.hook
-        if reason := _names_no_function(hook):
-            raise ActionFailed(reason)
         tenant = call.hook_context.get("tenant_name")
         plugin = self._interpreters.plugin(hook.implementation, tenant)
         path = _path(hook, plugin)
@@ -47,9 +46,8 @@ class FunctionAction(Action):
             "folder": self._folder,
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.worker)(plugin)
-        label = _label(hook, call.entry_id)
         try:
-            answer = worker.request(request, timeout_s=hook.timeout_s, label=label)
+            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label)
         finally:
             if hook.fresh:
                 worker.close()
@@ -64,8 +62,6 @@ class FunctionAction(Action):
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """Faults about what is not found are not certain: the listener may find it."""
-        if reason := _names_no_function(hook):
-            return [Fault(None, reason)]
         plugins: Sequence[Plugin | None]
         try:
             plugins = self._interpreters.plugins(hook.implementation)
@@ -83,7 +79,7 @@ class FunctionAction(Action):
             path = _path(hook, plugin)
             request = {"op": "import" if may_import else "find", "path": path, "inputs": hook.inputs}
             worker = self._interpreters.worker(plugin)
-            answer = worker.request(request, timeout_s=CHECK_TIMEOUT_S, label=_label(hook))
+            answer = worker.request(request, timeout_s=CHECK_TIMEOUT_S, label=f"hook {hook.name}")
         except ActionTimedOut:
             if not may_import:
                 self._silent.add(plugin)
@@ -125,19 +121,6 @@ class FunctionAction(Action):
 
     def close(self) -> None:
         self._interpreters.close()
-
-
-def _label(hook: Hook, entry_id: int = 0) -> str:
-    """What stands in the log before each line of output; the entry's id finds the other lines."""
-    return f"hook {hook.name}, entry {entry_id}" if entry_id else f"hook {hook.name}"
-
-
-def _names_no_function(hook: Hook) -> str:
-    """Why the implementation, which is no built-in, can be no function either; '' when it can."""
-    if "." in hook.implementation:
-        return ""
-    found = in_words(hook.implementation)
-    return f"'implementation' must name a module and a function in it, found only {found}"
 
 
 def _only_for_some(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:

@@ -1,7 +1,8 @@
-"""The action of a hook that hooks.conf has a mistake in: it fails, and says what is wrong.
+"""The action of a hook that has none that works: it fails, and says what is wrong.
 
-So its runs are in the history as failed, with the reason, and can be replayed when the file is mended.
-It does nothing else. registry.py has it stand behind every hook with a problem.
+So its runs are in the history as failed, with the reason, and can be replayed when that is mended. It
+does nothing else. registry.py has it stand behind every hook with a problem, installed.py behind a name
+that leads to no action.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from listener.model.outcome import NEVER
 class MistakenAction(Action):
     """Fails at once, whatever `retries` the hook has."""
 
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
     def run(self, call: Call) -> str:
-        raise ActionFailed(call.hook.problem, retry_after_s=NEVER)
+        raise ActionFailed(self._reason, retry_after_s=NEVER)
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        return [Fault(None, hook.problem)]
+        return [Fault(None, self._reason)]

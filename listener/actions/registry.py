@@ -1,8 +1,9 @@
 """Every action there is, made and closed together.
 
-Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, else
-the one for managed plugins' tasks and importable functions. It knows no action by what it does. app.py
-and the verbs make one; the runner and check.py ask it.
+Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, one of
+an installed package by a name without a dot, else the one for managed plugins' tasks and importable
+functions. It knows no action by what it does. app.py and the verbs make one; the runner and check.py
+ask it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from listener.actions import Action, Fault, Surroundings
+from listener.actions.command import CommandAction
 from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
 from listener.actions.notify.action import NotifyAction
@@ -22,7 +24,7 @@ from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, secrets_in
 
-BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, WebhookAction, NotifyAction)
+BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, CommandAction, WebhookAction, NotifyAction)
 
 
 class Actions:
@@ -36,18 +38,30 @@ class Actions:
         *,
         built_in: Sequence[type[Action]] = BUILT_IN,
     ) -> None:
-        surroundings = Surroundings(settings, state_dir, config_folder)
-        self._by_name = {kind.name: kind(surroundings) for kind in built_in}
+        self._surroundings = surroundings = Surroundings(settings, state_dir, config_folder)
+        self._by_name: dict[str, Action] = {kind.name: kind(surroundings) for kind in built_in}
+        self._installed: dict[str, Action] = {}
         self._function = FunctionAction(surroundings)
-        self._mistaken = MistakenAction(surroundings)
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
-        self._all: Sequence[Action] = (*self._by_name.values(), self._function)
+
+    @property
+    def _all(self) -> Sequence[Action]:
+        return (*self._by_name.values(), *self._installed.values(), self._function)
 
     def of(self, hook: Hook) -> Action:
         """The action that does this hook's work."""
         if hook.problem:
-            return self._mistaken
-        return self._by_name.get(hook.implementation, self._function)
+            return MistakenAction(hook.problem)
+        return self._by_name.get(hook.implementation) or self._other(hook.implementation)
+
+    def _other(self, name: str) -> Action:
+        if "." in name:
+            return self._function
+        if name not in self._installed:
+            from listener.actions.installed import installed  # a hook with such a name is rare
+
+            self._installed[name] = installed(name, self._surroundings, self._by_name)
+        return self._installed[name]
 
     def secrets_of(self, hook: Hook) -> tuple[str, ...]:
         """What nothing that is said of the hook shows, for `mask`."""

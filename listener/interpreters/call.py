@@ -33,12 +33,12 @@ class CallProcess:
     `module` is what its interpreter imports for the first time before it forks, '' for nothing.
     """
 
-    def __init__(self, channel: socket.socket, output_fd: int, module: str = "") -> None:
+    def __init__(self, channel: socket.socket, output_fd: int) -> None:
         channel.setblocking(False)
         self._channel = channel
         self.output = Output(output_fd)
         self.pid = 0
-        self.module = module
+        self.module = ""
         self._received = bytearray()
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
@@ -56,11 +56,18 @@ class CallProcess:
             self.pid = int(self._line(deadline))
 
     def exchange(self, request: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-        """Send the request, log the output, return the answer. Raises as `begin` does."""
+        """Send the request, log the output, return the answer. Raises as `begin` does.
+
+        A program is there only when the request has come, and then says so first.
+        """
         self.output.secrets = request.get("secrets", ())
         timeout_s = max(0.0, deadline - time.monotonic())
         message = pickle.dumps({**request, "timeout_s": timeout_s}, _PICKLE_PROTOCOL)
-        answer = _decoded(self._line(deadline, message))
+        line = self._line(deadline, message)
+        if not self.pid:
+            self.pid = int(line)
+            line = self._line(deadline)
+        answer = _decoded(line)
         self.output.drain()  # all that was printed before the answer: it is in the pipe
         self.output.finish_line()
         return _judged(answer, self.output)
@@ -124,7 +131,9 @@ def _judged(answer: dict[str, Any], output: Output) -> dict[str, Any]:
     dropped = output.dropped()
     if dropped:
         _log.warning("%s: it %s", output.label, dropped)
-    if not dropped or "error" in answer:
+    if "status" in answer:
+        answer["last_line"] = "" if dropped else output.last_line
+    if not dropped or "error" in answer or answer.get("status"):
         return answer
     then = "it ran to its end, and is not run again: let it print less, or into a file"
     return {"error": f"it {dropped}; {then}", "is_final": True}

@@ -58,13 +58,21 @@ class ForkServer:
 
         Raises OSError.
         """
+        call = self._order("fork", module)
+        call.module = "" if module in self._imported else module
+        self._imported.add(module)
+        return call
+
+    def program(self) -> CallProcess:
+        """Have a program started, as the request of the call will say. Raises OSError."""
+        return self._order("run")
+
+    def _order(self, verb: str, argument: str = "") -> CallProcess:
         with _connection(socket.SOCK_STREAM) as (channel, reader, end, writer):
-            order = json.dumps({"fork": module}).encode()
+            order = json.dumps({verb: argument}).encode()
             with suppress(ConnectionError):  # it has ended, and so the call's channel does
                 socket.send_fds(self._control, [order], [end.fileno(), writer])
-        is_new = module not in self._imported
-        self._imported.add(module)
-        return CallProcess(channel, reader, module if is_new else "")
+        return CallProcess(channel, reader)
 
     def problem(self) -> Mapping[str, str]:
         """Why it has not forked: `{"threads": MODULE}`, `{"fork": REASON}`, or {} if it has ended."""

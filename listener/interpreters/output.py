@@ -36,6 +36,8 @@ class Output:
         self.label = label
         self.secrets: Sequence[str] = ()
         """What no line shows."""
+        self.last_line = ""
+        """The last line that is not blank, as the log has it."""
         self._unfinished = b""  # a line whose end has not come yet
         self._size = 0  # of all that was printed
 
@@ -91,7 +93,9 @@ class Output:
             self._log_text(*_level_and_text(record))
 
     def _log_text(self, level: int, text: str) -> None:
-        _log.log(level, "%s | %s", self.label, mask(text, self.secrets))
+        text = mask(text, self.secrets)
+        self.last_line = text if text.strip() else self.last_line
+        _log.log(level, "%s | %s", self.label, text)
 
 
 def _level_and_text(record: bytes) -> tuple[int, str]:

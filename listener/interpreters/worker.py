@@ -7,13 +7,13 @@ actions/function.py makes the requests. choice.py has one for functions and one 
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.interpreters import exits
 from listener.interpreters.call import CallProcess
 from listener.interpreters.fork_server import ForkServer
 from listener.interpreters.output import Output
@@ -33,6 +33,9 @@ class Worker:
     environment; without one the child has ours, because the original's hooks ran inside the process
     and saw it too. `memory_mib` bounds the memory of each call; None: nothing does.
     """
+
+    what = "the function"
+    """What a timeout ends, in words."""
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Worker:
                 answer = self._exchange(request, deadline, label)
         except TimeoutError as how:
             raise ActionTimedOut(
-                f"no end within {timeout_s:g} s, the hook's 'timeout'; the function and the programs"
+                f"no end within {timeout_s:g} s, the hook's 'timeout'; {self.what} and the programs"
                 f" it started were {how}"
             ) from None
         return answer
@@ -84,16 +87,24 @@ class Worker:
         try:
             return call.exchange(request, deadline)
         except TimeoutError:
-            raise TimeoutError(call.end()) from None
+            raise TimeoutError(self._end(call)) from None
         except (EOFError, OSError):
-            how = _in_words(self._server.status_of(call) if self._server else None)
-            raise ActionFailed(f"the process of the call {how} before it answered") from None
+            raise ActionFailed(self._how_lost(call)) from None
         except ValueError:
-            call.end()
+            self._end(call)
             raise ActionFailed("the process of the call answered with nonsense") from None
         finally:
             call.close()
             self._keep(call.output)
+
+    def _end(self, call: CallProcess) -> str:
+        """End the call, and say how it ended."""
+        return call.end()
+
+    def _how_lost(self, call: CallProcess) -> str:
+        """Why no answer can come any more."""
+        how = exits.in_words(self._server.status_of(call) if self._server else None)
+        return f"the process of the call {how} before it answered"
 
     def _next_call(self, deadline: float, label: str) -> CallProcess:
         """A process that waits for its request. Raises TimeoutError and ActionFailed."""
@@ -125,7 +136,7 @@ class Worker:
         problem = server.problem()
         if "fork" in problem:
             raise self._no_process(problem["fork"])
-        how = "starts threads" if problem else _in_words(server.wait(_MOMENT_S))
+        how = "starts threads" if problem else exits.in_words(server.wait(_MOMENT_S))
         server.output.label = label
         self._end_server()
         if not module:
@@ -205,13 +216,3 @@ def _discard(call: CallProcess) -> None:
     """Let go of a call that was not begun."""
     call.close()
     call.output.close()
-
-
-def _in_words(status: int | None) -> str:
-    """How a process has ended, whose exit status is as subprocess has it."""
-    if status is None:
-        return "closed its connection"
-    if status >= 0:
-        return f"exited with status {status}"
-    known = [signum.name for signum in signal.Signals if signum == -status]
-    return f"was ended by {known[0] if known else f'signal {-status}'}"

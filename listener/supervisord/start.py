@@ -10,9 +10,8 @@ import os
 
 import listener
 from listener.actions.check import check_hooks, plugin_line, plugins_used
-from listener.actions.function import FunctionAction
 from listener.actions.registry import Actions
-from listener.hooks.table import Hook, HookTable
+from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import RECORDED_IN
 from listener.state.directory import Claim, writable_by_others
@@ -84,16 +83,15 @@ class HookChecks:
             _log.warning("%s", fault.as_text(self._hooks_file.path))
 
     def _warn_of_root(self, table: HookTable) -> None:
-        names = [hook.name for hook in table.hooks if hook.enabled and self._runs_others_code(hook)]
+        names = [
+            hook.name for hook in table.hooks if hook.enabled and self._actions.of(hook).runs_programs
+        ]
         if names and os.geteuid() == 0:
             for path in (str(self._hooks_file.path), *table.files):
                 if who := changeable_by_others(path):
                     _log.warning("%s, and so chooses what root runs: give %s to root", who, path)
             _log.warning(
-                "these hooks call functions as root, which may do everything on this host: %s; set"
-                " user= in the listener's section, and give that user the state directory",
+                "these hooks run functions or commands as root, which may do everything on this host:"
+                " %s; set user= in the listener's section, and give that user the state directory",
                 ", ".join(names),
             )  # fmt: skip
-
-    def _runs_others_code(self, hook: Hook) -> bool:
-        return isinstance(self._actions.of(hook), FunctionAction)

@@ -558,17 +558,6 @@ sys.meta_path.append(Finder)
 
 
 @check_modes
-@pytest.mark.parametrize("name", ["notfy", "my-hook"])
-def test_a_name_alone_is_no_function_and_check_is_certain_of_it(
-    action: FunctionAction, name: str, may_import: bool
-) -> None:
-    reason = f"'implementation' must name a module and a function in it, found only the text {name!r}"
-    assert action.check(a_hook(name), may_import=may_import) == [Fault(None, reason)]
-    with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
-        action.run(Call(a_hook(name), Notification("workflow_failed", {}), {}, 0.0))
-
-
-@check_modes
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

@@ -1,17 +1,28 @@
-"""The Action contract, shown by an action that somebody could have written in a dozen lines."""
+"""The Action contract, shown by actions that somebody could have written in a dozen lines.
+
+Some stand here, and some in a package that is installed.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from listener.actions import Action, Call, Fault
 from listener.actions.registry import BUILT_IN, Actions
+from listener.errors import ActionFailed
 from listener.hooks.file import load
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook, HookTable
 from listener.model.notification import Notification
+from listener.model.outcome import NEVER
+from tests.support import uncounted_env
+
+TOP = Path(__file__).parents[2]
 
 
 class Greeting(Action):
@@ -69,3 +80,139 @@ def test_the_contract_itself_runs_nothing() -> None:
     assert action.check(hook, may_import=True) == []
     with pytest.raises(NotImplementedError):
         action.run(Call(hook, Notification("workflow_failed", {}), {}, 0.0))
+
+
+PACKAGE = """
+from listener.actions import Action, Fault
+
+class Shouting(Action):
+    repeatable = True
+
+    def __init__(self, surroundings):
+        self._folder = surroundings.config_folder
+
+    def check(self, hook, *, may_import):
+        return [Fault("what", "'what' is missing; add it")] if not hook.inputs else []
+
+    def run(self, call):
+        return call.hook.inputs["what"].upper() + " from " + self._folder
+
+class Faulty(Action):
+    def broken(self, *args, **named):
+        raise LookupError("on purpose")
+
+    check = prepare = drain = take_tallies = close = broken
+
+class Stillborn(Action):
+    def __init__(self, surroundings):
+        raise LookupError("on purpose")
+
+nothing = None
+"""
+
+ENTRY_POINTS = """
+[conductor_hooks.actions]
+shout = shouting_hooks:Shouting
+faulty = shouting_hooks:Faulty
+stillborn = shouting_hooks:Stillborn
+no-class = shouting_hooks:nothing
+not-there = shouting_hooks:Whisper
+no-module = not_installed_hooks:Action
+greet = shouting_hooks:Shouting
+twice = shouting_hooks:Shouting
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two packages as pip leaves them on sys.path; both have an action `twice`."""
+    for name, entry_points in (
+        ("shouting_hooks", ENTRY_POINTS),
+        ("other_hooks", "[conductor_hooks.actions]\ntwice = other_hooks:Other\n"),
+    ):
+        metadata = tmp_path / "site" / f"{name}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(entry_points)
+    (tmp_path / "site" / "shouting_hooks.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield
+    sys.modules.pop("shouting_hooks", None)
+
+
+def hook_with(implementation: str, **inputs: str) -> Hook:
+    return Hook("h", ("*",), implementation, inputs, 1, {}, retries=1)
+
+
+def result(actions: Actions, hook: Hook) -> str:
+    return actions.of(hook).run(Call(hook, Notification("workflow_failed", {}), {}, 0.0))
+
+
+def test_an_action_of_an_installed_package_is_found_by_its_name(installed: None) -> None:
+    hook = hook_with("shout", what="hello")
+    with Actions(ListenerSettings(), None, "/etc") as actions:
+        assert result(actions, hook) == "HELLO from /etc"
+        assert actions.is_repeatable(hook)
+        assert actions.check(hook, may_import=False) == []
+        [fault] = actions.check(hook_with("shout"), may_import=False)
+        assert fault == Fault("what", "'what' is missing; add it")
+    with Actions(ListenerSettings(), built_in=(Greeting,)) as actions:
+        assert result(actions, hook_with("greet", whom="you")) == "hello you"
+
+
+UNUSABLE = {
+    "comand": "there is no action 'comand', and a function needs its module, as in module.comand; did"
+    " you mean 'command'?",
+    "stillborn": "the action 'stillborn' of shouting_hooks:Stillborn cannot be used: LookupError: on"
+    " purpose",
+    "no-class": "the action 'no-class' of shouting_hooks:nothing cannot be used: TypeError: it is no"
+    " class that inherits from listener.actions.Action",
+    "not-there": "the action 'not-there' of shouting_hooks:Whisper cannot be used: AttributeError:"
+    " module 'shouting_hooks' has no attribute 'Whisper'",
+    "no-module": "the action 'no-module' of not_installed_hooks:Action cannot be used:"
+    " ModuleNotFoundError: No module named 'not_installed_hooks'",
+    "twice": "several packages have an action 'twice': other_hooks:Other, shouting_hooks:Shouting",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), UNUSABLE.items())
+def test_an_action_that_cannot_be_used_fails_its_own_hooks_for_good(
+    installed: None, name: str, reason: str
+) -> None:
+    with Actions(ListenerSettings()) as actions:
+        assert actions.check(hook_with(name), may_import=False) == [Fault(None, reason)]
+        with pytest.raises(ActionFailed) as failed:
+            result(actions, hook_with(name))
+        assert (str(failed.value), failed.value.retry_after_s) == (reason, NEVER)
+        assert result(actions, hook_with("shout", what="on")).startswith("ON")
+
+
+def test_what_an_installed_action_raises_harms_nobody_else(
+    installed: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = hook_with("faulty")
+    with Actions(ListenerSettings()) as actions:
+        assert actions.check(hook, may_import=False) == []
+        actions.prepare([hook])
+        actions.drain()
+        assert actions.take_tallies() == {}
+    verbs = ("check", "prepare", "drain", "take_tallies", "close")
+    assert caplog.messages == [
+        f"the action faulty failed to {verb}: LookupError: on purpose" for verb in verbs
+    ]
+
+
+def test_packages_are_looked_for_only_when_a_hook_has_a_name_that_is_no_path() -> None:
+    program = (
+        "import sys\n"
+        "from listener.actions.registry import Actions\n"
+        "from listener.hooks.settings import ListenerSettings\n"
+        "from listener.hooks.table import Hook\n"
+        "actions = Actions(ListenerSettings())\n"
+        "for path in ('command', 'my_hooks.page', 'notfy'):\n"
+        "    actions.of(Hook('h', ('*',), path, {}, 1, {}))\n"
+        "    print('importlib.metadata' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program]
+    shown = subprocess.check_output(command, cwd=TOP, env=uncounted_env(), text=True)
+    assert shown.split() == ["False", "False", "True"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from tests.benchmarks import (
     calls,
+    commands,
     events,
     forwarder,
     informs,
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, Callable[[str, bool], None]] = {
     "informs": informs.run,
     "webhooks": webhooks.run,
     "calls": calls.run,
+    "commands": commands.run,
     "plugins": plugins.run,
     "journal": journal.run,
     "rabbitmq": forwarder.run,

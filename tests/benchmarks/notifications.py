@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from listener.actions import Call
@@ -103,6 +104,11 @@ def v3_trap_hook(port: int) -> str:
 
 def function_hook(*, fresh: bool = False) -> str:
     return "hooks:" + FUNCTION.format(event_type=EVENT_TYPE, fresh=str(fresh).lower()) + LISTENER
+
+
+def command_hook(argv: Sequence[str]) -> str:
+    hook = {"event_type": EVENT_TYPE, "implementation": "command", "inputs": {"argv": argv}}
+    return f"hooks: [{json.dumps(hook)}]"
 
 
 def trap_and_function_hooks(port: int) -> str:

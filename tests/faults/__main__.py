@@ -59,6 +59,7 @@ FAULTS: Mapping[str, Fault] = {
     "commit-points-failing": commit_points.commit_points_failing,
     "first-second": kills.first_second,
     "random-kills": kills.random_kills,
+    "commands": kills.commands,
     "recorded-sigterm": recorded.sigterm,
     "recorded-sighup": recorded.sighup,
     "recorded-sigkill": recorded.sigkill,

@@ -73,19 +73,25 @@ def leaves_a_thread(context):
 
 DRIVER = """
 import sys
-from listener.actions import Call, Surroundings
-from listener.actions.function import FunctionAction
+from listener.actions import Call
+from listener.actions.registry import Actions
 from listener.hooks.table import Hook
 from listener.hooks.settings import ListenerSettings
 from listener.model.notification import Notification
 
 folder, function, told, ending = sys.argv[1:]
-action = FunctionAction(Surroundings(ListenerSettings(python_path=(folder,))))
-hook = Hook("h1", ("*",), "material." + function, {}, 1, {}, timeout_s=600)
-action.run(Call(hook, Notification("workflow_failed", {}), {"told": told}, 0.0))
+script = (
+    "sh -c 'trap : HUP INT TERM; sleep 600 & wait; wait' &"
+    " echo $$ > $TOLD.new; mv $TOLD.new $TOLD; wait"
+)
+inputs = {"argv": ["sh", "-c", script], "env": {"TOLD": told}} if function == "command" else {}
+path = function if function == "command" else "material." + function
+actions = Actions(ListenerSettings(python_path=(folder,)))
+hook = Hook("h1", ("*",), path, inputs, 1, {}, timeout_s=600)
+actions.of(hook).run(Call(hook, Notification("workflow_failed", {}), {"told": told}, 0.0))
 sys.stdin.readline()
 if ending == "closes":
-    action.close()
+    actions.of(hook).close()
     sys.stdin.readline()
 if ending == "raises":
     raise RuntimeError("on purpose")
@@ -149,7 +155,9 @@ def assert_nothing_is_left(call: int, began: float) -> None:
         (signal.SIGKILL, "loops_after_a_signal_to_its_group"),
         (signal.SIGKILL, "holds_the_interpreter_lock"),
         (signal.SIGKILL, "returns"),
+        (signal.SIGKILL, "command"),
         (signal.SIGTERM, "loops"),
+        (signal.SIGTERM, "command"),
     ],
 )
 def test_a_listener_that_is_killed_takes_its_child_and_the_programs_of_functions_along(

@@ -124,7 +124,7 @@ def test_a_state_directory_that_others_may_write_is_warned_of(
 
 
 @pytest.mark.parametrize(("user", "warned"), [(0, True), (1000, False)])
-def test_functions_that_run_as_root_are_warned_of_and_traps_are_not(
+def test_functions_and_commands_that_run_as_root_are_warned_of_and_traps_are_not(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -132,13 +132,19 @@ def test_functions_that_run_as_root_are_warned_of_and_traps_are_not(
     warned: bool,
 ) -> None:
     trap = "{event_type: '*', implementation: cloudify.snmp.snmp_trap.send_snmp_trap}"
-    (tmp_path / "hooks.conf").write_text(f"hooks: [{HOOK}, {HOOK[:-1]}, enabled: false}}, {trap}]")
+    command = "{event_type: '*', implementation: command, inputs: {argv: ['true']}}"
+    hooks = f"{HOOK}, {HOOK[:-1]}, enabled: false}}, {trap}, {command}"
+    (tmp_path / "hooks.conf").write_text(f"hooks: [{hooks}]")
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with Actions(ListenerSettings()) as actions:
         HookChecks(HooksFile(tmp_path / "hooks.conf", {}), actions).log_faults()
-    root = [line for line in caplog.messages if line.startswith("these hooks call functions as root")]
+    root = [
+        line
+        for line in caplog.messages
+        if line.startswith("these hooks run functions or commands as root")
+    ]
     assert [line.split(": ")[1] for line in root] == [
-        "any-1; set user= in the listener's section, and give that user the state directory"
+        "any-1, any-4; set user= in the listener's section, and give that user the state directory"
     ] * warned
 
 

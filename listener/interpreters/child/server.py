@@ -1,8 +1,8 @@
-"""The fork server: imports modules, and forks a process for each call.
+"""The fork server: imports modules, and forks a process for each call; or starts programs.
 
-Owns the imports, the processes that it has forked, and their end when the listener is gone. It calls no
-function: call.py does, in the forked process. fork_server.py talks to it, by messages of JSON:
-`{"fork": MODULE}`, which brings the descriptors of a channel and of an output, and
+Owns the imports, the processes that it has started, and their end when the listener is gone. It calls
+no function: call.py does, in the forked process. fork_server.py talks to it, by messages of JSON:
+`{"fork": MODULE}` and `{"run": ""}`, which bring the descriptors of a channel and of an output, and
 `{"status": PID}`, which is answered with the exit status of a call, or null.
 """
 
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -22,6 +23,8 @@ from .modules import Modules
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Sequence, Tuple
+
+    from .program import Program
 
 _MAX_ORDER = 65536
 _FDS = array.array("i", (0, 0))  # what an order brings
@@ -50,20 +53,26 @@ class _Server:
         self._calls: "List[int]" = []
         self._left: "List[int]" = []
         self._ended: "Dict[int, int]" = {}
+        self._programs: "Dict[int, Program]" = {}
+        self._poll = select.poll()
+        self._poll.register(self._control, select.POLLIN)
 
     def serve(self) -> None:
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
         while True:
             self._reap()
             is_idle = len(self._calls) <= 1 and not self._left  # that one waits for its request
-            if not poll.poll(None if is_idle else _LOOK_MS):
+            ready = dict(self._poll.poll(None if is_idle else _LOOK_MS))
+            if self._control.fileno() not in ready:
+                for woken in ready:
+                    os.read(woken, _MAX_ORDER)
                 continue
             order, fds = self._receive()
             if not order:
                 break
             if "fork" in order:
                 self._fork(order["fork"], fds)
+            elif "run" in order:
+                self._run(*fds)
             else:
                 self._send(self._status(order["status"]))
         sessions.end({*self._calls, *self._left}, _GRACE_S)
@@ -100,6 +109,27 @@ class _Server:
         os.close(channel)
         os.close(output)
 
+    def _run(self, channel: int, output: int) -> None:
+        """Start a program, and be woken when it ends."""
+        from . import program  # imports subprocess, which functions need not have
+
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL:
+            self._wake_at_ends()
+        started = program.start(channel, output)
+        os.close(output)
+        if started is not None:
+            self._calls.append(started.pid)
+            self._programs[started.pid] = started
+
+    def _wake_at_ends(self) -> None:
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda _signum, _frame: None)
+        self._poll.register(woken, select.POLLIN)
+        if self._memory_mib:
+            call.bound_memory(self._memory_mib)  # programs inherit it
+
     def _reap(self) -> None:
         """Take the status of the calls that have ended, and see which of them left programs behind."""
         for pid in self._calls[:]:
@@ -108,6 +138,8 @@ class _Server:
                 self._calls.remove(pid)
                 self._left.append(pid)
                 self._ended[pid] = status
+                if pid in self._programs:
+                    self._programs.pop(pid).say_end(status)
         self._left = [pid for pid in self._left if _has_group(pid)]
 
     def _status(self, pid: int) -> "Any":

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from listener.errors import ProgramFailed
+from listener.interpreters import exits
 
 MAX_OUTPUT = 65536
 """Bytes of the output that are kept: the last ones."""
@@ -53,7 +54,5 @@ def run(
         output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
         text = output.read().decode("utf-8", "replace")
     if status:
-        raise ProgramFailed(
-            f"exited with status {status}" if status > 0 else f"was ended by signal {-status}", text
-        )
+        raise ProgramFailed(exits.in_words(status), text)
     return text

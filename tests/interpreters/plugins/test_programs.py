@@ -49,7 +49,7 @@ def test_what_it_printed_is_returned(program: str, printed: str) -> None:
     ("command", "reason", "output"),
     [
         (python("print('no'); raise SystemExit(3)"), "exited with status 3", "no\n"),
-        (python("import os; os.kill(os.getpid(), 9)"), "was ended by signal 9", ""),
+        (python("import os; os.kill(os.getpid(), 9)"), "was ended by SIGKILL", ""),
         (["/none"], "/none cannot be started: No such file or directory", ""),
     ],
 )
