@@ -7,32 +7,33 @@ dispatcher accepts what it gives.
 
 from __future__ import annotations
 
-import heapq
+import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from listener.dispatch.job import Job, planned
+from listener.errors import UnreadableNotification
 from listener.hooks.table import Hook, HookTable
 from listener.model.delivery import workflow_overdue
 from listener.model.notification import STARTED, WORKFLOW_OVERDUE
 from listener.state.journal import Journal, Milestone
 
+_log = logging.getLogger(__name__)
+
 _NOTE = "overdue until"
 
 
-class _Due(NamedTuple):
-    """When the hook at `position` is to run for an execution.
+class _Start(msgspec.Struct):
+    """The last start of an execution that has no end.
 
-    `at` is by the monotonic clock, `due_at` the Unix time that it was expected to be.
+    `began` is when it was accepted by the monotonic clock, `position` that of the hook that runs next.
     """
 
-    at: float
     entry_id: int
-    execution_id: str
+    received_at: float
+    began: float
     position: int
-    due_at: float
 
 
 class Overdue:
@@ -61,8 +62,7 @@ class Overdue:
         return bool(self._hooks)
 
     def _begin(self) -> None:
-        self._open: dict[str, int] = {}  # the entry of the last start of each execution
-        self._due: list[_Due] = []
+        self._open: dict[str, _Start] = {}
         noted = self._journal.noted(_NOTE)
         if self._hooks:
             self._looked_at = float(noted) if noted else self._now()
@@ -76,42 +76,50 @@ class Overdue:
             for milestone in milestones:
                 self._see(milestone)
         jobs = []
-        while self._due and self._due[0].at <= self._monotonic():
-            due = heapq.heappop(self._due)
-            if self._open.get(due.execution_id) == due.entry_id:
-                jobs += self._jobs(due)
+        for execution_id, start in list(self._open.items()):
+            passed_s = self._monotonic() - start.began
+            due = [hook for hook in self._hooks[start.position :] if _after(hook) <= passed_s]
+            start.position += len(due)
+            if start.position == len(self._hooks):
+                del self._open[execution_id]
+            for hook in due:
+                jobs += self._jobs(start.entry_id, hook, passed_s)
         return jobs
 
     @property
     def note(self) -> tuple[str, str]:
         """What the journal is to note when it has accepted what was taken.
 
-        That is the time of this look; earlier where the clock was set forward, and hides what is due.
+        That is the time of this look; an earlier one where the clock was set forward, and what it makes
+        overdue is still to come.
         """
-        return _NOTE, repr(min([self._now(), *(due.due_at for due in self._due)]))
+        return _NOTE, repr(min([self._now(), *map(self._due_at, self._open.values())]))
+
+    def _due_at(self, start: _Start) -> float:
+        return start.received_at + _after(self._hooks[start.position])
 
     def _see(self, milestone: Milestone) -> None:
         entry_id, received_at, event_type, execution_id = milestone
         self._read_to = entry_id
+        self._open.pop(execution_id, None)
         if event_type != STARTED:
-            self._open.pop(execution_id, None)
             return
-        self._open[execution_id] = entry_id
-        began = self._monotonic() - max(0.0, self._now() - received_at)
-        for position, after_s in enumerate(map(_after, self._hooks)):
-            if received_at + after_s >= self._looked_at:
-                due = _Due(began + after_s, entry_id, execution_id, position, received_at + after_s)
-                heapq.heappush(self._due, due)
+        past = [hook for hook in self._hooks if received_at + _after(hook) < self._looked_at]
+        if len(past) < len(self._hooks):
+            began = self._monotonic() - max(0.0, self._now() - received_at)
+            self._open[execution_id] = _Start(entry_id, received_at, began, len(past))
 
-    def _jobs(self, due: _Due) -> list[Job]:
+    def _jobs(self, entry_id: int, hook: Hook, passed_s: float) -> list[Job]:
         """The job of one hook for one execution; none if it does not match, or the start was pruned."""
-        hook, entry = self._hooks[due.position], self._journal.get(due.entry_id)
-        if due.position == len(self._hooks) - 1:
-            del self._open[due.execution_id]  # the last one, if it has no end
+        entry = self._journal.get(entry_id)
         if entry is None:
             return []
-        delivery = workflow_overdue(entry, _after(hook) + self._monotonic() - due.at)
-        key = f"{WORKFLOW_OVERDUE} {entry.id} {hook.fingerprint or hook.name}"
+        try:
+            delivery = workflow_overdue(entry, passed_s)
+        except (UnreadableNotification, RecursionError) as error:
+            _log.error("entry %d: hook %s on its execution is not run: %s", entry_id, hook.name, error)
+            return []
+        key = f"{WORKFLOW_OVERDUE} {entry_id} {hook.fingerprint or hook.name}"
         delivery = msgspec.structs.replace(delivery, given_key=key)
         job = planned(delivery, self._table._replace(hooks=(hook,)), self._now())
         return [job] if job.hooks else []

@@ -302,7 +302,8 @@ def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
     row = as_row(entry)
     cursor = connection.execute(statements.INSERT, row)
     if cursor.rowcount:
-        connection.executemany(statements.NOTE, entry.notes)
+        if entry.notes:
+            connection.executemany(statements.NOTE, entry.notes)
         return cursor.lastrowid
     same = connection.execute(statements.SAME, row).fetchone()
     return same and int(same["id"])

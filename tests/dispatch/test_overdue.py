@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from listener.model.delivery import Delivery, decode
+from listener.model.delivery import Delivery, as_entry, decode
 from listener.model.entry import FIRE
-from tests.dispatch.support import NO, TOKEN, House, delivery, hook
+from tests.dispatch.support import NO, TOKEN, House, Log, delivery, hook
 from tests.support import Finishing
 
 LATE = hook("late", event_type="workflow_overdue", after="1h")
@@ -177,6 +178,22 @@ def test_what_fire_has_made_or_was_pruned_or_has_no_execution_is_never_overdue(h
     tick(house, dispatcher, HOUR)
 
     assert house.actions.served == ["x1"]
+
+
+def test_a_start_that_can_no_longer_be_read_is_told_and_keeps_no_other_from_being_overdue(
+    house: House, log: Log
+) -> None:
+    house.hooks(LATE)
+    dispatcher = house.recalled()
+    tick(house, dispatcher)
+    spoilt = as_entry(event("spoilt"), house.now, (), "k 1")
+    house.look.accept(msgspec.structs.replace(spoilt, body="[" * 100_000))
+    dispatcher.act(event("x2"))
+    tick(house, dispatcher, HOUR)
+
+    assert house.actions.served == ["x2"]
+    [error] = log("ERROR")
+    assert error.startswith("entry 1: hook late on its execution is not run: the payload is not JSON")
 
 
 def test_it_is_suppressed_above_a_limit_like_any_run(house: House) -> None:
