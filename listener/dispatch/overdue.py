@@ -75,6 +75,7 @@ class Overdue:
         while milestones := self._journal.milestones(self._read_to):
             for milestone in milestones:
                 self._see(milestone)
+        self._looked_at = 0.0  # for what is accepted from now on, whatever the clock says
         jobs = []
         for execution_id, start in list(self._open.items()):
             passed_s = self._monotonic() - start.began
@@ -104,10 +105,9 @@ class Overdue:
         self._open.pop(execution_id, None)
         if event_type != STARTED:
             return
-        past = [hook for hook in self._hooks if received_at + _after(hook) < self._looked_at]
-        if len(past) < len(self._hooks):
-            began = self._monotonic() - max(0.0, self._now() - received_at)
-            self._open[execution_id] = _Start(entry_id, received_at, began, len(past))
+        began = self._monotonic() - max(0.0, self._now() - received_at)
+        past = [hook for hook in self._hooks if received_at < self._looked_at - _after(hook)]
+        self._open[execution_id] = _Start(entry_id, received_at, began, len(past))
 
     def _jobs(self, entry_id: int, hook: Hook, passed_s: float) -> list[Job]:
         """The job of one hook for one execution; none if it does not match, or the start was pruned."""
