@@ -287,6 +287,54 @@ def test_while_a_function_runs_the_verbs_read_and_write_the_journal(site: Site) 
     site.wait_for_states("done", "dropped", "done")
 
 
+def tick(listener: Listener) -> None:
+    listener.send(event("when:1", serial=90, eventname="TICK_5"))
+
+
+def test_a_limit_holds_when_the_listener_is_killed_and_its_end_is_told_once(site: Site) -> None:
+    limited = NOTE.replace("}", ", at_most: 1 per 1h}").replace("'*'", "workflow_started")
+    hooks = (limited, "{event_type: hook_suppressed, implementation: test_functions.told}")
+    for number in (1, 2):
+        listener = site.start(*hooks)
+        listener.send(frame(f"e-{number}", serial=number))
+        listener.wait_for_answers(1)
+        site.wait_for_states(*["done", "suppressed"][:number])
+        listener.close()
+    site.shorten_limits()
+
+    listener = site.start(*hooks)
+    for _ in range(3):
+        tick(listener)
+
+    site.wait_for_states("done", "suppressed", "done")
+    assert listener.end() == 0
+    assert site.run("replay", "2").returncode == 0
+    assert site.notes == ["e-1", "hook_suppressed", "e-2"]
+
+
+def test_an_execution_is_overdue_once_though_the_listener_is_killed(site: Site) -> None:
+    late = "{event_type: workflow_overdue, after: 1, implementation: test_functions.told}"
+    listener = site.start(late)
+    tick(listener)
+    listener.send(frame("e-1") + frame("e-2", serial=2))
+    listener.send(frame("e-2", serial=3, event_type="workflow_succeeded"))
+    listener.wait_for_answers(4)
+    listener.close()
+
+    for _ in range(2):
+        listener = site.start(late)
+
+        def is_told(listener: Listener = listener) -> bool:
+            tick(listener)
+            return site.states[3:] == ["done"]
+
+        wait_for("the hook", is_told)
+        assert listener.end() == 0
+
+    assert site.notes == ["workflow_overdue"]
+    assert site.states == ["ignored", "ignored", "ignored", "done"]
+
+
 def test_without_a_state_directory_all_works_while_the_listener_lives_and_one_warning_says_so(
     site: Site,
 ) -> None:

@@ -28,6 +28,7 @@ _COLOURS = {
     "failed": "red",
     "timed out": "red",
     "interrupted": "magenta",
+    "suppressed": "yellow",
     "ignored": "bright_black",
     "unreadable": "red",
     "dropped": "bright_black",

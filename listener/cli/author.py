@@ -43,7 +43,7 @@ from listener.log import printable
 from listener.model import payload
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry
-from listener.model.notification import EVENT_TYPES
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 from listener.model.outcome import Tally
 from listener.state.directory import path_of
 from listener.state.journal import Journal
@@ -129,7 +129,9 @@ def fire(
     """
     log.start()
     notification = _notification(event_type, file, values)
-    if problem := _unknown(notification["event_type"]):
+    if notification["event_type"] not in OWN_EVENT_TYPES and (
+        problem := _unknown(notification["event_type"])
+    ):
         click.echo(problem, err=True)
     text = json.dumps(notification)
     path = config_path(config, os.environ)

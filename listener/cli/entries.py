@@ -19,6 +19,7 @@ from listener.cli.answers import print_json, print_table, run_as_json
 from listener.errors import HooksError, UnreadableNotification
 from listener.model import payload
 from listener.model.entry import Entry
+from listener.model.notification import iso_time
 from listener.state.directory import path_of
 from listener.state.journal import FILE, Filters, Journal
 
@@ -27,7 +28,6 @@ MANY = 10
 
 _TO_REPAIR = ("failed", "interrupted")
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
-_FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
@@ -98,12 +98,6 @@ def open_selected(
     else:
         entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
     return journal, folder, entries
-
-
-def iso_time(seconds: float) -> str:
-    """The Unix time in UTC; of one before the year 1 or after 9999, the first or the last."""
-    moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

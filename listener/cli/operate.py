@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -28,7 +28,6 @@ from listener.cli.entries import (
     MANY,
     as_json,
     as_row,
-    iso_time,
     notification_of,
     open_journal,
     open_selected,
@@ -39,12 +38,14 @@ from listener.cli.entries import (
 )
 from listener.errors import HooksError
 from listener.model import payload
-from listener.model.entry import Attempt, Entry
+from listener.model.entry import Attempt, Entry, EntryState
+from listener.model.notification import iso_time
 from listener.model.outcome import Tally
 from listener.model.secrets import mask_values
-from listener.state.journal import DROPPABLE, Filters, Journal
+from listener.state.journal import Filters, Journal
+from listener.state.statements import DROPPABLE
 
-_STATES = ("pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped")
+_STATES = get_args(EntryState)
 _LOOK_S = 0.2
 
 

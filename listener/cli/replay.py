@@ -32,7 +32,7 @@ from listener.hooks.watch import HooksFile
 from listener.log import printable
 from listener.model import payload
 from listener.model.entry import FIRE, Entry, Run
-from listener.model.notification import Notification
+from listener.model.notification import WORKFLOW_OVERDUE, Notification
 from listener.state.directory import become_owner, is_locked, lock
 from listener.state.journal import Journal
 
@@ -151,6 +151,8 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         notification = _notification_of(entry)
         context = notification.hook_context()
         hooks = table.match(notification.event_type, context, entry.received_at)
+        if entry.event_type == WORKFLOW_OVERDUE:  # of the hooks on it, each has its own time
+            hooks = list(filter(None, rematch(entry.runs, hooks)))
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":

@@ -14,7 +14,7 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from listener.model.entry import Entry
-from listener.model.notification import HOOK_FAILED
+from listener.model.notification import OWN_EVENT_TYPES
 
 _SET_BACK_S = 1.0
 
@@ -56,9 +56,9 @@ class Agenda:
     def put(self, entry: Entry) -> None:
         """Add an unsettled entry, or change when there is something to do for it.
 
-        An entry that reports a failure does not wait for retries.
+        An entry of our own, which reports a failure, say, does not wait for retries.
         """
-        execution_id = None if entry.source == HOOK_FAILED else entry.execution_id
+        execution_id = None if entry.source in OWN_EVENT_TYPES else entry.execution_id
         if entry.id not in self._items:
             self._rest_tokens[entry.rest_token] += 1
             if execution_id is not None:

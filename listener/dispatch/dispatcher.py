@@ -17,12 +17,15 @@ import msgspec
 from listener.actions.registry import Actions
 from listener.dispatch.agenda import Agenda
 from listener.dispatch.job import Job, planned, resumed
+from listener.dispatch.limits import Limits
+from listener.dispatch.overdue import Overdue
 from listener.dispatch.runner import Runner
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
 from listener.model.delivery import FROM_BROKER, FROM_HOOK, Delivery
+from listener.model.entry import Entry
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
 
@@ -38,9 +41,10 @@ class Dispatcher:
     """Accepts deliveries and runs their hooks.
 
     `wait_for_retries_s` is how long an entry waits at most for an earlier one of its execution. `now`
-    gives Unix time, `jitter` a number from 0 to 1. `is_stopping` is whether the listener is
-    to begin nothing more. `delete_token` gets each rest_token that no hook needs any more, and the
-    name of its tenant. Any method raises ListenerMustEnd where the journal does.
+    gives Unix time, `monotonic` seconds that no correction of the clock changes, `jitter` a number from
+    0 to 1. `is_stopping` is whether the listener is to begin nothing more. `delete_token` gets each
+    rest_token that no hook needs any more, and the name of its tenant. Any method raises
+    ListenerMustEnd where the journal does.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Dispatcher:
         wait_for_retries_s: float,
         *,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         is_stopping: Callable[[], bool] = lambda: False,
         delete_token: Callable[[str, object], None] = lambda _token, _tenant: None,
@@ -58,6 +63,8 @@ class Dispatcher:
         self._hooks_file = hooks_file
         self._actions = actions
         self._journal = journal
+        self._limits = Limits(journal)
+        self._overdue = Overdue(journal, now, monotonic)
         self._agenda = Agenda(wait_for_retries_s)
         self._now = now
         self._runner = Runner(actions, journal, self._agenda, self._plan, now, jitter, delete_token)
@@ -86,8 +93,9 @@ class Dispatcher:
         """Whether the hooks of a delivery run at once: no other entry comes first.
 
         Instant hooks run before the journal accepts the delivery, so it must not know that one yet.
+        That is known already of one with suppressed runs.
         """
-        if not job.hooks or self._agenda.must_wait(job.entry.execution_id):
+        if job.entry.is_settled or self._agenda.must_wait(job.entry.execution_id):
             return False
         is_instant = job.hooks[0] is not None and self._actions.is_instant(job.hooks[0])
         return not is_instant or self._journal.find(str(job.entry.key)) is None
@@ -98,7 +106,7 @@ class Dispatcher:
 
     def accept_all(self, deliveries: Sequence[Delivery], note: tuple[str, str]) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
-        jobs = list(map(self._plan, deliveries))
+        jobs = self._plan_all(deliveries)
         ids = self._journal.accept_all([job.entry for job in jobs], note)
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
@@ -161,9 +169,37 @@ class Dispatcher:
         """What runs now, and how long it takes at most; '' when nothing does."""
         return self._runner.in_progress()
 
+    def accept_due(self) -> None:
+        """Accept what time alone brings: executions that are overdue, suppression that is over."""
+        now, table = self._now(), self._table(None)
+        if table is None:
+            return
+        for note, delivery in self._limits.take_ended(now):
+            entry = self._plan(delivery).entry
+            self._put_own([entry] if entry.runs else [], note)
+        if self._overdue.watch(table):
+            jobs = self._overdue.take()
+            self._limits.judge(jobs)
+            self._put_own([job.entry for job in jobs], self._overdue.note)
+
+    def _put_own(self, entries: Sequence[Entry], note: tuple[str, str] | None = None) -> None:
+        """Accept entries about events of our own, and put what is to do for them on the agenda."""
+        ids = self._journal.accept_all(entries, note)
+        for entry, entry_id in zip(entries, ids, strict=True):
+            if entry_id is not None and not entry.is_settled:
+                self._agenda.put(msgspec.structs.replace(entry, id=entry_id))
+
     def _plan(self, delivery: Delivery) -> Job:
-        table = None if delivery.problem else self._table(delivery.notification.event_type)
-        return planned(delivery, table, self._now())
+        return self._plan_all((delivery,))[0]
+
+    def _plan_all(self, deliveries: Sequence[Delivery]) -> list[Job]:
+        """The jobs of deliveries; what is above the limit of its hook is suppressed in them."""
+        jobs = []
+        for delivery in deliveries:
+            table = None if delivery.problem else self._table(delivery.notification.event_type)
+            jobs.append(planned(delivery, table, self._now()))
+        self._limits.judge(jobs)
+        return jobs
 
     def _table(self, event_type: str | None) -> HookTable | None:
         """The hooks of the newest good hooks.conf; None if there was no good one yet.

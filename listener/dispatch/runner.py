@@ -100,6 +100,8 @@ class Runner:
         """
         ended: list[tuple[str, Outcome]] = []
         for position, (run, hook) in enumerate(zip(job.entry.runs, job.hooks, strict=True)):
+            if run.state != "pending":
+                continue
             job.put(position, run.begun(self._now()))
             if hook is None or not self._actions.is_instant(hook):
                 return Beginning(ended, position)

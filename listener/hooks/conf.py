@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from listener.hooks.at_most import AT_MOST
 from listener.hooks.forward import read_forward
 from listener.hooks.readers import COMMENT, Reader, Source
 from listener.hooks.settings import read_settings
 from listener.hooks.table import ANY_EVENT, Hook, HookTable
-from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, nearest, number, whole_number
+from listener.hooks.values import BOOLEAN, DURATION, INVALID, TEXT, Kind, nearest, number, whole_number
 from listener.hooks.when import never_holding, read_when
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, is_whole_number, line_of
-from listener.model.notification import EVENT_TYPES, HOOK_FAILED
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, WORKFLOW_OVERDUE
 
 
 def read(
@@ -106,17 +107,28 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
 
 
 def _keys(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
-    return source.mapping(
+    keys = source.mapping(
         node, label, _HOOK_KEYS, required=("event_type", "implementation"), is_open=True
     )
+    if isinstance(node, yaml.MappingNode) and "event_type" in keys:
+        _check_after(source, node, label, is_wanted=WORKFLOW_OVERDUE in keys["event_type"])
+    return keys
+
+
+def _check_after(source: Source, node: yaml.MappingNode, label: str, *, is_wanted: bool) -> None:
+    given = [key for key, _ in source.pairs(node) if key.value == "after"]
+    if is_wanted and not given:
+        source.refuse(node, f"{label} has no 'after', which {WORKFLOW_OVERDUE} needs; add after: 2h")
+    if given and not is_wanted:
+        source.refuse(given[0], f"{label}: 'after' belongs to {WORKFLOW_OVERDUE} alone; remove it")
 
 
 def _hook_with(keys: dict[str, Any], position: int, line: int) -> Hook:
     event_types = keys.pop("event_type", ())
     inputs = keys.pop("inputs", _NO_INPUTS)
     keys.pop("description", None)
-    if "timeout" in keys:
-        keys["timeout_s"] = keys.pop("timeout")
+    for name in keys.keys() & {"timeout", "after"}:
+        keys[f"{name}_s"] = keys.pop(name)
     first = "any" if ANY_EVENT in event_types else next(iter(event_types), "hook")
     return Hook(
         **{"name": f"{first}-{position}", "implementation": "", **keys},
@@ -141,7 +153,7 @@ def _several(reader: Reader) -> Reader:
 
 def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
     name = source.read(node, TEXT, label)
-    known = (*EVENT_TYPES, HOOK_FAILED, ANY_EVENT)
+    known = (*EVENT_TYPES, *OWN_EVENT_TYPES, ANY_EVENT)
     if name is not INVALID and name not in known:
         hint = nearest(name, known)
         source.warn(node, f"{label}: Conductor publishes no event type {name!r}; {hint}")
@@ -206,6 +218,8 @@ _HOOK_KEYS: Mapping[str, Reader] = {
     "repeatable": BOOLEAN,
     "fresh": BOOLEAN,
     "enabled": BOOLEAN,
+    "at_most": AT_MOST,
+    "after": DURATION,
     "description": COMMENT,
 }
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from listener.hooks.at_most import AtMost
 from listener.hooks.forward import ForwardSettings
 from listener.hooks.settings import ListenerSettings
-from listener.model.notification import HOOK_FAILED
+from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
     from listener.hooks.template import Template
@@ -47,6 +48,7 @@ class Hook(NamedTuple):
 
     `fingerprint` is of the inputs of a hook without a name of its own, which a retry and a replay find
     again by it; 0 for one with a name or a problem. `repeatable` is None where the action decides.
+    `after_s` is how long an execution has no end when a hook on workflow_overdue runs.
     `problem` is what is wrong with it in the file: such a hook can only fail, and has the values that
     could be read. `taken` are the texts that it takes from elsewhere, as (key, text), with '' as the
     key for what !file has brought. `templates` stand among its inputs; attempt.py replaces them.
@@ -64,6 +66,8 @@ class Hook(NamedTuple):
     repeatable: bool | None = None
     fresh: bool = False
     enabled: bool = True
+    at_most: AtMost | None = None
+    after_s: float | None = None
     fingerprint: int = 0
     problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()
@@ -71,7 +75,7 @@ class Hook(NamedTuple):
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""
-        is_any = ANY_EVENT in self.event_types and event_type != HOOK_FAILED
+        is_any = ANY_EVENT in self.event_types and event_type not in OWN_EVENT_TYPES
         return is_any or event_type in self.event_types
 
     def line_of(self, place: str | None) -> int:

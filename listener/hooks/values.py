@@ -76,6 +76,17 @@ def _number(value: Any) -> Any:
 _LOOKS_LIKE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
+def _duration(value: Any) -> Any:
+    match = _DURATION.fullmatch(str(value)) if type(value) in (int, float, str) else None
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    return seconds if 0 < seconds <= _MOST_DAYS * _SECONDS["d"] else INVALID
+
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", re.ASCII)
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_MOST_DAYS = 30
+
+
 def choice(*words: str) -> Kind:
     wanted = " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
     return Kind(lambda value: value if value in words else INVALID, wanted)
@@ -94,6 +105,8 @@ TEXT = text()
 PATH = text("a path")
 PORT = whole_number(1, 65535)._replace(wanted="a port from 1 to 65535")
 BOOLEAN = Kind(_boolean, "true or false")
+DURATION = Kind(_duration, f"a duration of at most {_MOST_DAYS}d, such as 90s, 5m, 2h or 1d")
+"""Read as seconds. A number is seconds, too."""
 
 
 def in_words(value: Any) -> str:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from listener.errors import UnreadableNotification
 from listener.model import payload
 from listener.model.entry import Attempt, Entry, Run, state_of
-from listener.model.notification import HOOK_FAILED, Notification, storable
+from listener.model.notification import (
+    HOOK_FAILED,
+    HOOK_SUPPRESSED,
+    WORKFLOW_OVERDUE,
+    Notification,
+    iso_time,
+    storable,
+)
 from listener.model.secrets import mask_unreadable, without_token
 from listener.model.serials import Serials
 
@@ -114,19 +121,43 @@ def hook_failed(
     notification: Notification, hook: str, attempts: Sequence[Attempt], entry_id: int
 ) -> Delivery:
     """What hooks on hook_failed get: the notification's context, and which hook failed for good."""
-    context = {
-        **notification.context,
-        "hook": hook,
-        "error": attempts[-1].text or attempts[-1].state,
-        "attempts": len(attempts),
-    }
+    error = attempts[-1].text or attempts[-1].state
+    return _own(
+        HOOK_FAILED, notification, f"entry {entry_id}",
+        {"hook": hook, "error": error, "attempts": len(attempts)},
+    )  # fmt: skip
+
+
+def workflow_overdue(entry: Entry, overdue_s: float) -> Delivery:
+    """What hooks on workflow_overdue get: the context of the start, and since when it has no end.
+
+    `entry` is that of the start.
+    """
+    said = {"started_at": iso_time(entry.received_at), "overdue_s": round(overdue_s, 3)}
+    return _own(WORKFLOW_OVERDUE, payload.decode(entry.body), f"entry {entry.id}", said)
+
+
+def hook_suppressed(
+    hook: str, group: Mapping[str, object], count: int, since: float, until: float
+) -> Delivery:
+    """What hooks on hook_suppressed get: so many runs of a hook did not begin between two Unix times.
+
+    `group` is the field of the context, with its value, by which the hook's limit is counted.
+    """
+    times = {"since": iso_time(since), "until": iso_time(until)}
+    said = {**group, "hook": hook, "count": count, **times}
+    return _own(HOOK_SUPPRESSED, _NO_NOTIFICATION._replace(timestamp=times["until"]), hook, said)
+
+
+def _own(event_type: str, about: Notification, origin: str, said: Mapping[str, object]) -> Delivery:
+    """The Delivery of an event of our own about a notification, with more in its context."""
     value = {
-        "event_type": HOOK_FAILED,
-        "context": context,
-        "timestamp": notification.timestamp,
-        "message": {"text": notification.text, "arguments": notification.arguments},
+        "event_type": event_type,
+        "context": {**about.context, **said},
+        "timestamp": about.timestamp,
+        "message": {"text": about.text, "arguments": about.arguments},
     }
-    return decode(json.dumps(value), source=HOOK_FAILED, origin=f"entry {entry_id}")
+    return decode(json.dumps(value), source=event_type, origin=origin)
 
 
 def _digest(text: str) -> str:

@@ -16,10 +16,11 @@ from listener.model.outcome import Outcome
 from listener.model.outcome import State as AttemptState
 from listener.model.secrets import mask_tokens
 
-RunState = Literal["pending", "running", "done", "failed", "interrupted"]
+RunState = Literal["pending", "running", "done", "suppressed", "failed", "interrupted"]
 EntryState = Literal[
-    "pending", "running", "done", "failed", "interrupted", "ignored", "unreadable", "dropped"
-]
+    "pending", "running", "done", "suppressed", "failed", "interrupted", "ignored", "unreadable",
+    "dropped",
+]  # fmt: skip
 UNSETTLED = ("pending", "running")
 
 FIRE = "fire"
@@ -81,13 +82,18 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         """A running run whose process died: pending `again`, or given up."""
         return msgspec.structs.replace(self, state="pending" if again else "interrupted")
 
+    def suppressed(self) -> Run:
+        """The run when it is above its hook's limit, and is not to begin."""
+        return msgspec.structs.replace(self, state="suppressed")
+
 
 class Entry(msgspec.Struct, frozen=True):
     """The journal's row for a notification; times are Unix times.
 
     `key` recognises another delivery of it. `serials` are supervisord's numbers: run/serial/poolserial.
     `body` is the notification's JSON without its rest_token, which is kept beside it until the entry is
-    settled. `error` says why an unreadable one is unreadable.
+    settled. `error` says why an unreadable one is unreadable. `notes` are notes of the
+    journal's that change with its acceptance; they are not read back.
     """
 
     id: int
@@ -102,6 +108,7 @@ class Entry(msgspec.Struct, frozen=True):
     rest_token: str | None = None
     runs: tuple[Run, ...] = ()
     error: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -135,4 +142,6 @@ def state_of(runs: Sequence[Run]) -> EntryState:
     return "ignored"
 
 
-_WORST_FIRST: tuple[EntryState, ...] = ("running", "pending", "failed", "interrupted", "done")
+_WORST_FIRST: tuple[EntryState, ...] = (
+    "running", "pending", "failed", "interrupted", "suppressed", "done"
+)  # fmt: skip

@@ -8,6 +8,7 @@ Notifications.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 EVENT_TYPES = (
@@ -19,8 +20,17 @@ EVENT_TYPES = (
 )
 """All that Conductor publishes; a resumed execution publishes workflow_started again."""
 
+STARTED = "workflow_started"
+ENDED = ("workflow_succeeded", "workflow_failed", "workflow_cancelled")
+
 HOOK_FAILED = "hook_failed"
-"""Our own event type: the last attempt of a hook failed. Only hooks that name it get it."""
+"""The last attempt of a hook failed."""
+HOOK_SUPPRESSED = "hook_suppressed"
+"""Runs of a hook were above its limit (`at_most`), and are no more."""
+WORKFLOW_OVERDUE = "workflow_overdue"
+"""An execution was started, and has had no end for as long as a hook says (`after`)."""
+OWN_EVENT_TYPES = (HOOK_FAILED, HOOK_SUPPRESSED, WORKFLOW_OVERDUE)
+"""The listener makes these itself. Only hooks that name them get them."""
 
 CONTEXT_FIELDS: Mapping[str, type] = {
     "message_type": str,
@@ -40,6 +50,15 @@ HOOK_FAILED_FIELDS: Mapping[str, type] = {"hook": str, "error": str, "attempts":
 
 _EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
 """What every notification of Conductor's has in its context (deployment_id may be None)."""
+
+
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
+
+def iso_time(seconds: float) -> str:
+    """The Unix time in UTC, as Conductor writes it; of one outside the years 1 to 9999, their end."""
+    moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def storable(text: str) -> str:

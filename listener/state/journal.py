@@ -1,8 +1,8 @@
 """The journal: what was accepted, what was done about it, what is still to be done.
 
-Owns every statement of SQL but the schema, which database.py has, and the promise that a row is on
-record when a method has returned. It runs no hook. The dispatcher writes it; the verbs read it beside a
-listener, and SQLite keeps the processes apart.
+Owns the promise that a row is on record when a method has returned. Its statements of SQL are in
+statements.py, the schema is in database.py. It runs no hook. The dispatcher writes it; the verbs read
+it beside a listener, and SQLite keeps the processes apart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from listener.model.entry import UNSETTLED, Entry, Run
 from listener.model.outcome import Tally
+from listener.state import statements
 from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
 from listener.state.hold import Hold
 from listener.state.rows import as_row, from_row, runs_column
@@ -23,8 +24,6 @@ from listener.state.rows import as_row, from_row, runs_column
 FILE = "journal.db"
 SERIALS = "serials"
 """The note of the last event that has no entry of its own, as `last_serials` are an entry's."""
-DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
-_PRUNED_AT_ONCE = 200
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -46,6 +45,15 @@ class Filters(NamedTuple):
             and (not self.execution_id or entry.execution_id == self.execution_id)
             and entry.received_at >= self.since
         )
+
+
+class Milestone(NamedTuple):
+    """The start or the end of an execution, in a few columns of its entry."""
+
+    entry_id: int
+    received_at: float
+    event_type: str
+    execution_id: str
 
 
 def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
@@ -85,7 +93,8 @@ class Journal:
 
         The same key and time of receipt give the same id again.
         """
-        with self._database as connection:  # a statement alone is a transaction
+        # a statement alone is a transaction
+        with self._database.transaction() if entry.notes else self._database as connection:
             return _accept(connection, entry)
 
     @_held
@@ -95,7 +104,7 @@ class Journal:
         """Like `accept` for each, and `note`, in one transaction."""
         with self._database.transaction() as connection:
             if note is not None:
-                connection.execute(_NOTE, note)
+                connection.execute(statements.NOTE, note)
             return [_accept(connection, entry) for entry in entries]
 
     @_held
@@ -108,8 +117,8 @@ class Journal:
         """
         row = as_row(entry)
         with self._database.transaction() if follow_ups else self._database as connection:
-            if not connection.execute(_SAVE, row).rowcount:
-                known = connection.execute(_IS_SAVED, row).fetchone()
+            if not connection.execute(statements.SAVE, row).rowcount:
+                known = connection.execute(statements.IS_SAVED, row).fetchone()
                 if known is None:
                     return None
             return [_accept(connection, follow_up) for follow_up in follow_ups]
@@ -184,13 +193,13 @@ class Journal:
         """Make a settled entry pending, with these runs; whether it still was as it had been read."""
         values = {**as_row(settled), "new_runs": runs_column(runs)}
         with self._database as connection:
-            return connection.execute(_REOPEN, values).rowcount == 1
+            return connection.execute(statements.REOPEN, values).rowcount == 1
 
     @_held
     def drop(self, entry_id: int) -> bool:
         """Give an entry up; whether there was anything to give up."""
         with self._database as connection:
-            return connection.execute(_DROP, (entry_id,)).rowcount == 1
+            return connection.execute(statements.DROP, (entry_id,)).rowcount == 1
 
     @_held
     def withdraw(self, source: str, why: str) -> tuple[int, list[int]]:
@@ -199,9 +208,9 @@ class Journal:
         Returns how many these were, and the ids of its other unsettled ones.
         """
         with self._database.transaction() as connection:
-            entries = list(map(from_row, connection.execute(_UNSETTLED_OF, (source,))))
+            entries = list(map(from_row, connection.execute(statements.UNSETTLED_OF, (source,))))
             fresh = [entry.id for entry in entries if entry.is_fresh]
-            connection.executemany(_WITHDRAW, [(why, entry_id) for entry_id in fresh])
+            connection.executemany(statements.WITHDRAW, [(why, entry_id) for entry_id in fresh])
             return len(fresh), [entry.id for entry in entries if not entry.is_fresh]
 
     @_held
@@ -214,14 +223,20 @@ class Journal:
     def last_serials(self) -> str | None:
         """The serials of the newest entry that supervisord has numbered."""
         with self._database as connection:
-            row = connection.execute(_LAST_SERIALS).fetchone()
+            row = connection.execute(statements.LAST_SERIALS).fetchone()
             return row and str(row["serials"])
 
     @_held
     def note(self, name: str, value: str) -> None:
         """Keep a small text under a name; another one of that name is replaced."""
         with self._database as connection:
-            connection.execute(_NOTE, (name, value))
+            connection.execute(statements.NOTE, (name, value))
+
+    @_held
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove the texts kept under these names."""
+        with self._database.transaction() as connection:
+            connection.executemany(statements.FORGET, [(name,) for name in names])
 
     @_held
     def noted(self, name: str) -> str | None:
@@ -231,12 +246,32 @@ class Journal:
             return row and str(row["value"])
 
     @_held
+    def all_noted(self, prefix: str) -> dict[str, str]:
+        """The texts kept under the names that begin so."""
+        with self._database as connection:
+            rows = connection.execute(statements.NOTES, (prefix,))
+            return {row["name"]: row["value"] for row in rows}
+
+    @_held
+    def last_before(self, moment: float) -> int:
+        """The id of the newest entry that was received before this Unix time; 0 if there is none."""
+        with self._database as connection:
+            row = connection.execute(statements.LAST_BEFORE, (moment,)).fetchone()
+            return row["id"] if row else 0
+
+    @_held
+    def milestones(self, after: int) -> list[Milestone]:
+        """Some starts and ends of executions with a higher id, the oldest first; [] for none."""
+        with self._database as connection:
+            return list(map(Milestone._make, connection.execute(statements.MILESTONES, (after,))))
+
+    @_held
     def count(self, tallies: Mapping[str, Tally]) -> None:
         """Add to what was counted for each destination. Repeated after an error, it may count twice."""
         if tallies:
             with self._database.transaction() as connection:
                 rows = [{"name": name, **tally._asdict()} for name, tally in tallies.items()]
-                connection.executemany(_COUNT, rows)
+                connection.executemany(statements.COUNT, rows)
 
     @_held
     def tallies(self) -> dict[str, Tally]:
@@ -256,53 +291,19 @@ class Journal:
         with self._database as connection:
             newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"] or 0
             values = {"after": after, "beyond": newest - keep, "now": now, "keep_s": keep_s}
-            rows = connection.execute(_IS_KEPT, values).fetchall()
+            rows = connection.execute(statements.IS_KEPT, values).fetchall()
             old = [row["id"] for row in itertools.takewhile(lambda row: not row["is_kept"], rows)]
             if old:  # the newest one stays, or its id would be given once more
-                connection.execute(_PRUNE, {**values, "last": min(old[-1], newest - 1)})
-            return old[-1] if len(old) == _PRUNED_AT_ONCE else 0
-
-
-_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-_INSERT = """
-    INSERT INTO entries (received_at, source, state, body, key, serials, event_type, execution_id,
-        rest_token, runs, error)
-    VALUES (:received_at, :source, :state, :body, :key, :serials, :event_type, :execution_id,
-        :rest_token, :runs, :error)
-    ON CONFLICT DO NOTHING"""
-_SAME = "SELECT id FROM entries WHERE key = :key AND received_at = :received_at"
-_SAVE = """
-    UPDATE entries SET state = :state, rest_token = :rest_token, runs = :runs
-    WHERE id = :id AND received_at = :received_at AND state IN ('pending', 'running')"""
-_IS_SAVED = """
-    SELECT id FROM entries
-    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
-_REOPEN = """
-    UPDATE entries SET state = 'pending', runs = :new_runs
-    WHERE id = :id AND received_at = :received_at AND state = :state AND runs = :runs"""
-_DROP = f"""
-    UPDATE entries SET state = 'dropped', rest_token = NULL WHERE id = ? AND state IN {DROPPABLE}"""  # noqa: S608
-_UNSETTLED_OF = f"SELECT * FROM entries WHERE {NOTABLE} AND state IN {UNSETTLED} AND source = ?"  # noqa: S608
-_WITHDRAW = """
-    UPDATE entries SET state = 'dropped', rest_token = NULL, key = NULL, error = ? WHERE id = ?"""
-_LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
-_IS_KEPT = f"""
-    SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept
-    FROM entries WHERE id > :after ORDER BY id LIMIT {_PRUNED_AT_ONCE}"""  # noqa: S608
-_PRUNE = f"""
-    DELETE FROM entries WHERE id > :after AND id <= :last
-    AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608
-_COUNT = """
-    INSERT INTO destinations (name, sent, acknowledged, failed)
-    VALUES (:name, :sent, :acknowledged, :failed)
-    ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
-        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
+                connection.execute(statements.PRUNE, {**values, "last": min(old[-1], newest - 1)})
+            return old[-1] if len(old) == statements.PRUNED_AT_ONCE else 0
 
 
 def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:
     row = as_row(entry)
-    cursor = connection.execute(_INSERT, row)
+    cursor = connection.execute(statements.INSERT, row)
     if cursor.rowcount:
+        if entry.notes:
+            connection.executemany(statements.NOTE, entry.notes)
         return cursor.lastrowid
-    same = connection.execute(_SAME, row).fetchone()
+    same = connection.execute(statements.SAME, row).fetchone()
     return same and int(same["id"])

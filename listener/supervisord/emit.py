@@ -19,6 +19,7 @@ from listener.errors import HooksError
 from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, IN_HOOK
 from listener.model.delivery import FROM_HOOK
+from listener.model.notification import HOOK_SUPPRESSED, WORKFLOW_OVERDUE
 from listener.model.payload import from_mapping
 
 _BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
@@ -40,6 +41,16 @@ _SAMPLE_CONTEXT: Mapping[str, Any] = {
     "tenant_name": "default_tenant",
     "execution_parameters": {},
 }
+_SAMPLE_OF: Mapping[str, Mapping[str, Any]] = {
+    WORKFLOW_OVERDUE: {"started_at": "2026-01-31T21:59:59.123Z", "overdue_s": 7200.0},
+    HOOK_SUPPRESSED: {
+        "hook": "sample-hook",
+        "count": 25,
+        "since": "2026-01-31T21:59:59.123Z",
+        "until": "2026-01-31T22:04:59.123Z",
+    },
+}
+"""What the context has, too, where the listener makes the event itself."""
 
 _turn = threading.RLock()  # a signal's handler may emit, too
 # A fork that another thread makes meanwhile would have the lock for ever.
@@ -145,7 +156,8 @@ def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[st
     `values` may have any field of a notification's context, execution_parameters, and `text`,
     `error` and `timestamp`. Raises HooksError for another one.
     """
-    context = {**_SAMPLE_CONTEXT, "execution_id": str(uuid.uuid4())}
+    own = _SAMPLE_OF.get(event_type, {})
+    context = {**_SAMPLE_CONTEXT, "execution_id": str(uuid.uuid4()), **own}
     known = (*context, "text", "error", "timestamp")
     for name in values:
         if name not in known:

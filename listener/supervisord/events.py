@@ -207,6 +207,7 @@ class Events:
         self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
+        self._dispatcher.accept_due()
         keep_s = self._settings.keep_days * _DAY_S if self._clock.is_steady() else math.inf
         self._pruned_to = self._journal.prune(
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries

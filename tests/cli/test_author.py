@@ -37,6 +37,21 @@ def test_fire_runs_the_matching_hooks_and_shows_how_each_ended() -> None:
     assert "the hook implementation is: `test_functions.greet`" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("event_type", "key", "field"),
+    [("workflow_overdue", "after: 2h", "started_at"), ("hook_suppressed", "retries: 0", "count")],
+)
+def test_fire_makes_up_what_the_listener_makes_itself(
+    folder: Path, event_type: str, key: str, field: str
+) -> None:
+    hook = f"{{event_type: {event_type}, implementation: test_functions.told, {key}}}"
+    (folder / "hooks.conf").write_text(f"hooks: [{hook}]")
+    (folder / "test_functions.py").write_text("def told(context): return sorted(context)")
+    result = run("fire", event_type, "--set", f"{field}=then", "--output", "json")
+    assert f"'{field}'" in answer(result)["runs"][0]["result"]
+    assert "Conductor publishes no" not in result.stderr
+
+
 @pytest.mark.usefixtures("folder")
 def test_fire_exits_with_1_when_an_action_fails_or_no_hook_matches() -> None:
     failed, unmatched = run("fire", "workflow_failed"), run("fire", "workflow_queued")

@@ -237,8 +237,15 @@ def test_a_hook_that_was_removed_since_is_not_run_and_is_named(place: Place) -> 
     assert sorted(place.states(entry_id)) == [("page", "failed", 1), ("trap", "done", 2)]
 
 
-@pytest.mark.parametrize(("state", "runs"), [("ignored", ()), ("dropped", (waiting(),))])
-def test_what_was_ignored_or_dropped_can_be_replayed(
+@pytest.mark.parametrize(
+    ("state", "runs"),
+    [
+        ("ignored", ()),
+        ("dropped", (waiting(),)),
+        ("suppressed", (Run("page", "m.page", "suppressed"),)),
+    ],
+)
+def test_what_was_ignored_dropped_or_suppressed_can_be_replayed(
     place: Place, state: str, runs: tuple[Run, ...]
 ) -> None:
     at_its_receipt = {"during": "Tue 22:13-22:14"}
@@ -247,6 +254,14 @@ def test_what_was_ignored_or_dropped_can_be_replayed(
     assert run("replay", str(entry_id)).returncode == 0
     assert place.notes() == ["noted e-1"]
     assert place.state(entry_id) == "done"
+
+
+def test_of_the_hooks_on_workflow_overdue_only_those_run_that_the_entry_is_for(place: Place) -> None:
+    overdue = {"event_type": "workflow_overdue", "after": "1h"}
+    place.hooks({**PAGE, **overdue}, {**TRAP, **overdue, "after": "2h"})
+    entry_id = place.store(was("failed"), event_type="workflow_overdue")
+    assert run("replay", str(entry_id)).returncode == 0
+    assert place.states(entry_id) == [("page", "done", 2)]
 
 
 @pytest.mark.parametrize(

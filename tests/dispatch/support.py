@@ -96,6 +96,7 @@ class House:
         self.folder.mkdir()
         self.actions = Doubles()
         self.now = 1000.0
+        self.monotonic: Callable[[], float] = lambda: self.now
         self.jitter = 1.0
         self.pauses: list[float] = []
         self.on_pause: Callable[[int], bool] = lambda number: pytest.fail("nobody should wait")
@@ -136,6 +137,7 @@ class House:
             journal or self.opened(Journal(str(self.folder), hold=self.hold)),
             wait_s,
             now=lambda: self.now,
+            monotonic=self.monotonic,
             jitter=lambda: self.jitter,
             is_stopping=lambda: self.is_stopping,
             delete_token=self.delete_token,
@@ -253,5 +255,5 @@ class MortalJournal(Journal):
 
     def __init__(self, folder: str, life: Mortal) -> None:
         super().__init__(folder)
-        for name in ("accept", "accept_all", "save", "note"):
+        for name in ("accept", "accept_all", "save", "note", "forget"):
             setattr(self, name, partial(life.do, name, getattr(self, name)))

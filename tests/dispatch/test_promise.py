@@ -123,6 +123,60 @@ def test_wherever_a_process_is_killed_nothing_is_lost_or_done_twice(
     assert len(died_at) > 40
 
 
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_wherever_a_process_is_killed_each_suppression_and_each_overdue_execution_is_told_once(
+    tmp_path: Path, is_recorded: bool
+) -> None:
+    died_at = []
+    for steps in count():
+        folder, life = tmp_path / str(steps), Mortal(steps)
+        folder.mkdir()
+        house = House(folder)
+        house.hooks(
+            hook("limited", implementation=TRAP, event_type="workflow_started", at_most="1 per 1m"),
+            hook("late", event_type="workflow_overdue", after="1h", repeatable=True),
+            hook("told", event_type="hook_suppressed", repeatable=True),
+        )
+        house.actions.instant = {TRAP}
+        lived = _live_through(house, life, is_recorded=is_recorded)
+        assert _live_through(house, None, is_recorded=is_recorded)
+        assert sorted((entry.state, str(entry.event_type)) for entry in house.entries) == [
+            ("done", "hook_suppressed"),
+            *[("done", "workflow_overdue")] * 3,
+            ("done", "workflow_started"),
+            *[("suppressed", "workflow_started")] * 2,
+        ], life.died_at
+        [told] = [entry for entry in house.entries if entry.event_type == "hook_suppressed"]
+        assert json.loads(told.body)["context"]["count"] == 2, life.died_at
+        assert house.look.all_noted("at_most ") == {}
+        house.close()
+        if lived:
+            break
+        died_at.append(life.died_at)
+    assert {"before save", "after accept_all", "before forget", "after forget"} <= set(died_at)
+
+
+def _live_through(house: House, life: Mortal | None, *, is_recorded: bool) -> bool:
+    """A process with three starts within a minute and the two hours that follow; whether it lived."""
+    path = str(house.folder)
+    journal = MortalJournal(path, life) if life else Journal(path, hold=house.hold)
+    with suppress(Killed):
+        dispatcher = house.recalled(journal=house.opened(journal))
+        deliveries = [
+            delivery(f"x{serial}", serial=serial, event_type="workflow_started") for serial in (1, 2, 3)
+        ]
+        if is_recorded:
+            dispatcher.accept_all(deliveries, ("accepted", "17.4/3"))
+        for each in deliveries:
+            dispatcher.act(each)
+        for _ in range(4):
+            dispatcher.accept_due()
+            house.work(dispatcher)
+            house.now += 1800
+        return True
+    return False
+
+
 @pytest.mark.parametrize("steps", range(9, 45, 5))
 def test_a_process_that_dies_again_and_again_gets_there_in_the_end(tmp_path: Path, steps: int) -> None:
     ledger = Ledger(tmp_path / "house")

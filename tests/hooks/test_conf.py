@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from listener.actions.check import check_hooks
 from listener.actions.registry import Actions
 from listener.hooks import yaml_lines
+from listener.hooks.at_most import AtMost
 from listener.hooks.conf import read
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Conditions, Hook, HookTable
-from listener.model.notification import EVENT_TYPES
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 PLUGIN_EXAMPLE = """\
 hooks:
@@ -58,6 +59,8 @@ FIELDS = (
     " during"
 )
 
+LIMIT = "must be like '10 per 5m' or '10 per 5m per deployment_id', of 1 to 1000 runs"
+KNOWN = (*EVENT_TYPES, *OWN_EVENT_TYPES)
 NO_EVENT = "'event_type': Conductor publishes no event type"
 
 never_late = settings(deadline=None, print_blob=True, derandomize=False, max_examples=200)
@@ -184,6 +187,11 @@ def test_what_a_hook_does_not_say_has_its_default() -> None:
         ("fresh: yes", "fresh", True),
         ("enabled: !env [ENABLED, off]", "enabled", False),
         ("retries: !env [R, 010]", "retries", 10),
+        ("at_most: 10 per 5m", "at_most", AtMost(10, 300.0, "", "10 per 5m")),
+        ("at_most: 1 per 90 per tenant_name", "at_most",
+         AtMost(1, 90.0, "tenant_name", "1 per 90 per tenant_name")),
+        ("event_type: workflow_overdue\n  after: 2h", "after_s", 7200.0),
+        ("event_type: [workflow_failed, workflow_overdue]\n  after: 90", "after_s", 90.0),
         ("description: {anything: [goes, !env GONE]}", "retries", 0),
         ("when: {}", "when", Conditions()),
         ("when:", "when", Conditions()),
@@ -308,7 +316,7 @@ def test_a_mistake_of_shape_is_told_with_its_line_and_a_remedy(text: str, mistak
         ("event_type: [workflow_failed, [x]]", "'event_type' must be a text, found a list"),
         ("event_type: []", "'event_type' is an empty list; name at least one"),
         ("event_type: ['*', workflow_*]", f"{NO_EVENT} 'workflow_*'; did you mean 'workflow_queued'?"),
-        ("event_type: boot", f"{NO_EVENT} 'boot'; known are: {', '.join(EVENT_TYPES)}, hook_failed, *"),
+        ("event_type: boot", f"{NO_EVENT} 'boot'; known are: {', '.join(KNOWN)}, *"),
         ("implementation: 5", f"'implementation' {DOTTED}, found 5"),
         ("implementation: ''", f"'implementation' {DOTTED}, found an empty text"),
         ("implementation: pkg..func", f"'implementation' {DOTTED}, found the text 'pkg..func'"),
@@ -329,6 +337,17 @@ def test_a_mistake_of_shape_is_told_with_its_line_and_a_remedy(text: str, mistak
             "'timeout' must be a number of seconds from 0.01 to 86400, found what !env SECRET gave",
         ),
         ("retries: 1001", "'retries' must be a whole number from 0 to 1000, found 1001"),
+        *(
+            (f"at_most: {wrong}", f"'at_most' {LIMIT}, found {found}")
+            for wrong, found in (
+                ("10", "10"),
+                ("0 per 5m", "the text '0 per 5m'"),
+                ("1001 per 5m", "the text '1001 per 5m'"),
+                ("10 per 5w", "the text '10 per 5w'"),
+                ("10 per 5m per tenant", "the text '10 per 5m per tenant'"),
+            )
+        ),
+        ("after: 2h", "'after' belongs to workflow_overdue alone; remove it"),
         ("repeatable: 1", "'repeatable' must be true or false, found 1"),
         ("fresh: 'y'", "'fresh' must be true or false, found the text 'y'"),
         ("enabled:", "'enabled' must be true or false, found nothing"),
@@ -357,6 +376,25 @@ def test_a_wrong_key_of_a_hook_is_told_at_its_line(line: str, mistake: str) -> N
     assert findings(text_of(line), **env) == [f"line {at}: {label}{mistake}"]
     is_warning = NO_EVENT in mistake
     assert hook.problem == ("" if is_warning else f"hooks.conf, line {at}: {label}{mistake}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "mistake"),
+    [
+        ("", "line 2: hook 1 has no 'after', which workflow_overdue needs; add after: 2h"),
+        ("after: 2", ""),
+        ("<<: {after: 2h}", ""),
+        (
+            "after: soon",
+            "line 2: hook 1: 'after' must be a duration of at most 30d, such as 90s, 5m, 2h or 1d,"
+            " found the text 'soon'",
+        ),
+    ],
+)
+def test_a_hook_on_workflow_overdue_says_after_which_time(keys: str, mistake: str) -> None:
+    text = f"hooks:\n- {{event_type: workflow_overdue, implementation: a.b, {keys}}}"
+
+    assert findings(text) == ([mistake] if mistake else [])
 
 
 def test_a_hook_with_mistakes_keeps_what_could_be_read_and_harms_no_other() -> None:

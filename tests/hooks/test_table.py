@@ -41,6 +41,8 @@ def names(table: HookTable, event_type: str, **hook_context: object) -> list[str
         ("my_own_event", ["own", "any"]),
         ("*", ["any"]),
         ("hook_failed", []),
+        ("hook_suppressed", []),
+        ("workflow_overdue", []),
     ],
 )
 def test_every_hook_of_an_event_type_matches_in_the_file_s_order(

@@ -8,6 +8,7 @@ import pytest
 
 from listener.hooks.values import (
     BOOLEAN,
+    DURATION,
     INVALID,
     PATH,
     PORT,
@@ -47,6 +48,12 @@ WORD = choice("trap", "inform")
         (PORT, 1, 1),
         (PORT, 65535, 65535),
         (PORT, "00162", 162),
+        (DURATION, 90, 90.0),
+        (DURATION, 0.5, 0.5),
+        (DURATION, "90s", 90.0),
+        (DURATION, "1.5m", 90.0),
+        (DURATION, "2h", 7200.0),
+        (DURATION, "30d", 2_592_000.0),
     ],
 )
 def test_a_right_value_is_read(kind: Kind, value: Any, read: object) -> None:
@@ -72,6 +79,11 @@ def test_a_right_value_is_read(kind: Kind, value: Any, read: object) -> None:
             PORT,
             [0, 65536, -1, "0", "", "+1", "111111", "１６２", 162.0, True, None, [1]],
             "a port from 1 to 65535",
+        ),
+        (
+            DURATION,
+            [0, -1, "0s", "31d", 1e10, "5 m", "5w", "m", "", "１h", float("nan"), True, None, [5]],
+            "a duration of at most 30d, such as 90s, 5m, 2h or 1d",
         ),
     ],
 )

@@ -13,11 +13,11 @@ import pytest
 from listener.errors import StateError
 from listener.model.entry import Entry
 from listener.model.outcome import Tally
-from listener.state.journal import Filters, Journal
+from listener.state.journal import Filters, Journal, Milestone
 from tests.state.entries import FAILED, RUN, TOKEN, bodies, entry, ids
 
 changed = msgspec.structs.replace
-SETTLED = ("done", "failed", "interrupted", "ignored", "unreadable", "dropped")
+SETTLED = ("done", "suppressed", "failed", "interrupted", "ignored", "unreadable", "dropped")
 NO_TEXT = "\ud83d"
 """What cannot be stored, so that a transaction fails in its middle."""
 
@@ -93,6 +93,23 @@ def test_of_many_none_is_accepted_when_one_cannot_be(journal: Journal) -> None:
     assert ids(journal) == []
     assert journal.noted("to") is None
     assert journal.accept(entry()) == 1
+
+
+def test_notes_of_an_entry_are_kept_with_its_acceptance_and_only_then(journal: Journal) -> None:
+    first = entry(key="k 1", notes=(("at_most a", "1"), ("at_most b", "1")))
+    for known in (first, first, changed(first, received_at=2000.0, notes=(("at_most a", "2"),))):
+        journal.accept(known)
+    assert journal.all_noted("at_most ") == {"at_most a": "1", "at_most b": "1"}
+    journal.accept_all([entry(notes=(("at_most a", "3"),)), changed(first, notes=())])
+    journal.save(entry(id=1, state="failed"), [entry(notes=(("at_most b", "4"),))])
+    journal.note("other", "at_most ")
+    assert journal.all_noted("at_most ") == {"at_most a": "3", "at_most b": "4"}
+    with pytest.raises(StateError):
+        journal.accept(entry(notes=(("at_most c", None),)))
+    journal.forget(["at_most a", "at_most c"])
+    assert journal.all_noted("") == {"at_most b": "4", "other": "at_most "}
+    assert ids(journal) == [1, 2, 3]
+    assert journal.get(1) == entry(id=1, state="failed", key="k 1")
 
 
 # Saving
@@ -219,6 +236,23 @@ def test_few_notable_entries_among_many_are_found_by_their_index(journal: Journa
     assert ["entries_notable" in plan["detail"] for plan in plans] == [True, True, False]
 
 
+def test_starts_and_ends_of_executions_are_found_oldest_first_in_pieces(journal: Journal) -> None:
+    kinds = ("started", "queued", "succeeded", "failed", "cancelled")
+    journal.accept_all(
+        entry(received_at=float(number), event_type=f"workflow_{kinds[number % 5]}", execution_id="x")
+        for number in range(2000)
+    )
+    started = entry(event_type="workflow_started", execution_id="x", source="fire")
+    journal.accept_all([started, changed(started, source="hook", execution_id=None)])
+    found: list[Milestone] = []
+    while given := journal.milestones(found[-1].entry_id if found else journal.last_before(500.0)):
+        found += given
+    expected = [Milestone(number + 1, float(number), f"workflow_{kinds[number % 5]}", "x")
+                for number in range(500, 2000) if number % 5 != 1]  # fmt: skip
+    assert found == expected
+    assert journal.last_before(0.0) == 0
+
+
 def test_all_after_an_id_are_found_oldest_first_in_pieces(journal: Journal) -> None:
     journal.accept_all([entry()] * 1500)
     seen: list[int] = []
@@ -252,7 +286,7 @@ def test_what_has_changed_since_it_was_read_is_not_made_pending(
 
 @pytest.mark.parametrize("state", ["pending", "running", *SETTLED])
 def test_what_is_left_to_do_or_to_repair_can_be_given_up(journal: Journal, state: str) -> None:
-    can_be = state not in ("running", "done", "ignored", "dropped")
+    can_be = state not in ("running", "done", "suppressed", "ignored", "dropped")
     journal.accept(entry(state=state))
     assert journal.drop(1) is can_be
     assert journal.get(1) == entry(id=1, state="dropped" if can_be else state)
