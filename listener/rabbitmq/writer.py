@@ -6,8 +6,10 @@ heartbeats. It speaks with no broker. forwarder.py hands it what came.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -54,9 +56,15 @@ class Writer:
         self._thread.join(wait_s)
 
     def _work(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            if batch.connection.is_usable:
-                self._write(batch)
+        is_open = True
+        while is_open:
+            waiting = [self._batches.get()]
+            while not self._batches.empty():
+                waiting.append(self._batches.get())
+            is_open = None not in waiting
+            for batch in _merged(filter(None, waiting)):
+                if batch.connection.is_usable:
+                    self._write(batch)
 
     def _write(self, batch: Batch) -> None:
         texts = (message.text for message in batch.messages)
@@ -70,6 +78,14 @@ class Writer:
             write(batch.acknowledgement.frames(batch.messages), self._fd, is_in_inbox=True)
         except HooksError as error:
             _log.error("%s", error)
+
+
+def _merged(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """One batch for each connection: what has come while the disk was waited for is written at once."""
+    for _, those in itertools.groupby(batches, lambda batch: id(batch.connection)):
+        first, *others = those
+        messages = itertools.chain(first.messages, *(batch.messages for batch in others))
+        yield first._replace(messages=list(messages))
 
 
 def unwritable(state_dir: str, error: OSError) -> str:
