@@ -83,11 +83,11 @@ class WhenActed(WhenKept):
     def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
         with self._lock:
             for message in messages:
-                if message.key is not None:
-                    self._tags.setdefault(message.key, []).append(message.tag)
+                if key := message.key:
+                    self._tags.setdefault(key, []).append(message.tag)
             self._is_new = True
         for message in messages:
-            if message.key is None:  # it is no notification, and has no hooks
+            if message.delivery.problem:  # it is no notification, and has no hooks
                 connection.acknowledge(message.tag)
 
     def frames(self, messages: Sequence[Message]) -> bytes:

@@ -11,7 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
-from listener.model.delivery import decode
+from listener.model.delivery import Delivery, decode
 from listener.supervisord.emit import enframe, without_marks
 
 _MOST_BYTES = 65536
@@ -21,15 +21,17 @@ _EMPTY = re.compile(r"\{\s*\}")
 
 
 class Message(NamedTuple):
-    """`tag` is its number in the channel. `frame` is b'' where only the inbox gets the text.
-
-    `key` is what the journal will know it by, None for what is no notification.
-    """
+    """`tag` is its number in the channel. `frame` is b'' where only the inbox gets the text."""
 
     tag: int
     text: str
     frame: bytes
-    key: str | None
+    delivery: Delivery
+
+    @property
+    def key(self) -> str | None:
+        """What the journal will know it by; None for what is no notification."""
+        return None if self.delivery.problem else self.delivery.key
 
 
 def read_message(tag: int, body: bytes, message_id: str | bytes | None) -> Message:
@@ -47,10 +49,10 @@ def read_message(tag: int, body: bytes, message_id: str | bytes | None) -> Messa
         # In front, so that an id in the body comes later and counts.
         text = f"{{{identity}{comma}{text[1:]}"
     delivery = decode(text, source="", origin="")
-    if not (delivery.problem or delivery.key):  # the body has an id that is no text
+    if not (delivery.problem or delivery.notification.id):  # the body has an id that is no text
         text = f"{text[:-1]},{identity}}}"
         delivery = decode(text, source="", origin="")
     if delivery.problem:
-        return Message(tag, text, b"", None)
+        return Message(tag, text, b"", delivery)
     frame = enframe(text)
-    return Message(tag, text, frame if len(frame) <= _MOST_BYTES else b"", delivery.key)
+    return Message(tag, text, frame if len(frame) <= _MOST_BYTES else b"", delivery)

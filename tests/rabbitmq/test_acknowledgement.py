@@ -10,7 +10,7 @@ from listener.inbox.folder import names_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.model.entry import Entry, Run
 from listener.rabbitmq.acknowledgement import WhenActed
-from listener.rabbitmq.messages import Message
+from listener.rabbitmq.messages import read_message
 from listener.state.journal import Filters, Journal
 from listener.supervisord.emit import WAKE_UP, enframe
 
@@ -30,4 +30,4 @@ def test_at_the_end_nothing_is_begun_any_more_wherever_it_waits(tmp_path: Path) 
 
 def test_its_frames_say_nothing_that_could_be_begun_after_the_end(tmp_path: Path) -> None:
     with closing(WhenActed(str(tmp_path))) as acted:
-        assert acted.frames([Message(1, "{}", enframe("{}"), "key")]) == enframe(WAKE_UP)
+        assert acted.frames([read_message(1, b"{}", None)]) == enframe(WAKE_UP)
