@@ -18,7 +18,8 @@ _STRANGER = """
 import importlib, os, pkgutil
 import click, rich.console, rich.table, rich.text
 import listener
-not_needed = ("supervisord", "snmp.receiver", "cli.demo.run", "interpreters.child.ctx")
+not_needed = ("supervisord", "snmp.receiver", "cli.demo.run", "interpreters.child.ctx",
+              "actions.notify.sending")
 for room in pkgutil.walk_packages(listener.__path__, "listener."):
     if not room.name.removeprefix("listener.").startswith(not_needed):
         importlib.import_module(room.name)

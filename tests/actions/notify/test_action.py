@@ -15,6 +15,7 @@ from listener.actions.notify.action import NotifyAction
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
+from listener.interpreters.worker import Worker
 from listener.model.notification import HOOK_FAILED, Notification
 from tests.actions.notify import receivers
 from tests.actions.notify.receivers import PASSWORD, TOKEN, Mail, Syslog, Web
@@ -128,6 +129,18 @@ def test_a_failure_has_the_reason_and_no_part_of_the_url(action: NotifyAction) -
         action.run(a_call(a_hook(url)))
     assert "S3CRET" not in str(failed.value) + failed.value.details
     assert failed.value.reached == ()
+
+
+def test_without_a_process_for_it_the_url_has_failed(
+    action: NotifyAction, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> None:
+        raise ActionFailed("no process can be forked")
+
+    monkeypatch.setattr(Worker, "request", no_process)
+    with pytest.raises(ActionFailed, match="#1 json: no process can be forked") as failed:
+        action.run(a_call(a_hook(web.url)))
+    assert (failed.value.reached, web.posted) == ((), [])
 
 
 def test_a_server_that_hangs_leaves_the_others_their_share_of_the_time(
