@@ -23,7 +23,7 @@ from jinja2.utils import missing
 
 from listener.errors import ActionFailed
 from listener.hooks.values import near, nearest
-from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED, HOOK_FAILED_FIELDS
+from listener.model.notification import CONTEXT_FIELDS, OWN_FIELDS
 from listener.model.outcome import NEVER
 
 MOST_CHARACTERS = 65_536
@@ -97,7 +97,8 @@ class Template:
 
     def doubts(self, event_types: Iterable[str]) -> Iterator[tuple[int, str]]:
         """What is doubtful in it for a hook on these event types: the lines in hooks.conf, and why."""
-        known = (*_FIELDS, *HOOK_FAILED_FIELDS) if HOOK_FAILED in event_types else _FIELDS
+        own = [field for event_type in event_types for field in OWN_FIELDS.get(event_type, ())]
+        known = (*_FIELDS, *own)
         for name, line in self._names.items():
             if name == "rest_token":
                 yield self._line_at(line), "hands the secret rest_token to the action"

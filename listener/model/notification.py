@@ -7,7 +7,7 @@ Notifications.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -47,6 +47,13 @@ CONTEXT_FIELDS: Mapping[str, type] = {
 
 HOOK_FAILED_FIELDS: Mapping[str, type] = {"hook": str, "error": str, "attempts": int}
 """What the context of a hook_failed has besides: which hook, why, after how many attempts."""
+
+OWN_FIELDS: Mapping[str, Collection[str]] = {
+    HOOK_FAILED: HOOK_FAILED_FIELDS,
+    HOOK_SUPPRESSED: ("hook", "count", "since", "until"),
+    WORKFLOW_OVERDUE: ("started_at", "overdue_s"),
+}
+"""What the context of each of our own events has besides."""
 
 _EXPECTED_FIELDS = dict.fromkeys(("execution_id", "workflow_id", "tenant_name", "deployment_id"))
 """What every notification of Conductor's has in its context (deployment_id may be None)."""

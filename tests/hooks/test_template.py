@@ -130,9 +130,18 @@ def test_an_unknown_field_is_a_warning_with_the_nearest_one() -> None:
     ]
 
 
-@pytest.mark.parametrize(("event_type", "doubts"), [("hook_failed", 0), ("workflow_failed", 1)])
-def test_fields_of_hook_failed_are_known_where_they_come(event_type: str, doubts: int) -> None:
-    assert len(read_inputs("a: !template '{{ error }}'", event_type=event_type)[1]) == doubts
+@pytest.mark.parametrize(
+    ("event_type", "field"),
+    [
+        ("hook_failed", "error"),
+        ("hook_suppressed", "count"),
+        ("workflow_overdue\n  after: 2h", "overdue_s"),
+    ],
+)
+def test_fields_of_our_own_events_are_known_where_they_come(event_type: str, field: str) -> None:
+    template = f"a: !template '{{{{ {field} }}}}'"
+    assert read_inputs(template, event_type=event_type)[1] == []
+    assert len(read_inputs(template, event_type="workflow_failed")[1]) == 1
 
 
 @pytest.mark.parametrize(
