@@ -101,3 +101,12 @@ class OtherSchema(ListenerMustEnd):
     """Another version of conductor-hooks has written this journal."""
 
     exit_status = 2
+
+
+def chain_of(error: BaseException | None) -> str:
+    """The reprs of an error and of all that caused it; the text alone may be empty."""
+    found: list[str] = []
+    while error is not None and len(found) < 9:
+        found.append(repr(error))
+        error = error.__cause__ or error.__context__
+    return " / ".join(found)

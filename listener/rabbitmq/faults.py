@@ -11,6 +11,7 @@ import re
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
+from listener.errors import chain_of
 from listener.log import printable
 from listener.rabbitmq.broker import Broker
 
@@ -54,17 +55,8 @@ _REASONS = (
 
 def reason(error: Exception, broker: Broker) -> str:
     """What is wrong, and what to do, in one line."""
-    text = _texts(error)
+    text = chain_of(error)
     for pattern, words in _REASONS:
         if match := re.search(pattern, text, re.DOTALL):
             return printable(words.format(*match.groups(), user=broker.username, vhost=broker.vhost))
     return printable(text[:300])
-
-
-def _texts(error: BaseException | None) -> str:
-    """The reprs of an error and all that it wraps or that caused it."""
-    found: list[str] = []
-    while error is not None and len(found) < 9:
-        found.append(repr(error))
-        error = error.__cause__ or error.__context__
-    return " / ".join(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from listener.errors import chain_of
 from listener.log import printable
 
 _REASONS = (
@@ -36,18 +37,9 @@ _REASONS = (
 
 def reason(error: BaseException, name: str) -> str:
     """What is wrong with the destination `name`, or with the proxy to it, and what to do."""
-    text = _texts(error)
+    text = chain_of(error)
     who = f"{name}: the proxy: " if re.search("ProxyError|Tunnel connection", text) else f"{name}: "
     for pattern, words in _REASONS:
         if match := re.search(pattern, text):
             return printable(who + words.format(*match.groups()))
     return printable(f"{who}{type(error).__name__}")
-
-
-def _texts(error: BaseException | None) -> str:
-    """The reprs of an error and all that it wraps or that caused it."""
-    found: list[str] = []
-    while error is not None and len(found) < 9:
-        found.append(repr(error))
-        error = error.__cause__ or error.__context__
-    return " / ".join(found)
