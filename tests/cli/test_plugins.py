@@ -270,7 +270,10 @@ def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
     ) as process:
         wait_for("its interpreter, or its end", lambda: note.exists() or process.poll() is not None, 60)
         process.send_signal(signum)
-        answer, said = process.communicate(timeout=60)
+        try:
+            answer, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, answer, said.splitlines()[-1]) == (1, "", "Aborted!")
     wait_for("the end of its interpreter", lambda: is_gone(int(note.read_text())))
     assert os.listdir(state / "plugins") == [".lock"]

@@ -47,7 +47,10 @@ def run(
         except BaseException as error:
             with suppress(ProcessLookupError):  # it is gone already
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            # Not process.wait(): an interrupt in the middle of one can have left its lock taken.
+            with suppress(ChildProcessError):  # it is waited for already
+                os.waitpid(process.pid, 0)
+            process.returncode = -signal.SIGKILL
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise ProgramFailed(f"no end within {limit_s:g} s; it was killed") from error
