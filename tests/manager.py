@@ -14,6 +14,8 @@ from listener.hooks.settings import RestService
 class Manager(ThreadingHTTPServer):
     """Answers with `statuses`, then with 204; it hangs while `answers` is not set."""
 
+    request_queue_size = 128  # a worker asks from a hundred threads at once
+
     daemon_threads = True
 
     def __init__(self) -> None:
