@@ -205,7 +205,7 @@ class InboxReader:
             file.is_final = file.is_final or file is not newest[file.run] or not is_alive(file.run)
 
     def _remove_if_abandoned(self, path: str) -> None:
-        """Its writer was killed: nobody was told that the notifications in it are in the inbox."""
+        """Its writer was killed before it could report that the notifications are in the inbox."""
         with suppress(OSError):
             if time.time() - os.lstat(path).st_mtime > _ABANDONED_S:
                 os.unlink(path)

@@ -55,7 +55,7 @@ def start(channel: int, output: int) -> "Optional[Program]":
 def _started(request: "Dict[str, Any]", output: int) -> "subprocess.Popen[bytes]":
     env = dict(os.environb)
     env.update(request["env"])
-    # A file and not a pipe: nobody has to write on, whether the program reads it or not.
+    # A file, not a pipe: a program that does not read it cannot block the writer.
     with _memory_file() as stdin:
         stdin.write(request["stdin"])
         stdin.seek(0)
