@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,9 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host.close()
 
 
-def tick(listener: Listener) -> None:
-    """Let it read its inbox."""
+def read_inbox(listener: Listener, site: Site, count: int) -> None:
+    """Let it read its inbox, once so many messages are there."""
+    wait_for("the inbox", lambda: len([*chain.from_iterable(site.inbox())]) == count)
     listener.send(event("when:1", eventname="TICK_5"))
 
 
@@ -61,7 +63,7 @@ def test_a_message_is_acknowledged_when_its_hooks_have_ended_and_what_has_none_a
     vhost.publish(body("1"), "no notification", body("1"))
     with threaded(site, monkeypatch) as forwarder:
         wait_for("the unreadable one", lambda: vhost.counts() == (0, 2, 1))
-        tick(listener)
+        read_inbox(listener, site, 3)
         wait_for("the hook", lambda: host.notes == ["1"])
         assert vhost.counts() == (0, 2, 1)
         host.go()
@@ -86,7 +88,7 @@ def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies
         forwarder.wait_until_it_says(no_listener, CONSUMING, no_listener)
         assert vhost.counts() == (1, 0, 0)
         listener = host.listen()
-        tick(listener)
+        read_inbox(listener, site, 1)
         host.go()
         wait_for("the acknowledgement", lambda: vhost.counts() == (0, 0, 1))
     assert host.notes == ["1"]
@@ -100,7 +102,7 @@ def test_what_a_killed_forwarder_has_brought_is_begun_only_after_it_has_come_aga
     vhost.publish(body("1"), body("2"))
     with forwarding(site) as first:
         wait_for("both", lambda: vhost.counts() == (0, 2, 1))
-        tick(listener)
+        read_inbox(listener, site, 2)
         wait_for("the hook", lambda: host.notes == ["1"])
         first.process.kill()
         first.ended()
@@ -112,7 +114,7 @@ def test_what_a_killed_forwarder_has_brought_is_begun_only_after_it_has_come_aga
         wait_for("both", lambda: vhost.counts() == (0, 2, 1))
         host.go()
         wait_for("the answer", lambda: host.states == ["done", "dropped"])
-        tick(listener)
+        read_inbox(listener, site, 2)
         wait_for("the acknowledgements", lambda: vhost.counts() == (0, 0, 1))
         assert second.terminate() == 0
     assert host.notes == ["1", "2"]
