@@ -266,11 +266,17 @@ class Journal:
             return list(map(Milestone._make, connection.execute(statements.MILESTONES, (after,))))
 
     @_held
-    def count(self, tallies: Mapping[str, Tally]) -> None:
-        """Add to what was counted for each destination. Repeated after an error, it may count twice."""
+    def count(self, tallies: Mapping[str, Tally], at: float) -> None:
+        """Add to what was counted for each destination, the last at this Unix time.
+
+        Repeated after an error, it may count twice.
+        """
         if tallies:
             with self._database.transaction() as connection:
-                rows = [{"name": name, **tally._asdict()} for name, tally in tallies.items()]
+                rows = [
+                    {"name": name, **tally._asdict(), "sent_at": at if tally.sent else 0.0}
+                    for name, tally in tallies.items()
+                ]
                 connection.executemany(statements.COUNT, rows)
 
     @_held

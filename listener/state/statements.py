@@ -49,7 +49,8 @@ PRUNE = f"""
     DELETE FROM entries WHERE id > :after AND id <= :last
     AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608
 COUNT = """
-    INSERT INTO destinations (name, sent, acknowledged, failed)
-    VALUES (:name, :sent, :acknowledged, :failed)
+    INSERT INTO destinations (name, sent, acknowledged, failed, sent_at)
+    VALUES (:name, :sent, :acknowledged, :failed, :sent_at)
     ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
-        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
+        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed,
+        sent_at = max(sent_at, excluded.sent_at)"""
