@@ -285,6 +285,7 @@ def test_a_directory_that_is_not_there_yet_is_told_once_and_looked_for_at_each_e
     ]
     assert texts(state_dir) == ["c"]
     assert rpc.status() == {
+        "state_dir": str(state_dir),
         "recorded": 1,
         "failed": 2,
         "file": str(files(state_dir)[0]),
@@ -472,8 +473,11 @@ def test_only_the_status_can_be_called_from_outside(rpc: Any, supervisord: Super
     assert [name for name in dir(rpc) if not name.startswith("_")] == ["status"]
     root = SimpleNamespace(conductor_hooks=rpc)
     status = traverse(root, "conductor_hooks.status", ())
-    assert status == {"recorded": 0, "failed": 0, "file": "", "trouble": ""}
-    recorder._recorders[next(iter(recorder._recorders))]._recorded = 2**40
+    [(folder, here)] = recorder._recorders.items()
+    assert status == {
+        "state_dir": folder, "recorded": 0, "failed": 0, "file": "", "trouble": ""
+    }  # fmt: skip
+    here._recorded = 2**40
     assert traverse(root, "conductor_hooks.status", ())["recorded"] == 2**31 - 1
     assert supervisord.log() == []
 
