@@ -48,7 +48,7 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         )
     if listener and listener.process and not state:
         yield Finding(
-            "supervisord", standing.process.why_not, "look whether it runs, and as which user"
+            "supervisord", standing.process.why_not, "do what that says, and look again"
         )
 
 

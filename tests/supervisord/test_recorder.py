@@ -27,6 +27,7 @@ from listener.inbox.folder import FOLDER, events_name
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.runs import is_alive, run_of
 from listener.supervisord import recorder
+from listener.supervisord.control import Address, Control
 from listener.supervisord.recorder import make_recorder
 from tests.support import file_size_limit, wait_for
 
@@ -523,6 +524,11 @@ def test_a_supervisord_in_the_background_records_as_the_process_that_stays(tmp_p
         wait_for("the record", lambda: texts(tmp_path) == ["x"])
         assert read(tmp_path)[0].run == run
         assert len(os.listdir(f"/proc/{pid}/task")) == 2
+        control = Control(Address(f"unix://{tmp_path}/s"))
+        status = control.recorder(f"{tmp_path}/")
+        assert status is not None
+        assert (status["state_dir"], status["recorded"]) == (str(tmp_path), 1)
+        assert control.recorder("/elsewhere") is None
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_for("its end", lambda: not is_alive(run))
