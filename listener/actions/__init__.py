@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -102,6 +102,10 @@ class Action:
         `may_import` allows running the code of modules that the hook names.
         """
         return []
+
+    def hosts(self, hook: Hook) -> Collection[str]:
+        """The names and addresses that the hook sends to, as far as they must be resolved here."""
+        return ()
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""

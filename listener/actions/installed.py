@@ -7,7 +7,7 @@ built-in. registry.py asks it for an implementation without a dot that is none.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from listener.actions import Action, Call, Fault, Surroundings
@@ -64,6 +64,9 @@ class InstalledAction(Action):
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         return self._done("check", lambda: list(self._action.check(hook, may_import=may_import)), [])
+
+    def hosts(self, hook: Hook) -> Collection[str]:
+        return self._done("name its hosts", lambda: self._action.hosts(hook), ())
 
     def prepare(self, hook: Hook) -> None:
         self._done("prepare", lambda: self._action.prepare(hook), None)

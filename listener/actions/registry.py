@@ -8,7 +8,7 @@ ask it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 
 from listener.actions import Action, Fault, Surroundings
@@ -95,6 +95,10 @@ class Actions:
     def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""
         return self.of(hook).plugins(hook)
+
+    def hosts_of(self, hook: Hook) -> Collection[str]:
+        """The names and addresses that the hook sends to; of one with templates they are not known."""
+        return () if hook.templates or hook.problem else self.of(hook).hosts(hook)
 
     def prepare(self, hooks: Iterable[Hook]) -> None:
         """Do what the first attempt at each hook would have to do first: for when nothing waits."""

@@ -135,8 +135,7 @@ class _Name:
             waited_s = self._now() - self._asked_at
             why = problem if is_answered else f"no answer from the resolver in {waited_s:.0f} s"
             raise ActionFailed(
-                f"the name {self._host.name!r:.80} cannot be resolved{_TO[self._host.family]} ({why});"
-                " correct destination_address"
+                f"the name {self._host.name!r:.80} cannot be resolved{_TO[self._host.family]} ({why})"
             )
         if problem:
             _log.warning("the name %.80r cannot be resolved (%s); its last address %s stays in use",

@@ -61,9 +61,39 @@ def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTab
             1,
         )
         assert actions.plugins_of(first) == ()
+        assert actions.hosts_of(first) == ()
         actions.prepare(table.hooks)
         actions.drain()
         assert actions.take_tallies() == {}
+
+
+@pytest.mark.parametrize(
+    ("implementation", "inputs", "hosts"),
+    [
+        (BUILT_IN[0].name, "destinations: [nms1, {destination_address: nms2}]", ["nms1", "nms2"]),
+        (BUILT_IN[0].name, "nonsense: 1", []),
+        ("webhook", "url: 'http://w.example:8080/x'", ["w.example"]),
+        (
+            "webhook",
+            "url: 'http://w.example/', proxy: 'http://u:p@proxy.example:3128'",
+            ["proxy.example"],
+        ),
+        ("webhook", "nonsense: 1", []),
+        ("webhook", "url: !template 'http://{{ deployment_id }}/'", []),
+    ],
+)
+def test_the_hosts_of_a_hook_are_known_before_it_runs(
+    tmp_path: Path, implementation: str, inputs: str, hosts: list[str]
+) -> None:
+    more = "destination_port: 162, community_string: public, " if "destinations" in inputs else ""
+    conf = tmp_path / "hooks.conf"
+    conf.write_text(
+        f"hooks: [{{event_type: '*', implementation: {implementation}, inputs: {{{more}{inputs}}}}}]"
+    )
+    found = load(conf, {}).table
+    assert found is not None
+    with Actions(ListenerSettings()) as actions:
+        assert list(actions.hosts_of(found.hooks[0])) == hosts
 
 
 def test_an_action_is_not_repeatable_unless_it_or_the_hook_says_so(table: HookTable) -> None:
@@ -101,7 +131,7 @@ class Faulty(Action):
     def broken(self, *args, **named):
         raise LookupError("on purpose")
 
-    check = prepare = drain = take_tallies = close = broken
+    check = hosts = prepare = drain = take_tallies = close = broken
 
 class Stillborn(Action):
     def __init__(self, surroundings):
@@ -193,10 +223,11 @@ def test_what_an_installed_action_raises_harms_nobody_else(
     hook = hook_with("faulty")
     with Actions(ListenerSettings()) as actions:
         assert actions.check(hook, may_import=False) == []
+        assert actions.hosts_of(hook) == ()
         actions.prepare([hook])
         actions.drain()
         assert actions.take_tallies() == {}
-    verbs = ("check", "prepare", "drain", "take_tallies", "close")
+    verbs = ("check", "name its hosts", "prepare", "drain", "take_tallies", "close")
     assert caplog.messages == [
         f"the action faulty failed to {verb}: LookupError: on purpose" for verb in verbs
     ]

@@ -179,7 +179,7 @@ def test_a_first_question_without_an_answer_fails_and_is_waited_for_once(
         within_s = 0.0 if waited_s == 0.0 else 1000.0  # its own time is over
         assert re.fullmatch(
             rf"the name 'traps\.invalid' cannot be resolved \(no answer from the resolver in"
-            rf" {waited_s:.0f} s\); correct destination_address",
+            rf" {waited_s:.0f} s\)",
             resolver.failure(within_s=within_s),
         )
     assert resolver.asked == [NAME]
@@ -210,9 +210,7 @@ def test_a_name_that_cannot_be_resolved_is_asked_for_again_next_time(
 ) -> None:
     resolver.answer = error
     for _ in range(2):
-        assert resolver.failure() == (
-            f"the name 'traps.invalid' cannot be resolved ({why}); correct destination_address"
-        )
+        assert resolver.failure() == (f"the name 'traps.invalid' cannot be resolved ({why})")
     resolver.answer = FIRST
     assert resolver.address() == FIRST
     assert resolver.asked == [NAME] * 3
@@ -227,7 +225,7 @@ def test_a_text_that_can_be_no_name_is_one_that_cannot_be_resolved(
     resolver.names = Names()  # of the system, which refuses before it asks anyone
     resolver.now = 1e9
     reason = resolver.failure(host)
-    assert reason.endswith("cannot be resolved (it is no name); correct destination_address")
+    assert reason.endswith("cannot be resolved (it is no name)")
     assert len(reason) < 200
 
 

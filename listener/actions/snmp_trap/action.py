@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
@@ -22,7 +22,7 @@ from listener.model.outcome import Tally
 from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
-from listener.snmp.names import Names, literal
+from listener.snmp.names import Address, Names, literal
 from listener.snmp.sender import Conversation, Peer, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cMessages
@@ -109,6 +109,9 @@ class SnmpTrapAction(Action):
         ]
         return faults
 
+    def hosts(self, hook: Hook) -> Collection[str]:
+        return [target.host for target in self._read(hook).targets]
+
     def is_instant(self, hook: Hook) -> bool:
         return self._read(hook).is_instant
 
@@ -169,7 +172,7 @@ class SnmpTrapAction(Action):
         informs: dict[str, Conversation] = {}
         for target in targets:
             try:
-                address = self._names.address(target.lookup, now + hook.timeout_s / 2)
+                address = self._address(target, now + hook.timeout_s / 2)
                 peer = Peer(address, target.port, target.name, target.source)
                 messages = self._version_3() if target.version == "3" else self._version_2c
                 message = target, peer, next(self._request_ids) % 2**31, content
@@ -185,6 +188,12 @@ class SnmpTrapAction(Action):
             if target.name in problems:
                 self._names.doubt(target.lookup)
         return problems
+
+    def _address(self, target: Target, deadline: float) -> Address:
+        try:
+            return self._names.address(target.lookup, deadline)
+        except ActionFailed as error:
+            raise ActionFailed(f"{error}; correct destination_address") from error
 
     def _version_3(self) -> V3Messages:
         """Raises ActionFailed where there is no state directory, StateError where it cannot be used."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
@@ -76,6 +76,15 @@ class WebhookAction(Action):
         except ActionFailed as error:
             return [Fault(None, str(error))]
         return []
+
+    def hosts(self, hook: Hook) -> Collection[str]:
+        """That of the proxy, which resolves the server's, where there is one."""
+        from urllib.parse import urlsplit  # seldom needed
+
+        _, webhook, _ = self._read(hook)
+        reached = (webhook.route.proxy or webhook.url) if webhook else ""
+        host = urlsplit(reached).hostname
+        return [host] if host else []
 
     def prepare(self, hook: Hook) -> None:
         """Import what the hook needs and read its certificates; what is wrong `check` has said."""
