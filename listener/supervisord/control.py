@@ -49,6 +49,11 @@ class Control:
         """What it says of each of its processes, by getAllProcessInfo: `statename`, `start`…"""
         return list(self._ask("supervisor.getAllProcessInfo"))
 
+    def configured(self) -> dict[str, dict[str, Any]]:
+        """How it runs each process, by its group:name, as getAllConfigInfo says."""
+        found = self._ask("supervisor.getAllConfigInfo")
+        return {f"{each['group']}:{each['name']}": each for each in found}
+
     def recorder(self, state_dir: str) -> dict[str, Any] | None:
         """The status of the recorder into this state directory (recorder.py); None if there is none."""
         for method in self._ask("system.listMethods"):
@@ -113,10 +118,15 @@ def _named_by(pid: int) -> str:
     for argument, following in itertools.pairwise(arguments):
         name, has_value, value = argument.partition("=")
         if argument in ("-c", "--configuration"):
-            return os.path.join(os.readlink(f"{_PROC}/{pid}/cwd"), following)
+            return _seen_by(pid, following)
         if has_value and name == "--configuration":
-            return os.path.join(os.readlink(f"{_PROC}/{pid}/cwd"), value)
+            return _seen_by(pid, value)
     raise FileNotFoundError(errno.ENOENT, "no -c")
+
+
+def _seen_by(pid: int, path: str) -> str:
+    """Where a path leads for the process; its folder is hidden from most other users."""
+    return path if os.path.isabs(path) else os.path.join(os.readlink(f"{_PROC}/{pid}/cwd"), path)
 
 
 @contextmanager

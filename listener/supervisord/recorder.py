@@ -25,6 +25,7 @@ from supervisor import events
 from supervisor.process import GlobalSerial, new_serial
 from supervisor.xmlrpc import capped_int
 
+import listener
 from listener.inbox.folder import FOLDER, RECORDED_IN
 from listener.inbox.growing_file import GrowingFile, Syncer, create
 from listener.inbox.record import encode
@@ -69,7 +70,7 @@ class _Namespace:
         """Return how many events were recorded, and how many could not be, since supervisord started.
 
         @return struct result  state_dir, recorded, failed, file ('' while there is none), trouble (why
-                               nothing can be recorded now, or '')
+                               nothing can be recorded now, or ''), version (of this package)
         """
         return self._recorder.status()
 
@@ -124,6 +125,7 @@ class Recorder:
             "failed": capped_int(self._failed),
             "file": self._file.path if self._file else "",
             "trouble": "" if is_mended else self._trouble,
+            "version": listener.__version__,
         }
 
     def take(self, event: Any) -> None:

@@ -84,7 +84,8 @@ def test_the_file_is_read_from_the_command_line_of_supervisord(
     proc = tmp_path / "17"
     proc.mkdir()
     (proc / "cmdline").write_text("\0".join(["python", "supervisord", *arguments, ""]))
-    (proc / "cwd").symlink_to(supervisord.folder)
+    if "{cwd}" in named:  # other users may not see it
+        (proc / "cwd").symlink_to(supervisord.folder)
     monkeypatch.setattr(control, "_PROC", str(tmp_path))
     monkeypatch.setattr(ClientOptions, "default_configfile", lambda _: "/found")
     expected = named.format(cwd=supervisord.folder)

@@ -23,6 +23,7 @@ from supervisor.loggers import getLogger, handle_boundIO
 from supervisor.process import GlobalSerial
 from supervisor.xmlrpc import traverse
 
+import listener
 from listener.inbox.folder import FOLDER, events_name
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.runs import is_alive, run_of
@@ -291,6 +292,7 @@ def test_a_directory_that_is_not_there_yet_is_told_once_and_looked_for_at_each_e
         "failed": 2,
         "file": str(files(state_dir)[0]),
         "trouble": "",
+        "version": listener.__version__,
     }
 
 
@@ -476,7 +478,8 @@ def test_only_the_status_can_be_called_from_outside(rpc: Any, supervisord: Super
     status = traverse(root, "conductor_hooks.status", ())
     [(folder, here)] = recorder._recorders.items()
     assert status == {
-        "state_dir": folder, "recorded": 0, "failed": 0, "file": "", "trouble": ""
+        "state_dir": folder, "recorded": 0, "failed": 0, "file": "", "trouble": "",
+        "version": listener.__version__,
     }  # fmt: skip
     here._recorded = 2**40
     assert traverse(root, "conductor_hooks.status", ())["recorded"] == 2**31 - 1
