@@ -1,7 +1,7 @@
 """The verb check: every mistake in a hooks.conf, before a listener meets it.
 
-Owns its options and what it prints. It judges nothing itself and runs no hook: hooks/ and actions/ find
-the mistakes.
+Owns its options and what it prints. It judges nothing itself and runs no hook: overview/hooks_conf.py
+finds the mistakes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from listener import log
-from listener.actions.check import check_hooks, plugin_line, plugins_used
+from listener.actions.check import plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.cli.answers import common_options, output_option, print_json
 from listener.errors import HooksError
@@ -22,10 +22,8 @@ from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
 from listener.log import printable
-from listener.rabbitmq.broker import read_broker
+from listener.overview.hooks_conf import all_mistakes
 from listener.state.directory import path_of, writable_by_others
-
-_BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
 
 _Used = tuple[Hook, Plugin]
 
@@ -73,10 +71,9 @@ def _judged(
     folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
     with Actions(table.listener, folder) as actions:
         used = plugins_used(table, actions)
-        mistakes = sorted(mistakes + check_hooks(table, actions, may_import=may_import))
-    mistakes += _broker_faults(table)
-    doubts = (_BLANK if table.is_blank else "", writable_by_others(folder))
-    return used, mistakes + [Mistake(0, text, is_warning=True) for text in doubts if text]
+        mistakes = all_mistakes(table, mistakes, actions, may_import=may_import)
+    doubt = writable_by_others(folder)
+    return used, mistakes + ([Mistake(0, doubt, is_warning=True)] if doubt else [])
 
 
 def _print(name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]) -> None:
@@ -116,17 +113,6 @@ def _as_json(
             for mistake in mistakes
         ],
     }
-
-
-def _broker_faults(table: HookTable) -> list[Mistake]:
-    """What is wrong with the broker that the section `forward` means."""
-    if table.forward is None or table.forward.problem:
-        return []
-    try:
-        read_broker(table.forward)
-    except HooksError as error:
-        return [Mistake(0, f"forward: {error}")]
-    return []
 
 
 def _count(number: int, noun: str) -> str:
