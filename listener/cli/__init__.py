@@ -23,6 +23,7 @@ _MODULES = {
     "fire": "author",
     "emit": "author",
     "status": "status",
+    "doctor": "doctor",
     "history": "operate",
     "show": "operate",
     "replay": "replay",

@@ -1,6 +1,6 @@
 """One thing that needs doing: what is wrong, where, and what to do about it.
 
-Owns the form in which all verbs say so. It judges nothing; standing.py and doctor make Findings.
+Owns the form in which all verbs say so. It judges nothing; judgement.py and doctor/ make Findings.
 """
 
 from __future__ import annotations
@@ -14,3 +14,9 @@ class Finding(NamedTuple):
     where: str
     what: str
     cure: str
+
+
+def of_text(where: str, text: str, cure: str) -> Finding:
+    """Of an error's or a mistake's text, which mostly ends with what to do; else that is `cure`."""
+    what, _, own_cure = text.partition("; ")
+    return Finding(where, what, own_cure or cure)

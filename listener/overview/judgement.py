@@ -64,7 +64,7 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     if listener is not None and standing.is_running and listener.problem:
         yield Finding(
             listener.config,
-            f"not in force as it is: {listener.problem}",
+            f"not in force as it is: {listener.problem.splitlines()[0]}",
             f"conductor-hooks check {listener.config} says where; correct it",
         )
 
