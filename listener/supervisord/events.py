@@ -20,7 +20,7 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.withdrawal import withdraw_of_dead
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.settings import ListenerSettings
-from listener.inbox.folder import RECORDED_IN
+from listener.inbox.folder import is_recorded
 from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
 from listener.model.entry import Entry
@@ -76,7 +76,7 @@ class Events:
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
         self._own_line = _own_line(os.environ) if run else None
-        self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
+        self._is_recorded = inbox is not None and is_recorded(inbox.state_dir, os.environ)
         self._accepted_to = ("", -1)
         self._pruned_to = 0
         self._ignored: set[str] = set()
