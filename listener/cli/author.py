@@ -170,7 +170,7 @@ def _fired(job: Job, actions: Actions) -> Entry:
     for position, hook in enumerate(filter(None, job.hooks)):
         begun = job.entry.runs[position].begun(time.time())
         outcome = attempt(actions, job.call(position, hook), job.about)
-        log_end(hook.name, outcome, job.about)
+        log_end(begun, outcome, job.about)
         runs.append(begun.ended(outcome, None))
     return job.entry.with_runs(runs)
 
