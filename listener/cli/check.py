@@ -15,7 +15,7 @@ import click
 from listener import log
 from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, output_option, print_json
+from listener.cli.answers import common_options, files, output_option, print_json
 from listener.errors import HooksError
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
@@ -31,7 +31,7 @@ _Used = tuple[Hook, Plugin]
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=files)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @output_option
 @common_options("config", "state_dir")

@@ -19,6 +19,7 @@ from listener.cli.answers import (
     ask,
     coloured,
     common_options,
+    event_types,
     one_line,
     output_option,
     print_json,
@@ -50,11 +51,27 @@ _LOOK_S = 0.2
 
 
 @click.command(short_help="What was accepted, and what was done about it.")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Repeatable.")
-@click.option("--event-type", default="", help="Only this event type.")
+@click.option(
+    "--state",
+    "states",
+    metavar="STATE",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help=f"Only this one of {', '.join(_STATES)}. Repeatable.",
+)
+@click.option(
+    "--event-type", default="", metavar="TYPE", shell_complete=event_types, help="Only this event type."
+)
 @click.option("--execution", default="", metavar="ID", help="Only this execution.")
-@click.option("--since", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--since", metavar="TIME", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most so many.",
+)
 @click.option("--follow", is_flag=True, help="Then show what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
 @output_option
