@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from listener.model.entry import Run
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 _CELL = 400  # characters of a value in a table
+_BELOW = " " * 6
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
 
 _COLOURS = {
@@ -176,13 +179,26 @@ def _escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
+def print_line(text: str) -> None:
+    """One line; where a terminal is too narrow for it, what does not fit stands indented below.
+
+    A path is not divided, so that it can be copied.
+    """
+    columns = shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and _width(click.unstyle(text)) > columns:
+        text = textwrap.fill(
+            text, columns, subsequent_indent=_BELOW, break_on_hyphens=False, break_long_words=False
+        )
+    click.echo(text)
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, whole: Sequence[str] = ()
 ) -> None:
     """Rows that have a value for each column; a long one is cut, control characters are escaped.
 
     At a terminal the values of the columns in `whole` are never folded: in a narrow one a row takes
-    two lines. Anywhere else a row is one line, for grep and its like.
+    several lines. Anywhere else a row is one line, for grep and its like.
     """
     cells = [[one_line(row[name], _CELL) for name in columns] for row in rows]
     if not sys.stdout.isatty():

@@ -161,14 +161,21 @@ def fire(
 
 
 def _print_fired(answer: Mapping[str, Any], path: str) -> None:
-    rows = [{**run, "what it said": run["error"] or run["result"]} for run in answer["runs"]]
+    rows = list(map(_as_row, answer["runs"]))
     if rows:
-        columns = ("hook", "state", "seconds", "implementation", "what it said")
-        print_table(columns, rows, whole=columns[:-1])
+        print_table(list(rows[0]), rows, whole=list(rows[0])[:-1])
     else:
         click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
     if entry_id := answer["id"]:
         click.echo(f"entry {entry_id} is {coloured(answer['state'])}; conductor-hooks show {entry_id}")
+
+
+def _as_row(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as a row of a table; without seconds if none have passed."""
+    seconds = {} if run["seconds"] is None else {"seconds": f"{run['seconds']:.3f}"}
+    return {"hook": run["hook"], "state": run["state"], **seconds,
+            "implementation": run["implementation"],
+            "what it said": run["error"] or run["result"]}  # fmt: skip
 
 
 def _fired(job: Job, actions: Actions) -> Entry:

@@ -23,6 +23,7 @@ from listener.cli.answers import (
     one_line,
     output_option,
     print_json,
+    print_line,
     print_table,
 )
 from listener.cli.entries import (
@@ -124,7 +125,7 @@ def _print_as_they_come(entries: Iterable[Entry], output: str) -> None:
 def _print_line(row: Mapping[str, Any]) -> None:
     """An entry on one line, without what it lacks."""
     texts = {name: one_line(value) for name, value in row.items()}
-    click.echo("  ".join(filter(None, {**texts, "state": coloured(texts["state"])}.values())))
+    print_line("  ".join(filter(None, {**texts, "state": coloured(texts["state"])}.values())))
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
@@ -132,8 +133,7 @@ def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
     if output == "json":
         print_json(rows)
     elif rows:
-        columns = ("destination", *Tally._fields)
-        print_table(columns, rows, whole=columns)
+        print_table((*Tally._fields, "destination"), rows, whole=Tally._fields)
     else:
         click.echo("nothing was sent yet")
 
@@ -189,7 +189,7 @@ def _print_in_full(answer: Mapping[str, Any]) -> None:
     for name, value in answer.items():
         if value is not None and name not in ("runs", "notification"):
             text = one_line(value)
-            click.echo(f"{name:<14}{coloured(text) if name == 'state' else text}")
+            print_line(f"{name:<15}{coloured(text) if name == 'state' else text}")
     for run in answer["runs"]:
         _print_run(run)
     if answer["notification"] is not None:
@@ -205,7 +205,7 @@ def _print_run(run: Mapping[str, Any]) -> None:
         is_timed = attempt["state"] not in ("running", "interrupted")
         seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
         text = attempt["text"] and f": {one_line(attempt['text'])}"
-        click.echo(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
+        print_line(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
     if run["due_at"]:
         click.echo(f"  the next attempt is due at {run['due_at']}")
 
