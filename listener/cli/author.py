@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -30,6 +30,7 @@ from listener.cli.answers import (
     output_option,
     print_json,
     print_table,
+    supervisor_option,
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
@@ -62,10 +63,8 @@ def _notification_options(verb: Any) -> Any:
             help="A field of the made-up notification, such as error=… or tenant_name=acme;"
             " VALUE is JSON, or else a text. Repeatable.",
         ),
-        click.option(
-            "--notification", "file", metavar="FILE", shell_complete=files,
-            help="The notification, in JSON; - is standard input.",
-        ),
+        click.option("--notification", "file", metavar="FILE", shell_complete=files,
+                     help="The notification, in JSON; - is standard input."),
         click.argument("event_type", required=False, shell_complete=event_types),
     ):  # fmt: skip
         verb = option(verb)
@@ -118,6 +117,10 @@ def _field(assignment: str) -> tuple[str, Any]:
 @click.command(short_help="Run the hooks for a notification.", epilog=_EPILOG)
 @_notification_options
 @click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
+@click.option(
+    "--through-supervisor", is_flag=True, help="Have the running listener run them, and wait for it."
+)
+@supervisor_option
 @output_option
 @common_options("config", "state_dir")
 def fire(
@@ -125,6 +128,8 @@ def fire(
     file: str | None,
     values: tuple[str, ...],
     dry_run: bool,
+    through_supervisor: bool,
+    supervisor_config: str | None,
     output: str,
     config: str | None,
     state_dir: str | None,
@@ -133,13 +138,22 @@ def fire(
 
     They really run, here and now, with this shell's user and environment; the listener has those of
     supervisord. Each is tried once. Exits with 1 when no hook matches or an action fails.
+
+    With --through-supervisor, supervisord sends the notification to the listener that runs.
     """
+    if dry_run and through_supervisor:
+        raise click.UsageError("--dry-run runs nothing, --through-supervisor does: choose one")
     log.start()
     notification = _notification(event_type, file, values)
     if notification["event_type"] not in OWN_EVENT_TYPES and (
         problem := _unknown(notification["event_type"])
     ):
         click.echo(problem, err=True)
+    if through_supervisor:
+        from listener.cli.through import fire_through  # imports supervisor, which is slow
+
+        fired = fire_through(notification, config, state_dir, supervisor_config)
+        _answer(as_json(fired), "the listener's hooks.conf", output)
     text = json.dumps(notification)
     path = config_path(config, os.environ)
     table = load(path, os.environ).table
@@ -153,6 +167,11 @@ def fire(
         else:
             answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
+    _answer(answer, path, output)
+
+
+def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
+    """Print how it went, and leave with the status that says so."""
     if output == "json":
         print_json(answer)
     else:
@@ -161,9 +180,10 @@ def fire(
 
 
 def _print_fired(answer: Mapping[str, Any], path: str) -> None:
-    rows = list(map(_as_row, answer["runs"]))
-    if rows:
-        print_table(list(rows[0]), rows, whole=list(rows[0])[:-1])
+    if rows := list(map(_as_row, answer["runs"])):
+        seconds = ["seconds"] if any(row["seconds"] for row in rows) else []
+        columns = ("hook", "state", *seconds, "implementation", "what it said")
+        print_table(columns, rows, whole=columns[:-1])
     else:
         click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
     if entry_id := answer["id"]:
@@ -171,11 +191,8 @@ def _print_fired(answer: Mapping[str, Any], path: str) -> None:
 
 
 def _as_row(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run as a row of a table; without seconds if none have passed."""
-    seconds = {} if run["seconds"] is None else {"seconds": f"{run['seconds']:.3f}"}
-    return {"hook": run["hook"], "state": run["state"], **seconds,
-            "implementation": run["implementation"],
-            "what it said": run["error"] or run["result"]}  # fmt: skip
+    seconds = "" if run["seconds"] is None else f"{run['seconds']:.3f}"
+    return {**run, "seconds": seconds, "what it said": run["error"] or run["result"]}
 
 
 def _fired(job: Job, actions: Actions) -> Entry:
@@ -231,7 +248,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     try:
         with contextlib.closing(Journal(folder)) as journal:
             entry_id = journal.accept(entry)
-            journal.count(tallies)
+            journal.count(tallies, time.time())
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
         return entry
