@@ -57,7 +57,7 @@ def common_options(*used: str) -> Callable[[_Verb], _Verb]:
             envvar="CONDUCTOR_HOOKS_STATE_DIR",
             expose_value="state_dir" in used,
             shell_complete=folders,
-            help="The listener's state, or set $CONDUCTOR_HOOKS_STATE_DIR.",
+            help="The listener's, or $CONDUCTOR_HOOKS_STATE_DIR.",
         )(verb)
         return click.option(
             "--config",
@@ -66,7 +66,7 @@ def common_options(*used: str) -> Callable[[_Verb], _Verb]:
             metavar="FILE",
             expose_value="config" in used,
             shell_complete=files,
-            help="The hooks.conf, or set $CONDUCTOR_HOOKS_CONFIG.",
+            help="hooks.conf, or $CONDUCTOR_HOOKS_CONFIG.",
         )(verb)
 
     return decorate

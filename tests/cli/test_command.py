@@ -22,6 +22,8 @@ def test_every_verb_explains_itself_and_accepts_the_common_options(verb: str) ->
     if verb not in ("listen", "forward", "emit", "demo"):
         options.append("--output")
     assert [option for option in options if option not in result.output] == []
+    lines = [line for line in result.output.splitlines() if "[default: /" not in line]
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_help_shows_the_paths_that_are_taken_here_and_now(
