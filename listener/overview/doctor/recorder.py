@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from listener.inbox.folder import RECORDED_IN
+from listener.inbox.folder import is_recorded
 from listener.overview.doctor.facts import Facts
 from listener.overview.finding import Finding
 from listener.state.journal import FILE
@@ -40,7 +40,7 @@ def _differing(facts: Facts, is_in_file: bool) -> Iterator[Finding]:
     elif is_running and not is_in_file:
         what = "it runs, but is no longer in supervisord's configuration: the next start is without it"
         yield Finding("recorder", what, "write its [rpcinterface:…] again; or supervisorctl reload")
-    elif not is_running and environment.get(RECORDED_IN):
+    elif not is_running and is_recorded(facts.kept.folder, environment):
         what = (
             "it is gone, but the listener takes events for recorded: supervisord's environment says so"
         )
