@@ -34,6 +34,12 @@ def _listener(standing: Standing) -> Iterator[Finding]:
     listener, state = standing.listener, standing.process.state
     if listener is None:
         yield Finding("listener", "none has run yet with this state directory", _START)
+    elif not standing.is_running and state == "RUNNING":
+        yield Finding(
+            "listener",
+            "supervisord says RUNNING, but it does not work in this state directory",
+            "supervisorctl tail -20000 conductor-hooks stderr says why, and in which it works",
+        )
     elif not standing.is_running:
         seen = f", and supervisord says {state}" if state else ""
         yield Finding(

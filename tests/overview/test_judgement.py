@@ -57,6 +57,7 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
         ({"listener": None}, "listener", "none has run yet", "supervisorctl start"),
         ({"is_running": False, "process": Process("FATAL")}, "listener", "says FATAL", "correct"),
         ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start"),
+        ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
         ({"listener": DEAF, "in_hand": ()}, "listener", "heard nothing", "subscribe to TICK_5"),
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
