@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from listener.dispatch.withdrawal import hand_over, is_forwarder
 from listener.errors import HooksError
 from listener.inbox.folder import discard
-from listener.inbox.runs import run_of
+from listener.inbox.runs import is_stopped, run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.rabbitmq.connection import Connection
 from listener.rabbitmq.messages import Message
-from listener.state.directory import is_locked
+from listener.state.directory import holder, is_locked
 from listener.state.journal import Journal
 from listener.supervisord.emit import WAKE_UP, enframe
 
@@ -121,6 +121,9 @@ class WhenActed(WhenKept):
             raise HooksError(
                 f"no listener runs here, {_STAY}: start it (supervisorctl start conductor-hooks)"
             )
+        pid = holder(self._state_dir)
+        if pid and is_stopped(pid):
+            raise HooksError(f"the listener is stopped, {_STAY}: let it continue (kill -CONT {pid})")
         self._look_at = now + LOOK_EVERY_S
 
 

@@ -133,12 +133,11 @@ def lock(path: str) -> int:
     deadline = time.monotonic() + _ASKED_S
     while not _try_lock(fd):
         if time.monotonic() > deadline:
-            holder = os.read(fd, 32).decode("ascii", "replace").strip()
             os.close(fd)
             raise InUse(
-                f"process {holder or 'unknown'} works in the state directory {path}: one listener owns"
-                " it (numprocs must be 1); a listener whose supervisord was killed ends after the hook"
-                " in progress, so wait; otherwise stop it, or give this one its own state_dir"
+                f"process {holder(path) or 'unknown'} works in the state directory {path}: one listener"
+                " owns it (numprocs must be 1); a listener whose supervisord was killed ends after the"
+                " hook in progress, so wait; otherwise stop it, or give this one its own state_dir"
             )
         time.sleep(_ASKED_S / 10)
     with suppress(OSError):  # on a full disk the lock holds, too; it only cannot say whose it is
@@ -164,13 +163,13 @@ def is_locked(path: str) -> bool:
         os.close(fd)
 
 
-def is_owner(path: str) -> bool:
-    """Whether this process is the last that has locked this directory."""
+def holder(path: str) -> int | None:
+    """The process that was the last to lock this directory; None if that is not known."""
     try:
         with open(open_regular(os.path.join(path, "lock"), os.O_RDONLY), "rb") as file:
-            return file.read() == b"%d\n" % os.getpid()
-    except OSError:
-        return False
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return None
 
 
 def _open_lock(path: str) -> int:

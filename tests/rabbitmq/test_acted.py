@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_a_message_is_acknowledged_when_its_hooks_have_ended_and_what_has_none_a
 
 
 @pytest.mark.usefixtures("acted")
-def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies(
+def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies_or_is_stopped(
     site: Site, vhost: Vhost, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vhost.publish(body("1"))
@@ -88,6 +89,12 @@ def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies
         forwarder.wait_until_it_says(no_listener, CONSUMING, no_listener)
         assert vhost.counts() == (1, 0, 0)
         listener = host.listen()
+        wait_for("the message", lambda: vhost.counts() == (0, 1, 1))
+        listener.process.send_signal(signal.SIGSTOP)
+        stopped = "the listener is stopped, so messages stay at the broker for other hosts: let it"
+        forwarder.wait_until_it_says(no_listener, CONSUMING, no_listener, CONSUMING, stopped)
+        assert vhost.counts() == (1, 0, 0)
+        listener.process.send_signal(signal.SIGCONT)
         read_inbox(listener, site, 1)
         host.go()
         wait_for("the acknowledgement", lambda: vhost.counts() == (0, 0, 1))
