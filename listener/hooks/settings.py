@@ -51,14 +51,12 @@ def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
 
 
 def _path(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; a relative one starts at the folder of hooks.conf."""
-    value = source.read(node, PATH, label)
-    return value if value is INVALID else source.path(value)
+    return source.read_path(node, label)
 
 
 def _folder(source: Source, node: yaml.Node, label: str) -> Any:
     """A path; one where nothing is gets a warning."""
-    value = _path(source, node, label)
+    value = source.read_path(node, label)
     if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
         source.warn(node, f"{label}: there is no {value!r}")
     return value

@@ -131,7 +131,7 @@ def lock(path: str) -> int:
     """
     fd = _open_lock(path)
     deadline = time.monotonic() + _ASKED_S
-    while not _try_lock(fd):
+    while not try_lock(fd):
         if time.monotonic() > deadline:
             os.close(fd)
             raise InUse(
@@ -158,7 +158,7 @@ def is_locked(path: str) -> bool:
     """Whether a listener works in this directory now."""
     fd = _open_lock(path)
     try:
-        return not _try_lock(fd)
+        return not try_lock(fd)
     finally:
         os.close(fd)
 
@@ -183,7 +183,8 @@ def _open_lock(path: str) -> int:
         ) from error
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
+    """Lock an open file for this process, unless another one holds its lock; whether it is locked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
