@@ -217,7 +217,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     try:
         with contextlib.closing(Journal(folder)) as journal:
             entry_id = journal.accept(entry)
-            journal.count(tallies)
+            journal.count(tallies, time.time())
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
         return entry

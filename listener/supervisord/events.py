@@ -27,6 +27,7 @@ from listener.model.entry import Entry
 from listener.model.serials import Serials
 from listener.state.clock import Clock
 from listener.state.journal import SERIALS, Journal
+from listener.state.totals import GAP
 from listener.supervisord.emit import WAKE_UP
 from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
 from listener.supervisord.losses import LossDetector
@@ -47,7 +48,8 @@ class Events:
 
     `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
     None when none does. `keep_lock` makes sure that this listener still owns the state directory,
-    `check_hooks` logs what will make new hooks fail. Nothing is deleted by a `clock` that has jumped.
+    `check_hooks` logs what will make new hooks fail. `say_present` leaves a note that the listener
+    runs, and when it last heard supervisord. Nothing is deleted by a `clock` that has jumped.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Events:
         keep_lock: Callable[[], None] = lambda: None,
         check_hooks: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
+        say_present: Callable[[float], None] = lambda _heard_at: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._actions = actions
@@ -70,6 +73,7 @@ class Events:
         self._run = run
         self._keep_lock = keep_lock
         self._check_hooks = check_hooks
+        self._say_present = say_present
         self._clock = clock or Clock()
         self._losses: LossDetector | None = None
         self._inbox = inbox
@@ -83,6 +87,7 @@ class Events:
 
     def begin(self) -> None:
         """Recall what an earlier listener has left, and accept what is in the inbox."""
+        self._say_present(0.0)
         self._dispatcher.recall()
         run, _, serial = (self._journal.noted(_ACCEPTED_TO) or "").rpartition("/")
         self._accepted_to = (run, int(serial)) if serial.isdecimal() else ("", -1)
@@ -95,7 +100,7 @@ class Events:
 
     def end(self) -> None:
         """Keep what the next TICK_5 would keep. Raises ListenerMustEnd where the journal does."""
-        self._journal.count(self._actions.take_tallies())
+        self._journal.count(self._actions.take_tallies(), self._clock.now())
 
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
@@ -197,17 +202,20 @@ class Events:
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
-        return Entry(0, self._clock.now(), "supervisord", "dropped", "", f"gap {before}", error=problem)
+        return Entry(
+            0, self._clock.now(), "supervisord", "dropped", "", f"{GAP}{before}", error=problem
+        )
 
     def _tidy(self) -> None:
         """Do, every five seconds, what no event waits for."""
         self._keep_lock()
         self._actions.drain()
-        self._journal.count(self._actions.take_tallies())
+        self._journal.count(self._actions.take_tallies(), self._clock.now())
         self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._dispatcher.accept_due()
+        self._say_present(self._clock.now())
         keep_s = self._settings.keep_days * _DAY_S if self._clock.is_steady() else math.inf
         self._pruned_to = self._journal.prune(
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries

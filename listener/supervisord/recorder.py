@@ -68,8 +68,8 @@ class _Namespace:
     def status(self) -> dict[str, Any]:
         """Return how many events were recorded, and how many could not be, since supervisord started.
 
-        @return struct result  recorded, failed, file ('' while there is none), trouble (why nothing can
-                               be recorded now, or '')
+        @return struct result  state_dir, recorded, failed, file ('' while there is none), trouble (why
+                               nothing can be recorded now, or '')
         """
         return self._recorder.status()
 
@@ -118,6 +118,7 @@ class Recorder:
 
     def status(self) -> dict[str, Any]:
         return {
+            "state_dir": os.path.normpath(self._state_dir),
             "recorded": capped_int(self._recorded),
             "failed": capped_int(self._failed),
             "file": self._file.path if self._file else "",
