@@ -1,4 +1,4 @@
-"""The journal when it is small and when it is large: an event's cost, the history, the start.
+"""The journal when it is small and when it is large: an event's cost, the history, metrics, the start.
 
 Owns the journals that are measured, filled here by the journal's own room, and their table. Events come
 by a pipe, one after another; what grows is the file alone.
@@ -10,12 +10,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
+from listener.hooks.watch import HooksFile
 from listener.model.entry import Attempt, Entry, Run
+from listener.overview.counts import CountingJournal
+from listener.overview.metrics import Metrics
+from listener.overview.textfile import Textfile
 from listener.state.journal import Journal
+from listener.supervisord.presence import presence_of
 from tests.benchmarks.interpreter import CHECKOUT
 from tests.benchmarks.listeners import environment, ours, write_hooks_conf
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, cpu_ns, on_core
@@ -45,18 +51,26 @@ def run(python: str, quick: bool) -> None:
             _fill(folder / "state", size)
         us: list[list[float]] = [[] for _ in sizes]
         history_ms: list[list[float]] = [[] for _ in sizes]
+        metrics_ms: list[list[float]] = [[] for _ in sizes]
         for _ in range(repetitions):
             for place, folder in enumerate(folders):
                 us[place].append(_event_us(python, subject.name, folder, sink, events))
                 history_ms[place].append(_history_ms(python, folder))
+                metrics_ms[place].append(_metrics_ms(folder))
         ready = [_ready_ms(python, Path(name) / f"unsettled-{n}", n) for n in (0, _UNSETTLED)]
     rows = [
-        (f"{size:,} entries", f"{median(us[place]):.0f}", f"{median(history_ms[place]):.0f}")
+        (f"{size:,} entries", f"{median(us[place]):.0f}", f"{median(history_ms[place]):.0f}",
+         f"{median(metrics_ms[place]):.2f}")
         for place, size in enumerate(sizes)
-    ]
+    ]  # fmt: skip
     rows.append(("ratio", judged(ratio(us[1], us[0]), at_most(1.15)),
-                 judged(median(history_ms[1]), at_most(100)) + " ms"))  # fmt: skip
-    show("journal: µs from an event to its answer, ms of `history`", ("", "event", "history"), rows)
+                 judged(median(history_ms[1]), at_most(100)) + " ms",
+                 judged(median(metrics_ms[1]), at_most(5)) + " ms"))  # fmt: skip
+    show(
+        "journal: µs from an event to its answer, ms of `history`, ms to write the metrics",
+        ("", "event", "history", "metrics"),
+        rows,
+    )
     show(
         f"journal: CPU ms to READY, and with {_UNSETTLED:,} unsettled entries",
         ("", "READY"),
@@ -107,6 +121,23 @@ def _history_ms(python: str, folder: Path) -> float:
             command = [python, "-m", "listener", "history"]
             subprocess.run(command, env=env, cwd=CHECKOUT, check=True, capture_output=True)
         spent.append((time.perf_counter() - began) * 1000)
+    return median(spent)
+
+
+def _metrics_ms(folder: Path) -> float:
+    """As a listener does it that has acted on an event by each of ten hooks."""
+    hooks_file = HooksFile(folder / "hooks.conf", {})
+    presence = presence_of(str(hooks_file.path), None, {}, time.time())
+    spent = []
+    with closing(CountingJournal(str(folder / "state"))) as journal:
+        for number in range(10):
+            journal.counts.ended(msgspec.structs.replace(_SETTLED.runs[0], hook=f"hook-{number}"))
+        metrics = Metrics(journal, str(folder / "state"), hooks_file, presence)
+        textfile = Textfile(str(folder / "hooks.prom"), metrics.text)
+        for _ in range(21):
+            began = time.perf_counter()
+            textfile.write(time.time())
+            spent.append((time.perf_counter() - began) * 1000)
     return median(spent)
 
 
