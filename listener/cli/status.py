@@ -12,21 +12,19 @@ from typing import Any
 
 import click
 
-from listener.cli.answers import common_options, one_line, output_option, print_json, print_table
+from listener.cli.answers import (
+    common_options,
+    one_line,
+    output_option,
+    print_json,
+    print_table,
+    supervisor_option,
+)
 from listener.cli.entries import open_journal
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Standing, stand
-
-
-def supervisor_option(verb: Any) -> Any:
-    """--supervisor-config, for the verbs that ask supervisord."""
-    return click.option(
-        "--supervisor-config",
-        metavar="FILE",
-        help="supervisord's configuration.  [default: the listener's supervisord's]",
-    )(verb)
 
 
 @click.command(short_help="How the listener stands, and what needs doing.")

@@ -21,9 +21,11 @@ from supervisor.options import ClientOptions
 from supervisor.xmlrpc import SupervisorTransport
 
 from listener.errors import HooksError
+from listener.supervisord.emit import remote_kind
 from listener.supervisord.presence import Presence
 
 _ANSWER_S = 5.0
+_PROC = "/proc"
 _UNAUTHORIZED = 401
 
 
@@ -40,8 +42,8 @@ class Control:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        transport = SupervisorTransport(address.username, address.password, address.url)
-        self._proxy = ServerProxy("http://localhost", transport)
+        self._transport = SupervisorTransport(address.username, address.password, address.url)
+        self._proxy = ServerProxy("http://localhost", self._transport)
 
     def processes(self) -> list[dict[str, Any]]:
         """What it says of each of its processes, by getAllProcessInfo: `statename`, `start`…"""
@@ -56,9 +58,9 @@ class Control:
                     return status
         return None
 
-    def send(self, kind: str, data: str) -> None:
-        """Make it send a REMOTE_COMMUNICATION event of this kind to those that subscribe to them."""
-        self._ask("supervisor.sendRemoteCommEvent", kind, data)
+    def send(self, process: str, notification: str) -> None:
+        """Make it send this JSON to a listener, which must subscribe to REMOTE_COMMUNICATION events."""
+        self._ask("supervisor.sendRemoteCommEvent", remote_kind(process), notification)
 
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
@@ -70,6 +72,8 @@ class Control:
             ) from fault
         except (OSError, Error, HTTPException, ExpatError) as error:
             raise HooksError(f"supervisord at {self._address.url} {_trouble(error)}") from error
+        finally:
+            self._transport.close()
 
 
 def address_of(presence: Presence | None, config: str | None) -> Address:
@@ -104,14 +108,14 @@ def configuration_of(presence: Presence | None) -> str | None:
 
 def _named_by(pid: int) -> str:
     """The file that the process was started with. Raises OSError when it does not say."""
-    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
+    with open(f"{_PROC}/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
         arguments = file.read().split("\0")
     for argument, following in itertools.pairwise(arguments):
         name, has_value, value = argument.partition("=")
         if argument in ("-c", "--configuration"):
-            return os.path.join(os.readlink(f"/proc/{pid}/cwd"), following)
+            return os.path.join(os.readlink(f"{_PROC}/{pid}/cwd"), following)
         if has_value and name == "--configuration":
-            return os.path.join(os.readlink(f"/proc/{pid}/cwd"), value)
+            return os.path.join(os.readlink(f"{_PROC}/{pid}/cwd"), value)
     raise FileNotFoundError(errno.ENOENT, "no -c")
 
 

@@ -117,12 +117,13 @@ class Recorder:
         self._syncer.stop()
 
     def status(self) -> dict[str, Any]:
+        is_mended = self._failed == self._failed_before and os.path.isdir(self._state_dir)
         return {
             "state_dir": os.path.normpath(self._state_dir),
             "recorded": capped_int(self._recorded),
             "failed": capped_int(self._failed),
             "file": self._file.path if self._file else "",
-            "trouble": self._trouble,
+            "trouble": "" if is_mended else self._trouble,
         }
 
     def take(self, event: Any) -> None:
