@@ -89,6 +89,7 @@ def test_an_interpreter_may_be_named_as_in_a_shell() -> None:
         ("python_path: [/usr, 5]", "'python_path' must be a path, found 5"),
         ("child_memory: 63", "'child_memory' must be a whole number from 64 to 1048576, found 63"),
         ("durability: ''", "'durability' must be process or power, found an empty text"),
+        ("metrics: 5", "'metrics' must be a path, found 5"),
         ("metrics: /tmp/x", "'metrics' must end in .prom, or node_exporter does not read it"),
         ("keep_days: 0", "'keep_days' must be a number of days from 0.01 to 36500, found 0"),
         ("keep_entries: 0", "'keep_entries' must be a whole number from 1 to 100000000, found 0"),
