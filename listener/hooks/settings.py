@@ -44,6 +44,8 @@ class ListenerSettings(NamedTuple):
     manager: RestService | None = None
     child_memory: int | None = None
     metrics: str | None = None
+    log_format: str = "text"
+    log_level: str = "debug"
 
 
 def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
@@ -134,4 +136,6 @@ _KEYS: Mapping[str, Reader] = {
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),
     "wait_for_retries": number("seconds", 86_400),
+    "log_format": choice("text", "json"),
+    "log_level": choice("debug", "info", "warning", "error"),
 }
