@@ -15,13 +15,14 @@ import click
 from listener import log
 from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, output_option, print_json
+from listener.cli.answers import common_options, files, output_option, print_json, print_line
 from listener.errors import HooksError
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
 from listener.log import printable
+from listener.overview.textfile import lacking
 from listener.rabbitmq.broker import read_broker
 from listener.state.directory import path_of, writable_by_others
 
@@ -31,7 +32,7 @@ _Used = tuple[Hook, Plugin]
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=files)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @output_option
 @common_options("config", "state_dir")
@@ -75,20 +76,22 @@ def _judged(
         used = plugins_used(table, actions)
         mistakes = sorted(mistakes + check_hooks(table, actions, may_import=may_import))
     mistakes += _broker_faults(table)
+    if table.listener.metrics and (lacks := lacking()):
+        mistakes.append(Mistake(0, lacks))
     doubts = (_BLANK if table.is_blank else "", writable_by_others(folder))
     return used, mistakes + [Mistake(0, text, is_warning=True) for text in doubts if text]
 
 
 def _print(name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]) -> None:
     for hook, plugin in used:
-        click.echo(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
+        print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
         label = "warning: " if mistake.is_warning else ""
-        click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
+        print_line(printable(mistake._replace(text=label + mistake.text).as_text(name)))
     hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = _count(len(mistakes) - warnings, "mistake")
-    click.echo(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
+    print_line(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
 
 
 def _as_json(
