@@ -47,9 +47,7 @@ def _listener(standing: Standing) -> Iterator[Finding]:
             f" {listener.process.partition(':')[2]}",
         )
     if listener and listener.process and not state:
-        yield Finding(
-            "supervisord", standing.process.why_not, "do what that says, and look again"
-        )
+        yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
 
 
 def _cure_of(state: str) -> str:
