@@ -18,7 +18,7 @@ from listener.overview.report.outcomes import is_wrong
 
 _MOST = 300
 _MOST_STEPS = 12
-_MOST_RUNS = 24
+_MOST_RUNS = 16
 _STATES = {
     "workflow_queued": "queued",
     STARTED: "running",
@@ -197,10 +197,9 @@ class Axis(NamedTuple):
 
 
 def _label(moment: int, between: int) -> str:
-    date, clock = iso_time(moment)[:10], iso_time(moment)[11:19]
-    if between >= _DAY:
-        return date
-    return clock if between < _MINUTE else clock[:5]
+    if moment % _DAY == 0:
+        return iso_time(moment)[:10]
+    return iso_time(moment)[11 : 19 if between < _MINUTE else 16]
 
 
 def axis_of(executions: Sequence[Execution], since: float, at: float) -> Axis:
