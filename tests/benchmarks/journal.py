@@ -1,4 +1,4 @@
-"""The journal when it is small and when it is large: an event's cost, the history, the start.
+"""The journal when it is small and when it is large: an event's cost, history, report, the start.
 
 Owns the journals that are measured, filled here by the journal's own room, and their table. Events come
 by a pipe, one after another; what grows is the file alone.
@@ -50,13 +50,24 @@ def run(python: str, quick: bool) -> None:
                 us[place].append(_event_us(python, subject.name, folder, sink, events))
                 history_ms[place].append(_history_ms(python, folder))
         ready = [_ready_ms(python, Path(name) / f"unsettled-{n}", n) for n in (0, _UNSETTLED)]
+        report_ms = [_verb_ms(python, folder, "report", "--html", "-") for folder in folders]
     rows = [
-        (f"{size:,} entries", f"{median(us[place]):.0f}", f"{median(history_ms[place]):.0f}")
+        (
+            f"{size:,} entries",
+            f"{median(us[place]):.0f}",
+            f"{median(history_ms[place]):.0f}",
+            f"{report_ms[place]:.0f}",
+        )
         for place, size in enumerate(sizes)
     ]
     rows.append(("ratio", judged(ratio(us[1], us[0]), at_most(1.15)),
-                 judged(median(history_ms[1]), at_most(100)) + " ms"))  # fmt: skip
-    show("journal: µs from an event to its answer, ms of `history`", ("", "event", "history"), rows)
+                 judged(median(history_ms[1]), at_most(100)) + " ms",
+                 judged(report_ms[1], at_most(30_000)) + " ms"))  # fmt: skip
+    show(
+        "journal: µs from an event to its answer, ms of `history` and of a `report` on all entries",
+        ("", "event", "history", "report"),
+        rows,
+    )
     show(
         f"journal: CPU ms to READY, and with {_UNSETTLED:,} unsettled entries",
         ("", "READY"),
@@ -99,15 +110,15 @@ def _event_us(python: str, name: str, folder: Path, sink: Sink, events: int) -> 
 
 
 def _history_ms(python: str, folder: Path) -> float:
-    env = environment(python, folder)
-    spent = []
-    for _ in range(5):
-        began = time.perf_counter()
-        with on_core(LISTENER_CORE):
-            command = [python, "-m", "listener", "history"]
-            subprocess.run(command, env=env, cwd=CHECKOUT, check=True, capture_output=True)
-        spent.append((time.perf_counter() - began) * 1000)
-    return median(spent)
+    return median([_verb_ms(python, folder, "history") for _ in range(5)])
+
+
+def _verb_ms(python: str, folder: Path, *verb: str) -> float:
+    command, env = [python, "-m", "listener", *verb], environment(python, folder)
+    began = time.perf_counter()
+    with on_core(LISTENER_CORE):
+        subprocess.run(command, env=env, cwd=CHECKOUT, check=True, capture_output=True)
+    return (time.perf_counter() - began) * 1000
 
 
 def _ready_ms(python: str, folder: Path, unsettled: int) -> float:
