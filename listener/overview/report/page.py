@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from listener.log import printable
 from listener.model.notification import iso_time
@@ -24,7 +23,7 @@ from listener.overview.report.palette import COLOURS
 from listener.overview.report.timeline import axis_of
 from listener.overview.words import moment
 
-_MOST = 80
+_MOST_CHARACTERS = 80
 _SIGNS = {
     "done": "✓", "succeeded": "✓",
     "failed": "✕", "timed out": "✕", "unreadable": "✕",
@@ -44,7 +43,7 @@ def render(
 ) -> str:
     """The whole page. `lines` and `destinations` say how things stand, `findings` what needs doing."""
     environment = _environment()
-    style = Markup(environment.get_template("page.css").render(colours=COLOURS))  # noqa: S704 - ours
+    style = environment.get_template("page.css").render(colours=COLOURS)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         figures=figures,
@@ -84,7 +83,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _text(value: str, most: int = _MOST) -> str:
+def _text(value: str, most: int = _MOST_CHARACTERS) -> str:
     """What came from outside, on one line and not too long."""
     return printable(value if len(value) <= most else value[: most - 1] + "…")
 
