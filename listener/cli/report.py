@@ -12,9 +12,8 @@ from contextlib import suppress
 
 import click
 
-from listener.cli.answers import common_options
+from listener.cli.answers import common_options, files, supervisor_option
 from listener.cli.entries import open_journal, time_option
-from listener.cli.status import supervisor_option
 from listener.errors import HooksError
 from listener.overview.judgement import judge
 from listener.overview.report.gather import gather
@@ -24,11 +23,15 @@ from listener.overview.words import destinations_of, lines_of
 from listener.state.directory import check_regular
 
 
-@click.command(short_help="A page for the browser: what was done, what failed, how long it took.")
-@click.option("--html", "path", required=True, metavar="FILE", help="What to write; - for stdout.")
+@click.command(short_help="One HTML page about what happened.")
 @click.option(
-    "--since", default="24h", show_default=True, callback=time_option, help="30m, 7d, or a time (UTC)."
-)
+    "--html", "path", required=True, metavar="FILE", shell_complete=files,
+    help="What to write; - for stdout.",
+)  # fmt: skip
+@click.option(
+    "--since", metavar="TIME", default="24h", show_default=True, callback=time_option,
+    help="30m, 2h, 7d, or a time (UTC).",
+)  # fmt: skip
 @supervisor_option
 @common_options("config", "state_dir")
 def report(

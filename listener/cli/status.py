@@ -12,22 +12,21 @@ from typing import Any
 
 import click
 
-from listener.cli.answers import common_options, one_line, output_option, print_json, print_table
+from listener.cli.answers import (
+    common_options,
+    one_line,
+    output_option,
+    print_json,
+    print_line,
+    print_table,
+    supervisor_option,
+)
 from listener.cli.entries import open_journal
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Standing, stand
 from listener.overview.words import destinations_of, lines_of
-
-
-def supervisor_option(verb: Any) -> Any:
-    """--supervisor-config, for the verbs that ask supervisord."""
-    return click.option(
-        "--supervisor-config",
-        metavar="FILE",
-        help="supervisord's configuration.  [default: the listener's supervisord's]",
-    )(verb)
 
 
 @click.command(short_help="How the listener stands, and what needs doing.")
@@ -53,10 +52,10 @@ def status(
 
 def _print(standing: Standing, findings: Iterable[Finding]) -> None:
     for name, text in lines_of(standing):
-        click.echo(f"{name:<12}{one_line(text)}")
+        print_line(f"{name:<12}{one_line(text)}")
     if standing.tallies:
         click.echo()
-        print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS)
+        print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
     click.echo()
     print_findings(findings, well="all is well")
 
@@ -66,9 +65,8 @@ def print_findings(findings: Iterable[Finding], *, well: str) -> None:
     is_any = False
     for finding in findings:
         is_any = True
-        click.secho(one_line(finding.where), fg="red", nl=False)
-        click.echo(f": {one_line(finding.what)}")
-        click.echo(f"    {one_line(finding.cure)}")
+        print_line(f"{click.style(one_line(finding.where), fg='red')}: {one_line(finding.what)}")
+        click.echo(f"    {one_line(finding.cure)}")  # not folded: a command can be copied
     if not is_any:
         click.secho(well, fg="green")
 
@@ -77,7 +75,7 @@ def findings_as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     return [finding._asdict() for finding in findings]
 
 
-_COLUMNS = ("destination", "sent", "failed", "last sent")
+_COLUMNS = ("sent", "failed", "last sent", "destination")
 
 
 def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         yield Finding(
             "listener",
             f"it has heard nothing from supervisord since {iso_time(listener.heard_at)}",
-            "subscribe to TICK_5: events=PROCESS_COMMUNICATION,TICK_5; then supervisorctl restart"
+            "subscribe to TICK_5 (see the shipped section), then supervisorctl restart"
             f" {listener.process.partition(':')[2]}",
         )
     if listener and listener.process and not state:
@@ -103,7 +103,11 @@ _STATES = (
 def _ways_in(standing: Standing) -> Iterator[Finding]:
     recorder, forwarder = standing.recorder, standing.forwarder
     if recorder and recorder["trouble"]:
-        yield Finding("recorder", f"events are not recorded: {recorder['trouble']}", "mend that")
+        yield Finding(
+            "recorder",
+            f"events are not recorded: {recorder['trouble']}",
+            "mend that; until then the buffer alone keeps them",
+        )
     if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
         yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")
     elif forwarder is not None and not forwarder.is_alive:

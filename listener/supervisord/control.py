@@ -21,6 +21,7 @@ from supervisor.options import ClientOptions
 from supervisor.xmlrpc import SupervisorTransport
 
 from listener.errors import HooksError
+from listener.supervisord.emit import remote_kind
 from listener.supervisord.presence import Presence
 
 _ANSWER_S = 5.0
@@ -57,9 +58,9 @@ class Control:
                     return status
         return None
 
-    def send(self, kind: str, data: str) -> None:
-        """Make it send a REMOTE_COMMUNICATION event of this kind to those that subscribe to them."""
-        self._ask("supervisor.sendRemoteCommEvent", kind, data)
+    def send(self, process: str, notification: str) -> None:
+        """Make it send this JSON to a listener, which must subscribe to REMOTE_COMMUNICATION events."""
+        self._ask("supervisor.sendRemoteCommEvent", remote_kind(process), notification)
 
     def _ask(self, method: str, *arguments: object) -> Any:
         try:

@@ -53,7 +53,6 @@ class Presence(msgspec.Struct, frozen=True):
 
 def presence_of(config: str, supervisord: str | None, env: Mapping[str, str], now: float) -> Presence:
     """That of this process, which begins to work `now`."""
-    names = [env.get(f"SUPERVISOR_{of}_NAME", "") for of in ("GROUP", "PROCESS")]
     return Presence(
         run=run_of(os.getpid()),
         version=listener.__version__,
@@ -61,8 +60,13 @@ def presence_of(config: str, supervisord: str | None, env: Mapping[str, str], no
         config=config,
         supervisord=supervisord or "",
         server_url=env.get("SUPERVISOR_SERVER_URL", "") if supervisord else "",
-        process=":".join(names) if supervisord else "",
+        process=process_of(env) if supervisord else "",
     )
+
+
+def process_of(env: Mapping[str, str]) -> str:
+    """How supervisord calls the program with this environment: group:name; neither has a colon."""
+    return ":".join(env.get(f"SUPERVISOR_{of}_NAME", "") for of in ("GROUP", "PROCESS"))
 
 
 def say_present(journal: Journal, presence: Presence, heard_at: float, problem: str) -> None:
