@@ -79,6 +79,10 @@ setup(
             # Knows the ways to some hundred chats, mail and pagers; runs in a child process only.
             "apprise>=1.9,<3",
         ],
+        "metrics": [
+            # Writes Prometheus's text format, escapes and all; imported where metrics are wanted only.
+            "prometheus_client>=0.20,<1",
+        ],
         "test": [
             # As in "plugins" above.
             "pip>=22.3",
@@ -89,6 +93,8 @@ setup(
             "pika>=1.3,<2",
             # As in "notify" above.
             "apprise>=1.9,<3",
+            # As in "metrics" above.
+            "prometheus_client>=0.20,<1",
             # Verifies the signatures of webhooks as their receivers do.
             "standardwebhooks>=1,<2",
             # Reads the events of webhooks as their receivers do.

@@ -43,6 +43,7 @@ class ListenerSettings(NamedTuple):
     plugins: str | None = None
     manager: RestService | None = None
     child_memory: int | None = None
+    metrics: str | None = None
     log_format: str = "text"
     log_level: str = "debug"
 
@@ -68,6 +69,20 @@ def _folder(source: Source, node: yaml.Node, label: str) -> Any:
 
 def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
     return source.several(node, label, _folder)
+
+
+def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
+    """A path that node_exporter would read; one that this user cannot write gets a warning."""
+    value = _path(source, node, label)
+    if value is INVALID:
+        return INVALID
+    if not value.endswith(".prom"):
+        source.refuse(node, f"{label} must end in .prom, or node_exporter does not read it")
+        return INVALID
+    folder = os.path.dirname(value)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        source.warn(node, f"{label}: {folder!r} is not there, or this user may not write to it")
+    return value
 
 
 def _program(source: Source, node: yaml.Node, label: str) -> Any:
@@ -116,6 +131,7 @@ _KEYS: Mapping[str, Reader] = {
     "plugins": _folder,
     "manager": _manager,
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
+    "metrics": _textfile,
     "durability": choice("process", "power"),
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),
