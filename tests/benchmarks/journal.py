@@ -60,14 +60,16 @@ def run(python: str, quick: bool) -> None:
                     spent[place].append(_verb_ms(python, folder, verb))
         metrics = [_metrics_ms(folder) for folder in folders]
         ready = [_ready_ms(python, Path(name) / f"unsettled-{n}", n) for n in (0, _UNSETTLED)]
+        report_ms = [_once_ms(python, folder, "report", "--html", "-") for folder in folders]
     rows = [
         (f"{size:,} entries", f"{median(us[place]):.0f}",
-         *(f"{median(spent[place]):.0f}" for spent in ms.values()))
+         *(f"{median(spent[place]):.0f}" for spent in ms.values()), f"{report_ms[place]:.0f}")
         for place, size in enumerate(sizes)
     ]  # fmt: skip
     most = [judged(median(ms[verb][1]), at_most(limit)) + " ms" for verb, limit in _VERBS.items()]
+    most.append(judged(report_ms[1], at_most(30_000)) + " ms")
     rows.append(("ratio", judged(ratio(us[1], us[0]), at_most(1.15)), *most))
-    show("journal: µs from an event to its answer, ms of verbs", ("", "event", *_VERBS), rows)
+    show("journal: µs from an event to its answer, ms of verbs", ("", "event", *_VERBS, "report"), rows)
     show(
         "journal: ms to write the metrics of ten hooks",
         ("", "metrics"),
@@ -116,16 +118,17 @@ def _event_us(python: str, name: str, folder: Path, sink: Sink, events: int) -> 
 
 
 def _verb_ms(python: str, folder: Path, verb: str) -> float:
+    return median([_once_ms(python, folder, verb) for _ in range(5)])
+
+
+def _once_ms(python: str, folder: Path, *verb: str) -> float:
     env = environment(python, folder)
-    spent = []
-    for _ in range(5):
-        began = time.perf_counter()
-        with on_core(LISTENER_CORE):
-            command = [python, "-m", "listener", verb]
-            result = subprocess.run(command, env=env, cwd=CHECKOUT, check=False, capture_output=True)
-        assert result.returncode in (0, 1), result.stderr  # status finds that no listener runs
-        spent.append((time.perf_counter() - began) * 1000)
-    return median(spent)
+    began = time.perf_counter()
+    with on_core(LISTENER_CORE):
+        command = [python, "-m", "listener", *verb]
+        result = subprocess.run(command, env=env, cwd=CHECKOUT, check=False, capture_output=True)
+    assert result.returncode in (0, 1), result.stderr  # status finds that no listener runs
+    return (time.perf_counter() - began) * 1000
 
 
 def _metrics_ms(folder: Path) -> float:
