@@ -28,6 +28,7 @@ _MODULES = {
     "show": "operate",
     "replay": "replay",
     "drop": "operate",
+    "report": "report",
     "plugins": "plugins",
     "traps": "run",
     "demo": "demo",

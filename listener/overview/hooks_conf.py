@@ -11,6 +11,7 @@ from listener.actions.registry import Actions
 from listener.errors import HooksError
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
+from listener.overview.textfile import lacking
 from listener.rabbitmq.broker import read_broker
 
 _BLANK = "nothing stands here, and a listener keeps the hooks that it has; for none, write hooks: []"
@@ -19,10 +20,12 @@ _BLANK = "nothing stands here, and a listener keeps the hooks that it has; for n
 def all_mistakes(
     table: HookTable, mistakes: list[Mistake], actions: Actions, *, may_import: bool
 ) -> list[Mistake]:
-    """Those of the file, of its hooks, and of the broker that the section `forward` means."""
+    """Those of the file and its hooks, of the broker that `forward` means, and of `metrics`."""
     of_hooks = check_hooks(table, actions, may_import=may_import)
     blank = [Mistake(0, _BLANK, is_warning=True)] if table.is_blank else []
-    return [*sorted(mistakes + of_hooks), *_broker_faults(table), *blank]
+    lacks = lacking() if table.listener.metrics else ""
+    of_metrics = [Mistake(0, lacks)] if lacks else []
+    return [*sorted(mistakes + of_hooks), *_broker_faults(table), *of_metrics, *blank]
 
 
 def _broker_faults(table: HookTable) -> list[Mistake]:

@@ -16,7 +16,7 @@ from listener.overview.doctor.running import _COMPARED
 from listener.overview.finding import Finding
 from listener.overview.standing import Standing
 from listener.supervisord.configuration import Program
-from tests.overview.test_doctor import FORWARDER, SECTION, SetUp, set_up
+from tests.overview.doctor.test_examine import FORWARDER, SECTION, SetUp, set_up
 
 __all__ = ["set_up"]
 
