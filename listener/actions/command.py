@@ -95,6 +95,9 @@ class CommandAction(Action):
             if reason
         ]
 
+    def inputs(self) -> Mapping[str, Kind]:
+        return _INPUTS
+
     def drain(self) -> None:
         if self._programs is not None:
             self._programs.drain()

@@ -34,6 +34,7 @@ _COLOURS = {
     "dropped": "bright_black",
     "would run": "green",
     "would fail": "red",
+    "would not run": "bright_black",
 }
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])

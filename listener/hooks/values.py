@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 _SHOWN = 40
+_QUOTED = 200
 
 INVALID: Any = object()
 """Stands in place of a wrong value, whose mistake has been or will be reported."""
@@ -123,8 +124,13 @@ def in_words(value: Any) -> str:
     return shortened(str(value))
 
 
-def shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def quoted(value: Any) -> str:
+    """A value that was found, in an explanation: a text in quotes, all else as in a mistake."""
+    return f'"{shortened(value, _QUOTED)}"' if isinstance(value, str) else in_words(value)
+
+
+def shortened(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

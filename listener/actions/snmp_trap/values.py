@@ -62,6 +62,13 @@ _NAME = text("a text of 1 to 32 bytes", most=32)
 
 _VERSIONS = choice("2c", "3")
 
+
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list) and value else INVALID
+
+
+_DESTINATIONS = "a list of addresses, or of mappings with a 'destination_address' each"
+
 INPUTS: Mapping[str, Kind] = {
     "destination_address": Kind(_address, "a name or an address, without a port, brackets or spaces"),
     "destination_port": PORT,
@@ -80,3 +87,6 @@ INPUTS: Mapping[str, Kind] = {
     "context_name": _NAME,
     "engine_id": Kind(_engine_id, "5 to 32 bytes in hexadecimal, in quotes"),
 }
+"""Of each destination; a hook has those that its destinations share."""
+
+OF_HOOK: Mapping[str, Kind] = {**INPUTS, "destinations": Kind(_several, _DESTINATIONS)}
