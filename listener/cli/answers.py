@@ -107,6 +107,11 @@ def one_line(value: Any, most: int | None = None) -> str:
     return printable(text)
 
 
+def count(number: int, noun: str) -> str:
+    """`1 hook`, `2 hooks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def coloured(state: str) -> str:
     """A state in its colour, which click.echo leaves out where there is no terminal."""
     return click.style(state, fg=_COLOURS.get(state))

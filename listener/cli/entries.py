@@ -42,6 +42,11 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         return state_dir_in(config, os.environ)
 
     folder = path_of(state_dir, os.environ, setting)
+    return journal_in(folder), folder
+
+
+def journal_in(folder: str) -> Journal:
+    """The journal that is in a state directory; the verb's end closes it. Raises HooksError."""
     try:
         os.stat(os.path.join(folder, FILE))
     except PermissionError as error:
@@ -56,7 +61,7 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         ) from error
     journal = Journal(folder)
     click.get_current_context().call_on_close(journal.close)
-    return journal, folder
+    return journal
 
 
 def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:

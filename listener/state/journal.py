@@ -19,7 +19,7 @@ from listener.model.outcome import Tally
 from listener.state import statements
 from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
 from listener.state.hold import Hold
-from listener.state.rows import as_row, from_row, runs_column
+from listener.state.rows import Milestone, as_row, from_row, runs_column
 
 FILE = "journal.db"
 SERIALS = "serials"
@@ -45,15 +45,6 @@ class Filters(NamedTuple):
             and (not self.execution_id or entry.execution_id == self.execution_id)
             and entry.received_at >= self.since
         )
-
-
-class Milestone(NamedTuple):
-    """The start or the end of an execution, in a few columns of its entry."""
-
-    entry_id: int
-    received_at: float
-    event_type: str
-    execution_id: str
 
 
 def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
@@ -177,6 +168,11 @@ class Journal:
         used = {condition: values for condition, values in conditions.items() if values}
         values = itertools.chain(*used.values(), (limit,))
         return self._all(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values)
+
+    @_held
+    def events(self, limit: int) -> list[Entry]:
+        """The newest entries of events that came from elsewhere, oldest first, at most `limit`."""
+        return self._all(statements.EVENTS, limit)[::-1]
 
     @_held
     def after(self, entry_id: int) -> list[Entry]:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import HOOKS, OF_PLUGIN, answer, run
+from listener.hooks.conf import read
+from listener.model.entry import Run
+from listener.state.journal import Journal
+from tests.cli.commands import HOOKS, OF_PLUGIN, answer, done, new, run
 from tests.handmade_plugins import make_plugin
 
 
@@ -126,6 +129,54 @@ def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> N
     [warning] = answer(run("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
     assert warning["text"].endswith(f": chmod go-w {folder}/state")
+
+
+# Against the history
+
+EDITED = """
+hooks:
+  - &a
+    {name: a, event_type: workflow_failed, when: {tenant_name: acme}, implementation: command,
+     inputs: {argv: ["true"]}}
+  - {<<: *a, name: sunday, when: {during: Sun}}
+  - {event_type: workflow_started, implementation: test_functions.greet, inputs: {name: b}}
+listener: {state_dir: state}
+"""
+SUNDAY = 1_768_132_800.0
+
+
+def test_events_of_the_history_are_named_that_would_run_other_hooks(
+    folder: Path, journal: Journal
+) -> None:
+    table, _ = read(EDITED, env={}, folder=folder)
+    assert table is not None
+    greet = Run("other-name", "test_functions.greet", "done", fingerprint=table.hooks[2].fingerprint)
+    for entry in (
+        new(runs=(done("a"),), tenant_name="acme", received_at=SUNDAY - 86_400),
+        new("ignored", tenant_name="acme", received_at=SUNDAY),
+        new(runs=(done("a"), done("gone")), tenant_name="beta", received_at=SUNDAY),
+        new(runs=(greet,), event_type="workflow_started"),  # recognised by its inputs
+        new("ignored", tenant_name="acme", source="fire"),
+        new("ignored", event_type="hook_failed", tenant_name="acme"),
+        new("unreadable", event_type=None),
+    ):
+        journal.accept(entry)
+    result = run("check", "-", "--against", "history", stdin=EDITED)
+    assert (result.returncode, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert lines[:-1] == [
+        "standard input: 3 hooks, 0 mistakes, 0 warnings",
+        "hook 'a' would run 1 more time: entries 2",
+        "hook 'sunday' would run 2 more times: entries 2, 3",
+        "hook 'a' would run 1 fewer time: entries 3",
+        "hook 'gone' would run 1 fewer time: entries 3",
+    ]
+    assert lines[-1].startswith("4 events, from 2026-01-10T12:00:00.000Z to ")
+    assert lines[-1].endswith(": 2 would run other hooks")
+
+    last = run("check", "-", "--against", "history", "--last", "1", "--output", "json", stdin=EDITED)
+    assert answer(last)["against"]["events"] == 1
+    assert answer(last)["against"]["hooks"] == []
 
 
 # The section `forward`
