@@ -18,7 +18,9 @@ from listener.actions.registry import Actions
 from listener.cli.answers import common_options, count, output_option, print_json
 from listener.cli.backtest import Backtest, as_json, backtest, lines
 from listener.cli.entries import journal_in
+from listener.cli.trial import failing
 from listener.errors import HooksError
+from listener.hooks.cases import read_cases
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
@@ -78,10 +80,12 @@ def check(
 def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
     """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
     if file == "-":
-        return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
+        return "standard input", *read_bytes(
+            sys.stdin.buffer.read(), os.environ, os.getcwd(), read_cases
+        )
     name = config_path(file or config, os.environ)
     try:
-        return name, *read_file(name, os.environ)
+        return name, *read_file(name, os.environ, read_cases)
     except OSError as error:
         hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
         raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
@@ -93,8 +97,8 @@ def _judged(
     """The plugins that the hooks use, and all that is wrong: with the file and with what it names."""
     with Actions(table.listener, folder) as actions:
         used = plugins_used(table, actions)
-        mistakes = sorted(mistakes + check_hooks(table, actions, may_import=may_import))
-    mistakes += _broker_faults(table)
+        found = [*mistakes, *check_hooks(table, actions, may_import=may_import), *failing(table)]
+    mistakes = sorted(found) + _broker_faults(table)
     doubts = (_BLANK if table.is_blank else "", writable_by_others(folder))
     return used, mistakes + [Mistake(0, text, is_warning=True) for text in doubts if text]
 
@@ -112,6 +116,7 @@ def _print(
         label = "warning: " if mistake.is_warning else ""
         click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
     hooks = "" if table is None else f"{count(len(table.hooks), 'hook')}, "
+    hooks += f"{count(len(table.tests), 'test')}, " if table and table.tests else ""
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = count(len(mistakes) - warnings, "mistake")
     click.echo(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
@@ -129,6 +134,7 @@ def _as_json(
     answer = {
         "file": name,
         "hooks": None if table is None else len(table.hooks),
+        "tests": len(table.tests or ()) if table else None,
         "plugins": [
             {
                 "line": hook.line,

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -30,8 +30,9 @@ from listener.cli.notifications import made_up, read_from, set_option, warn_of_u
 from listener.dispatch.attempt import rehearsed, with_secrets
 from listener.dispatch.job import Job, planned, resumed
 from listener.errors import HooksError
+from listener.hooks.explanation import Refusal, reasons, refusal
 from listener.hooks.file import config_path, load
-from listener.hooks.table import Condition, Hook, HookTable
+from listener.hooks.table import Hook, HookTable
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE
@@ -111,51 +112,38 @@ def _of_hook(hook: Hook, job: Job, actions: Actions) -> dict[str, Any]:
     entry = job.entry
     call = Call(hook, job.notification, job.hook_context, entry.received_at, entry_id=entry.id)
     call = with_secrets(actions, call)
-    unmet = hook.unmet(job.notification.event_type, job.hook_context, entry.received_at)
+    event = job.notification.event_type, job.hook_context, entry.received_at
+    unmet = refusal(hook, *event)
     return {
         "hook": hook.name,
         "line": hook.line,
         "implementation": hook.implementation,
-        **(_would(call, actions) if unmet is None else _why_not(call, unmet)),
+        **(_why_not(call, unmet) if unmet else _would(call, actions, [*reasons(hook, *event)])),
     }
 
 
-def _why_not(call: Call, unmet: Condition) -> dict[str, Any]:
-    condition = _key(unmet, call.hook)
-    found = mask(unmet.found(call.hook_context, call.received_at), call.secrets)
+def _why_not(call: Call, unmet: Refusal) -> dict[str, Any]:
+    unmet = unmet._replace(found=mask(unmet.found, call.secrets))
     return {
         "state": "would not run",
-        "why": f"{condition}: wants {unmet.wanted}, found {found}",
-        "unmet": {"condition": condition, "wanted": unmet.wanted, "found": found},
+        "why": str(unmet),
+        "unmet": unmet._asdict(),
         "inputs": None,
         "error": call.hook.problem or None,
     }
 
 
-def _would(call: Call, actions: Actions) -> dict[str, Any]:
-    why = mask("; ".join(_reasons(call)), call.secrets)
+def _would(call: Call, actions: Actions, why: list[str]) -> dict[str, Any]:
+    if call.hook.at_most:
+        why.append(f"at_most: {call.hook.at_most.words}, judged when it comes")
     call, fault = rehearsed(actions, call)
     return {
         "state": "would fail" if fault else "would run",
-        "why": why,
+        "why": mask("; ".join(why), call.secrets),
         "unmet": None,
         "inputs": None if call.hook.templates else actions.shown_inputs(call),
         "error": fault or None,
     }
-
-
-def _reasons(call: Call) -> Iterator[str]:
-    hook = call.hook
-    yield f"event_type: {call.notification.event_type}"
-    for condition in hook.when:
-        yield f"{_key(condition, hook)}: {condition.found(call.hook_context, call.received_at)}"
-    if hook.at_most:
-        yield f"at_most: {hook.at_most.words}, judged when it comes"
-
-
-def _key(condition: Condition, hook: Hook) -> str:
-    """What hooks.conf calls a condition."""
-    return f"when.{condition.name}" if condition in hook.when else condition.name
 
 
 def _print(answer: Mapping[str, Any], path: str) -> None:

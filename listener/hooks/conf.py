@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import yaml
@@ -26,30 +27,32 @@ from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, WORKFLOW_O
 
 
 def read(
-    text: str, *, env: Mapping[str, str], folder: str | os.PathLike[str]
+    text: str, *, env: Mapping[str, str], folder: str | os.PathLike[str], tests: Reader = COMMENT
 ) -> tuple[HookTable | None, list[Mistake]]:
     """The table in the text of a hooks.conf, and all that is wrong or doubtful in it, by line.
 
     The table is None when there is a mistake that is more than a warning, and not of one hook or of
-    `forward` alone.
+    `forward` alone. `tests` reads the section of that name, which is ignored by default.
     """
     source = Source(env, folder)
-    table = _read_table(source, text)
+    table = _read_table(source, text, {**_SECTIONS, "tests": tests})
     mistakes = sorted(set(source.mistakes))
     is_usable = all(mistake.is_warning or mistake.is_of_part for mistake in mistakes)
     return (table if is_usable else None), mistakes
 
 
-def _read_table(source: Source, text: str) -> HookTable:
+def _read_table(source: Source, text: str, readers: Mapping[str, Reader]) -> HookTable:
     root = source.parse(text)
     if root is None or is_nothing(root):
         return HookTable(is_blank=True)
-    sections = source.read(root, _sections, "the file")
+    sections = source.read(root, partial(_sections, readers=readers), "the file")
     return HookTable(**({} if sections is INVALID else sections), files=tuple(source.files))
 
 
-def _sections(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
-    return source.mapping(node, label, _SECTIONS, is_open=True)
+def _sections(
+    source: Source, node: yaml.Node, label: str, *, readers: Mapping[str, Reader]
+) -> dict[str, Any]:
+    return source.mapping(node, label, readers, is_open=True)
 
 
 def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:

@@ -30,7 +30,8 @@ class Source(Values):
         try:
             if isinstance(reader, Kind):
                 return self._of_kind(node, reader, label)
-            return reader(self, node, label) if self._is_known(node) else INVALID
+            is_read = reader is COMMENT or self._is_known(node)
+            return reader(self, node, label) if is_read else INVALID
         except RecursionError:
             self.refuse(node, ENDLESS)
             return INVALID

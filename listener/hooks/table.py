@@ -15,6 +15,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
+    from listener.hooks.cases import Case
     from listener.hooks.template import Template
 
 ANY_EVENT = "*"
@@ -101,7 +102,8 @@ class Hook(NamedTuple):
 class HookTable(NamedTuple):
     """All hooks of one file, in its order, and its other sections.
 
-    `files` are those that !file names. `is_blank`: nothing at all stood in the file, or only comments.
+    `files` are those that !file names. `tests` is None where they are not read. `is_blank`: nothing at
+    all stood in the file, or only comments.
     """
 
     hooks: tuple[Hook, ...] = ()
@@ -109,6 +111,7 @@ class HookTable(NamedTuple):
     is_blank: bool = False
     files: tuple[str, ...] = ()
     forward: ForwardSettings | None = None
+    tests: tuple[Case, ...] | None = None
 
     @property
     def has_problem(self) -> bool:

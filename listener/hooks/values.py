@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 _SHOWN = 40
@@ -86,6 +87,12 @@ def _duration(value: Any) -> Any:
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", re.ASCII)
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MOST_DAYS = 30
+
+
+def unix_time(text: str) -> float:
+    """The Unix time of an ISO 8601 time, in UTC unless it says more. Raises ValueError."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def choice(*words: str) -> Kind:

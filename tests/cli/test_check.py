@@ -19,7 +19,7 @@ def test_a_good_file_is_exit_0_in_one_line_or_one_object(folder: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"{folder}/hooks.conf: 2 hooks, 0 mistakes, 0 warnings\n"
     assert answer(run("check", "--output", "json")) == {
-        "file": f"{folder}/hooks.conf", "hooks": 2, "plugins": [], "findings": []
+        "file": f"{folder}/hooks.conf", "hooks": 2, "tests": 0, "plugins": [], "findings": []
     }  # fmt: skip
 
 
@@ -177,6 +177,60 @@ def test_events_of_the_history_are_named_that_would_run_other_hooks(
     last = run("check", "-", "--against", "history", "--last", "1", "--output", "json", stdin=EDITED)
     assert answer(last)["against"]["events"] == 1
     assert answer(last)["against"]["hooks"] == []
+
+
+# Tests of hooks
+
+TRIED = """
+hooks:
+  - {name: page, event_type: workflow_failed, implementation: command, inputs: {argv: ["true"]},
+     when: {tenant_name: acme, execution_parameters.x: 1}}
+  - {name: night, event_type: "*", implementation: command, inputs: {argv: ["true"]},
+     when: {during: "22:00-06:00"}}
+tests:
+  - event: {event_type: workflow_failed, tenant_name: acme, execution_parameters: {x: 1}}
+    at: 2026-01-31T12:00:00Z
+    runs: page
+  - {event: workflow_failed, at: 2026-01-31 23:00, runs: [night], runs_not: page}
+  - {event: workflow_queued, at: 2026-01-31T12:00+01:00, runs: []}
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_tests_that_hold_are_counted() -> None:
+    result = run("check", "-", stdin=TRIED)
+    assert result.returncode == 0
+    assert result.stdout == "standard input: 2 hooks, 3 tests, 0 mistakes, 0 warnings\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("tenant_name: acme, execution_parameters: {x: 1}", "tenant_name: beta", 'line 10: test 1: hook'
+         """ 'page' does not run: when.tenant_name: wants "acme", found "beta\""""),
+        ("runs: page", "runs_not: [page]", "line 10: test 1: hook 'page' runs: event_type:"
+         ' workflow_failed; when.tenant_name: "acme"; when.execution_parameters.x: 1'),
+        ("31 23:00", "31 23:00+09:00", "line 11: test 2: hook 'night' does not run: when.during: wants"
+         ' "22:00-06:00", found Sat 2026-01-31 14:00 UTC'),
+        ("12:00+01:00", "23:00+01:00", "line 12: test 3: hook 'night' runs: event_type:"
+         " workflow_queued; when.during: Sat 2026-01-31 22:00 UTC"),
+        ("runs: [night]", "runs: [nigth]", "line 11: test 2: there is no hook 'nigth'; did you mean"),
+        ("acme, execution_parameters: {", "acme, x: {", "line 8: test 1: a notification has no"),
+        ("runs: []", "run: []", "line 12: test 3 has the unknown key 'run'; did you mean 'runs'?"),
+        (", runs: []", "", "line 12: test 3 names no hook; add 'runs' or 'runs_not'"),
+        ("event: workflow_queued, ", "", "line 12: test 3 has no 'event'; add it"),
+        ("event: workflow_queued", "event: [a]", "line 12: test 3: 'event' must be an event type, or"),
+        ("event: workflow_queued", "event: {a: 1}", "line 12: test 3: 'event' must be an event type"),
+        ("2026-01-31 23:00", "noon", "line 11: test 2: 'at' must be a time, as in 2026-01-31T23:59"),
+        ("event: workflow_queued", "event: workflow_qeued", "line 12: warning: test 3: Conductor"),
+    ],
+)  # fmt: skip
+def test_a_test_that_fails_says_why_at_its_line(old: str, new: str, found: str) -> None:
+    assert old in TRIED
+    result = run("check", "-", stdin=TRIED.replace(old, new, 1))
+    assert result.returncode == (0 if "warning" in found else 1)
+    assert f"\nstandard input, {found}" in f"\n{result.stdout}"
 
 
 # The section `forward`

@@ -204,6 +204,12 @@ def test_a_key_may_be_written_in_each_of_its_ways(line: str, key: str, value: ob
     assert getattr(hook, key) == value
 
 
+@pytest.mark.parametrize("tests", ["{a: b}", "!no such tag", "[&a [*a], {event: !env NONE}]"])
+def test_the_section_tests_is_not_read_unless_it_is_asked_for(tests: str) -> None:
+    assert findings(f"hooks: []\ntests: {tests}\n") == []
+    assert table_of(f"hooks: []\ntests: {tests}\n").tests is None
+
+
 def test_anchors_and_merge_keys_spare_operators_repetition() -> None:
     first, second, third = table_of("""\
 hooks:
