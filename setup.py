@@ -86,6 +86,8 @@ setup(
             "pika>=1.3,<2",
             # As in "notify" above.
             "apprise>=1.9,<3",
+            # Reads the JSON Schema of hooks.conf as editors do.
+            "jsonschema>=4.18,<5",
             # Verifies the signatures of webhooks as their receivers do.
             "standardwebhooks>=1,<2",
             # Reads the events of webhooks as their receivers do.

@@ -101,7 +101,8 @@ class Action:
         """
         return []
 
-    def inputs(self) -> Mapping[str, Kind]:
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
         """The inputs that a hook can have, and what each may be; {} where any may stand."""
         return {}
 

@@ -95,7 +95,8 @@ class CommandAction(Action):
             if reason
         ]
 
-    def inputs(self) -> Mapping[str, Kind]:
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
         return _INPUTS
 
     def drain(self) -> None:
@@ -136,7 +137,8 @@ class CommandAction(Action):
 
 
 def _shape(kind: type, wanted: str) -> Kind:
-    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted)
+    schema = {"type": "array" if kind is list else "object"}
+    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted, schema=schema)
 
 
 _INPUTS: Mapping[str, Kind] = {

@@ -18,9 +18,10 @@ from listener.actions.registry import Actions
 from listener.cli.answers import common_options, count, output_option, print_json
 from listener.cli.backtest import Backtest, as_json, backtest, lines
 from listener.cli.entries import journal_in
+from listener.cli.schema import hooks_schema
 from listener.cli.trial import failing
 from listener.errors import HooksError
-from listener.hooks.cases import read_cases
+from listener.hooks.cases import CASES
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
@@ -37,6 +38,7 @@ _Used = tuple[Hook, Plugin]
 @click.command(short_help="Find every mistake in hooks.conf.")
 @click.argument("file", required=False)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
+@click.option("--schema", is_flag=True, help="Instead, print the JSON Schema of hooks.conf.")
 @click.option(
     "--against",
     type=click.Choice(["history"]),
@@ -50,6 +52,7 @@ _Used = tuple[Hook, Plugin]
 def check(
     file: str | None,
     no_import: bool,
+    schema: bool,
     against: str | None,
     last: int,
     output: str,
@@ -62,6 +65,9 @@ def check(
     only warnings.
     """
     log.start()
+    if schema:
+        print_json(hooks_schema())
+        return
     name, table, mistakes = _read(file, config)
     used: list[_Used] = []
     result: Backtest | None = None
@@ -80,12 +86,10 @@ def check(
 def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
     """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
     if file == "-":
-        return "standard input", *read_bytes(
-            sys.stdin.buffer.read(), os.environ, os.getcwd(), read_cases
-        )
+        return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd(), CASES)
     name = config_path(file or config, os.environ)
     try:
-        return name, *read_file(name, os.environ, read_cases)
+        return name, *read_file(name, os.environ, CASES)
     except OSError as error:
         hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
         raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error

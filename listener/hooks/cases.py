@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from listener.hooks.readers import Reader, Source
-from listener.hooks.values import INVALID, TEXT, Kind, unix_time
+from listener.hooks.readers import Source
+from listener.hooks.schema import Form, mapping, of
+from listener.hooks.values import INVALID, TEXT, Kind, Schema, unix_time
 from listener.hooks.yaml_lines import Taken
 from listener.hooks.yaml_nodes import in_words_of, items_of, line_of
 
@@ -40,7 +41,7 @@ class Case(NamedTuple):
     taken: tuple[Taken, ...] = ()
 
 
-def read_cases(source: Source, node: yaml.Node, _: str) -> tuple[Case, ...]:
+def _cases(source: Source, node: yaml.Node, _: str) -> tuple[Case, ...]:
     """The tests in the section; a mistake in it concerns no hook."""
     known = len(source.mistakes)
     cases = []
@@ -92,9 +93,17 @@ def _moment(value: Any) -> Any:
         return INVALID
 
 
-_KEYS: Mapping[str, Reader] = {
-    "event": _event,
-    "at": Kind(_moment, "a time, as in 2026-01-31T23:59 (UTC) or 2026-01-31T23:59+01:00"),
-    "runs": _names,
-    "runs_not": _names,
+_EVENT: Schema = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "required": ["event_type"], "properties": {"event_type": of(TEXT)}},
+    ]
 }
+_KEYS: Mapping[str, Kind | Form] = {
+    "event": Form(_event, _EVENT),
+    "at": Kind(_moment, "a time, as in 2026-01-31T23:59 (UTC) or 2026-01-31T23:59+01:00"),
+    "runs": Form(_names, {"type": ["string", "array"], "items": of(TEXT)}),
+    "runs_not": Form(_names, {"type": ["string", "array"], "items": of(TEXT)}),
+}
+
+CASES = Form(_cases, {"type": "array", "items": mapping(_KEYS, ("event",))})

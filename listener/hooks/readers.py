@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from listener.hooks.schema import Form
 from listener.hooks.values import INVALID, Kind, near, nearest, quoted, shortened
 from listener.hooks.yaml_lines import ENDLESS, Values
 from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, items_of
@@ -30,8 +31,10 @@ class Source(Values):
         try:
             if isinstance(reader, Kind):
                 return self._of_kind(node, reader, label)
-            is_read = reader is COMMENT or self._is_known(node)
-            return reader(self, node, label) if is_read else INVALID
+            if reader is not COMMENT and not self._is_known(node):
+                return INVALID
+            function = reader.read if isinstance(reader, Form) else reader
+            return function(self, node, label)
         except RecursionError:
             self.refuse(node, ENDLESS)
             return INVALID
@@ -119,8 +122,8 @@ class Source(Values):
         return " ".join(self.text_of(node).split())
 
 
-Reader = Kind | Callable[[Source, yaml.Node, str], Any]
+Reader = Kind | Form | Callable[[Source, yaml.Node, str], Any]
 """Takes the value at a node: as its kind does, or with a function where lines of more nodes matter."""
 
-COMMENT: Reader = lambda *_: None  # noqa: E731
+COMMENT = Form(lambda *_: None, {})
 """Takes whatever stands there, and leaves it alone."""

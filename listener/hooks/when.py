@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from listener.hooks.during import period
-from listener.hooks.readers import Reader, Source
+from listener.hooks.readers import Source
+from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
 from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, unmet
 from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, quoted, whole_number
 from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED, HOOK_FAILED_FIELDS
@@ -68,18 +69,18 @@ def _written(node: yaml.Node) -> set[tuple[str, object]]:
     return {(each.tag, str(each.value)) for each in nodes}
 
 
-def _field(name: str, kind: Kind) -> Reader:
+def _field(name: str, kind: Kind) -> Form:
     """What reads the condition on a field of the context."""
     return _valued(name, kind, lambda context: context.get(name))
 
 
-def _parameter(name: str) -> Reader:
+def _parameter(name: str) -> Form:
     """What reads the condition on a parameter: `execution_parameters.a.b`."""
     keys = name.split(".")
     return _valued(name, _VALUE, lambda context: _found(context, keys))
 
 
-def _valued(name: str, kind: Kind, value_in: Callable[[Mapping[str, Any]], Any]) -> Reader:
+def _valued(name: str, kind: Kind, value_in: Callable[[Mapping[str, Any]], Any]) -> Form:
     def read(source: Source, node: yaml.Node, label: str) -> Condition:
         matches = _any_of(source.several(node, label, kind))
         is_secret = "." in name and _is_secret(name)
@@ -90,7 +91,7 @@ def _valued(name: str, kind: Kind, value_in: Callable[[Mapping[str, Any]], Any])
             lambda context, _: "…" if is_secret else quoted(value_in(context)),
         )
 
-    return read
+    return Form(read, one_or_more(of(kind)))
 
 
 def _is_secret(parameter: str) -> bool:
@@ -217,19 +218,28 @@ def _equals(value: float) -> Matcher:
 
 
 _KINDS: Mapping[type, Kind] = {
-    bool: Kind(_flag, "true or false"),
-    str: Kind(_pattern, "a text (write a number in quotes)"),
-    int: Kind(_count, "a whole number from 1 to 1001"),
+    bool: Kind(_flag, "true or false", schema={"type": ["boolean", "null"]}),
+    str: Kind(_pattern, "a text (write a number in quotes)", schema={"type": ["string", "null"]}),
+    int: Kind(_count, "a whole number from 1 to 1001", schema={"type": "integer"}),
 }
-_VALUE = Kind(_value, "a text, a number, true, false or null")
-_FIELDS: Mapping[str, Reader] = {
+_VALUE = Kind(
+    _value,
+    "a text, a number, true, false or null",
+    schema={"type": ["string", "number", "boolean", "null"]},
+)
+_FIELDS: Mapping[str, Form] = {
     field: _field(field, _KINDS[kind])
     for field, kind in {**CONTEXT_FIELDS, **HOOK_FAILED_FIELDS}.items()
 }
-_CONDITIONS: Mapping[str, Reader] = {
+_CONDITIONS: Mapping[str, Form] = {
     **_FIELDS,
     f"{_PARAMETERS}.NAME": _parameter(f"{_PARAMETERS}.NAME"),
-    "not": _not,
-    "any": _any,
-    "during": _during,
+    "not": Form(_not, WHEN),
+    "any": Form(_any, one_or_more(WHEN)),
+    "during": Form(_during, one_or_more(TEXT.schema)),
+}
+
+WHEN_SCHEMA = {
+    **mapping({name: _CONDITIONS[name] for name in _CONDITIONS if "." not in name}),
+    "patternProperties": {rf"^{_PARAMETERS}\.": _parameter(_PARAMETERS).schema},
 }

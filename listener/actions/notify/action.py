@@ -60,7 +60,8 @@ class NotifyAction(Action):
         found = [(each, self._check(hook, each)) for each in inputs["urls"]]
         return [Fault("urls", f"{each.name}: {reason}") for each, reason in found if reason]
 
-    def inputs(self) -> Mapping[str, Kind]:
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
         return INPUTS
 
     def drain(self) -> None:

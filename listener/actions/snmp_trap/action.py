@@ -110,7 +110,8 @@ class SnmpTrapAction(Action):
         ]
         return faults
 
-    def inputs(self) -> Mapping[str, Kind]:
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
         return OF_HOOK
 
     def is_instant(self, hook: Hook) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from listener.hooks.schema import mapping
 from listener.hooks.values import INVALID, PORT, TEXT, Kind, choice, number, text, whole_number
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS
@@ -74,7 +75,7 @@ INPUTS: Mapping[str, Kind] = {
     "destination_port": PORT,
     "source_address": Kind(_source_address, "one address of this host, not a name"),
     "community_string": Kind(_community, f"a text; {_QUOTED}", is_secret=True),
-    "version": Kind(_version, _VERSIONS.wanted),
+    "version": Kind(_version, _VERSIONS.wanted, schema={"enum": ["2c", "3", 3]}),
     "notify": choice("trap", "inform"),
     "layout": choice(*LAYOUTS),
     "timeout": number("seconds", 3600),
@@ -89,4 +90,11 @@ INPUTS: Mapping[str, Kind] = {
 }
 """Of each destination; a hook has those that its destinations share."""
 
-OF_HOOK: Mapping[str, Kind] = {**INPUTS, "destinations": Kind(_several, _DESTINATIONS)}
+OF_HOOK: Mapping[str, Kind] = {
+    **INPUTS,
+    "destinations": Kind(
+        _several,
+        _DESTINATIONS,
+        schema={"type": "array", "minItems": 1, "items": {"anyOf": [TEXT.schema, mapping(INPUTS)]}},
+    ),
+}

@@ -77,7 +77,8 @@ class WebhookAction(Action):
             return [Fault(None, str(error))]
         return []
 
-    def inputs(self) -> Mapping[str, Kind]:
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
         from listener.actions.webhook.inputs import INPUTS
 
         return INPUTS
