@@ -57,6 +57,7 @@ def _serve(
 
     `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
     """
+    import time
     from contextlib import closing
 
     from listener import log
@@ -67,6 +68,7 @@ def _serve(
     from listener.state.hold import Hold
     from listener.state.journal import Journal
     from listener.supervisord.events import Events
+    from listener.supervisord.presence import presence_of, say_present
     from listener.supervisord.start import HookChecks, log_start
 
     log.start()
@@ -85,9 +87,11 @@ def _serve(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=source.is_left_alone, delete_token=tokens.delete,
         )  # fmt: skip
+        presence = presence_of(config, run, os.environ, time.time())
         events = Events(
             dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),
             keep_lock=lambda: hold(state.keep), check_hooks=checks.log_faults,
+            say_present=lambda heard_at: say_present(journal, presence, heard_at, hooks_file.problem),
         )  # fmt: skip
         events.begin()
         if hooks_file.table and not source.has_event():

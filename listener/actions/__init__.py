@@ -84,6 +84,9 @@ class Action:
     runs_programs = False
     """Whether it runs code that a hook names: a listener that root runs warns of such hooks."""
 
+    has_destinations = False
+    """Whether `take_tallies` counts; what an action without destinations does is counted for it."""
+
     def __init__(self, surroundings: Surroundings) -> None:
         """Be quick: what only some hooks need is opened when it is first used."""
 

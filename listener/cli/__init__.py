@@ -23,6 +23,7 @@ _MODULES = {
     "explain": "explain",
     "fire": "author",
     "emit": "author",
+    "status": "status",
     "history": "operate",
     "show": "operate",
     "replay": "replay",

@@ -72,6 +72,15 @@ def output_option(verb: _Verb) -> _Verb:
     )(verb)
 
 
+def supervisor_option(verb: _Verb) -> _Verb:
+    """--supervisor-config, for the verbs that ask supervisord."""
+    return click.option(
+        "--supervisor-config",
+        metavar="FILE",
+        help="supervisord's configuration.  [default: the listener's supervisord's]",
+    )(verb)
+
+
 def ask(question: str) -> None:
     """Return when a person says yes. Raises click.Abort, or HooksError where there is no terminal."""
     try:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -26,6 +26,7 @@ from listener.cli.answers import (
     output_option,
     print_json,
     print_table,
+    supervisor_option,
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
@@ -48,6 +49,10 @@ from listener.supervisord import emit as emitter
 @click.command(short_help="Run the hooks for a notification.")
 @notification_options
 @click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
+@click.option(
+    "--through-supervisor", is_flag=True, help="Have the running listener run them, and wait for it."
+)
+@supervisor_option
 @output_option
 @common_options("config", "state_dir")
 def fire(
@@ -55,6 +60,8 @@ def fire(
     file: str | None,
     values: tuple[str, ...],
     dry_run: bool,
+    through_supervisor: bool,
+    supervisor_config: str | None,
     output: str,
     config: str | None,
     state_dir: str | None,
@@ -63,10 +70,19 @@ def fire(
 
     They really run, here and now, with this shell's user and environment; the listener has those of
     supervisord. Each is tried once. Exits with 1 when no hook matches or an action fails.
+
+    With --through-supervisor, supervisord sends the notification to the listener that runs.
     """
+    if dry_run and through_supervisor:
+        raise click.UsageError("--dry-run runs nothing, --through-supervisor does: choose one")
     log.start()
     notification = described(event_type, file, values)
     warn_of_unknown(notification["event_type"])
+    if through_supervisor:
+        from listener.cli.through import fire_through  # imports supervisor, which is slow
+
+        fired = fire_through(notification, config, state_dir, supervisor_config)
+        _answer(as_json(fired), "the listener's hooks.conf", output)
     text = json.dumps(notification)
     path = config_path(config, os.environ)
     table = load(path, os.environ).table
@@ -80,6 +96,11 @@ def fire(
         else:
             answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
+    _answer(answer, path, output)
+
+
+def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
+    """Print how it went, and leave with the status that says so."""
     if output == "json":
         print_json(answer)
     else:
@@ -148,7 +169,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     try:
         with contextlib.closing(Journal(folder)) as journal:
             entry_id = journal.accept(entry)
-            journal.count(tallies)
+            journal.count(tallies, time.time())
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
         return entry

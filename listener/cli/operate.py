@@ -111,7 +111,14 @@ def _print_line(row: Mapping[str, Any]) -> None:
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
-    rows = [{"destination": name, **tally._asdict()} for name, tally in tallies.items()]
+    rows = [
+        {
+            "destination": name,
+            **tally._asdict(),
+            "sent_at": iso_time(tally.sent_at) if tally.sent else None,
+        }
+        for name, tally in tallies.items()
+    ]
     if output == "json":
         print_json(rows)
     elif rows:

@@ -39,6 +39,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         return actions.of(call.hook).run(call)
 
     outcome = _run(work)
+    actions.count(hook, is_done=outcome.is_done)
     text, details = mask(outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
 

@@ -12,6 +12,9 @@ import msgspec
 
 from listener.model.entry import Entry, Run
 
+_encode_runs = msgspec.json.Encoder().encode
+_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
+
 
 class Milestone(NamedTuple):
     """The start or the end of an execution, in a few columns of its entry."""
@@ -20,10 +23,6 @@ class Milestone(NamedTuple):
     received_at: float
     event_type: str
     execution_id: str
-
-
-_encode_runs = msgspec.json.Encoder().encode
-_decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
 
 
 def as_row(entry: Entry) -> dict[str, Any]:

@@ -68,8 +68,8 @@ class _Namespace:
     def status(self) -> dict[str, Any]:
         """Return how many events were recorded, and how many could not be, since supervisord started.
 
-        @return struct result  recorded, failed, file ('' while there is none), trouble (why nothing can
-                               be recorded now, or '')
+        @return struct result  state_dir, recorded, failed, file ('' while there is none), trouble (why
+                               nothing can be recorded now, or '')
         """
         return self._recorder.status()
 
@@ -117,11 +117,13 @@ class Recorder:
         self._syncer.stop()
 
     def status(self) -> dict[str, Any]:
+        is_mended = self._failed == self._failed_before and os.path.isdir(self._state_dir)
         return {
+            "state_dir": os.path.normpath(self._state_dir),
             "recorded": capped_int(self._recorded),
             "failed": capped_int(self._failed),
             "file": self._file.path if self._file else "",
-            "trouble": self._trouble,
+            "trouble": "" if is_mended else self._trouble,
         }
 
     def take(self, event: Any) -> None:

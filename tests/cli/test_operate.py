@@ -75,15 +75,18 @@ def test_each_filter_of_history_leaves_out_what_it_should(journal: Journal) -> N
 
 def test_what_was_sent_where_is_shown_in_numbers(journal: Journal) -> None:
     assert lines(run("history", "--destinations")) == ["nothing was sent yet"]
-    journal.count({"b.example:162": Tally(12, 10, 2), "\x1b[2Ja[red]:162": Tally(0, 0, 7)})
+    journal.count(
+        {"b.example:162": Tally(12, 10, 2), "\x1b[2Ja[red]:162": Tally(0, 0, 7)}, 1769860800.0
+    )
     rows = [line.split() for line in lines(run("history", "--destinations"))]
     assert rows == [
-        ["destination", "sent", "acknowledged", "failed"],
+        ["destination", "sent", "acknowledged", "failed", "sent_at"],
         [r"\x1b[2Ja[red]:162", "0", "0", "7"],
-        ["b.example:162", "12", "10", "2"],
+        ["b.example:162", "12", "10", "2", "2026-01-31T12:00:00.000Z"],
     ]
     assert answer(run("history", "--destinations", "--output", "json"))[1] == {
-        "destination": "b.example:162", "sent": 12, "acknowledged": 10, "failed": 2
+        "destination": "b.example:162", "sent": 12, "acknowledged": 10, "failed": 2,
+        "sent_at": "2026-01-31T12:00:00.000Z",
     }  # fmt: skip
 
 

@@ -77,13 +77,6 @@ def test_any_other_exception_is_a_failure_with_a_traceback(
     assert outcome.details.startswith("Traceback")
 
 
-def test_a_hook_for_which_there_is_no_action_has_failed(
-    actions: Doubles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Doubles, "of", lambda self, hook: {}[hook.name])
-    assert attempted(actions).text == "KeyError: 'page'"
-
-
 def test_an_action_gets_texts_in_place_of_templates_and_their_secrets_are_masked(
     actions: Doubles,
 ) -> None:

@@ -27,6 +27,7 @@ from listener.inbox.folder import FOLDER, events_name
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.runs import is_alive, run_of
 from listener.supervisord import recorder
+from listener.supervisord.control import Address, Control
 from listener.supervisord.recorder import make_recorder
 from tests.support import file_size_limit, wait_for
 
@@ -285,6 +286,7 @@ def test_a_directory_that_is_not_there_yet_is_told_once_and_looked_for_at_each_e
     ]
     assert texts(state_dir) == ["c"]
     assert rpc.status() == {
+        "state_dir": str(state_dir),
         "recorded": 1,
         "failed": 2,
         "file": str(files(state_dir)[0]),
@@ -472,8 +474,11 @@ def test_only_the_status_can_be_called_from_outside(rpc: Any, supervisord: Super
     assert [name for name in dir(rpc) if not name.startswith("_")] == ["status"]
     root = SimpleNamespace(conductor_hooks=rpc)
     status = traverse(root, "conductor_hooks.status", ())
-    assert status == {"recorded": 0, "failed": 0, "file": "", "trouble": ""}
-    recorder._recorders[next(iter(recorder._recorders))]._recorded = 2**40
+    [(folder, here)] = recorder._recorders.items()
+    assert status == {
+        "state_dir": folder, "recorded": 0, "failed": 0, "file": "", "trouble": ""
+    }  # fmt: skip
+    here._recorded = 2**40
     assert traverse(root, "conductor_hooks.status", ())["recorded"] == 2**31 - 1
     assert supervisord.log() == []
 
@@ -519,6 +524,11 @@ def test_a_supervisord_in_the_background_records_as_the_process_that_stays(tmp_p
         wait_for("the record", lambda: texts(tmp_path) == ["x"])
         assert read(tmp_path)[0].run == run
         assert len(os.listdir(f"/proc/{pid}/task")) == 2
+        control = Control(Address(f"unix://{tmp_path}/s"))
+        status = control.recorder(f"{tmp_path}/")
+        assert status is not None
+        assert (status["state_dir"], status["recorded"]) == (str(tmp_path), 1)
+        assert control.recorder("/elsewhere") is None
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_for("its end", lambda: not is_alive(run))
