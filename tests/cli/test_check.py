@@ -223,6 +223,10 @@ def test_tests_that_hold_are_counted() -> None:
         ("event: workflow_queued", "event: [a]", "line 12: test 3: 'event' must be an event type, or"),
         ("event: workflow_queued", "event: {a: 1}", "line 12: test 3: 'event' must be an event type"),
         ("2026-01-31 23:00", "noon", "line 11: test 2: 'at' must be a time, as in 2026-01-31T23:59"),
+        ("event: workflow_queued", "event: !env GONE", "line 12: the environment variable"),
+        ("2026-01-31 23:00", "5", "line 11: test 2: 'at' must be a time, as in 2026-01-31T23:59"),
+        ("tests:", "tests: {}\nx:", "line 7: 'tests' must be a list of tests, found a mapping"),
+        ("runs: [night]", "runs: [5]", "line 11: test 2: 'runs' must be a text, found 5"),
         ("event: workflow_queued", "event: workflow_qeued", "line 12: warning: test 3: Conductor"),
     ],
 )  # fmt: skip

@@ -30,6 +30,11 @@ hooks:
     event_type: workflow_failed
     implementation: command
     inputs: {argv: ["true", !template "{{ arguments.nope }}"]}
+  - name: called
+    event_type: workflow_failed
+    when: {any: [{tenant_name: beta}, {tenant_name: acme, not: {deployment_id: null}}]}
+    implementation: test_functions.greet
+    inputs: {name: b, token: s3cret}
   - name: post
     event_type: workflow_failed
     implementation: webhook
@@ -53,7 +58,7 @@ def explained(*arguments: str, status: int = 0, stdin: str = "") -> dict[str, An
 
 
 def test_of_each_hook_it_is_said_what_it_would_do_or_which_condition_fails_first() -> None:
-    hooks = explained("workflow_failed", "--set", "tenant_name=acme", "--set", "deployment_id=d1")
+    hooks = explained("workflow_failed", "--set", "tenant_name=acme", "--set", "deployment_id=d")
     why = {name: hook["why"] for name, hook in hooks.items() if name not in ("", "sunday")}
     assert why == {
         "off": "enabled: wants true, found false",
@@ -63,16 +68,19 @@ def test_of_each_hook_it_is_said_what_it_would_do_or_which_condition_fails_first
         "acme": 'event_type: workflow_failed; when.tenant_name: "acme"; at_most: 10 per 5m, judged when'
         " it comes",
         "unfilled": "event_type: workflow_failed",
+        "called": 'event_type: workflow_failed; when.any: tenant_name: "acme", not: deployment_id: "d"',
         "post": "event_type: workflow_failed",
     }
     states = {name: hook["state"] for name, hook in hooks.items() if name in why}
     assert states == {
         "off": "would not run", "queued": "would not run", "overdue": "would not run",
-        "typo": "would fail", "acme": "would run", "unfilled": "would fail", "post": "would run",
+        "typo": "would fail", "acme": "would run", "unfilled": "would fail", "called": "would run",
+        "post": "would run",
     }  # fmt: skip
     assert "did you mean 'timeout'?" in hooks["typo"]["error"]
     assert "line 18: !template: there is no 'nope'" in hooks["unfilled"]["error"]
-    assert hooks["acme"]["inputs"] == {"argv": ["true", "d1"], "env": {"X": "…", "api_key": "…"}}
+    assert hooks["acme"]["inputs"] == {"argv": ["true", "d"], "env": {"X": "…", "api_key": "…"}}
+    assert hooks["called"]["inputs"] == {"name": "b", "token": "…"}
     assert hooks["post"]["inputs"] == {"url": "…", "headers": "…", "method": "PUT", "body": {"a": [1]}}
 
 

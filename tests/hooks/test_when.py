@@ -217,6 +217,12 @@ def test_a_wrong_condition_is_a_mistake_at_its_line(when: str, mistake: str) -> 
     assert table.hooks[0].problem
 
 
+def test_a_condition_with_a_mistake_never_holds() -> None:
+    table, _ = read_when("{tenant_name: 5}")
+
+    assert table.match("workflow_failed", {"tenant_name": "5"}, 0.0) == []
+
+
 @pytest.mark.parametrize(
     ("when", "event_type", "doubt"),
     [
