@@ -16,6 +16,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.interpreters.plugins import Plugin
+from listener.log import About
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
 
@@ -37,10 +38,11 @@ class Call(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...] = ()
 
     @property
-    def label(self) -> str:
+    def label(self) -> About:
         """What stands in the log before each line of output; the entry's id finds the other lines."""
-        name = f"hook {self.hook.name}"
-        return f"{name}, entry {self.entry_id}" if self.entry_id else name
+        entry = f", entry {self.entry_id}" if self.entry_id else ""
+        name = self.hook.name
+        return About(f"hook {name}{entry}", hook=name, entry_id=self.entry_id or None)
 
 
 class Fault(NamedTuple):

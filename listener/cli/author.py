@@ -40,13 +40,16 @@ from listener.hooks.table import HookTable
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry
+from listener.model.notification import EVENT_TYPES
 from listener.model.outcome import Tally
 from listener.state.directory import path_of
 from listener.state.journal import Journal
 from listener.supervisord import emit as emitter
 
+_EPILOG = f"Conductor publishes the event types {', '.join(EVENT_TYPES)}."
 
-@click.command(short_help="Run the hooks for a notification.")
+
+@click.command(short_help="Run the hooks for a notification.", epilog=_EPILOG)
 @notification_options
 @click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
 @click.option(
@@ -109,14 +112,19 @@ def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
 
 
 def _print_fired(answer: Mapping[str, Any], path: str) -> None:
-    rows = [{**run, "what it said": run["error"] or run["result"]} for run in answer["runs"]]
-    if rows:
-        columns = ("hook", "state", "seconds", "implementation", "what it said")
+    if rows := list(map(_as_row, answer["runs"])):
+        seconds = ["seconds"] if any(row["seconds"] for row in rows) else []
+        columns = ("hook", "state", *seconds, "implementation", "what it said")
         print_table(columns, rows, whole=columns[:-1])
     else:
         click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
     if entry_id := answer["id"]:
         click.echo(f"entry {entry_id} is {coloured(answer['state'])}; conductor-hooks show {entry_id}")
+
+
+def _as_row(run: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = "" if run["seconds"] is None else f"{run['seconds']:.3f}"
+    return {**run, "seconds": seconds, "what it said": run["error"] or run["result"]}
 
 
 def _fired(job: Job, actions: Actions) -> Entry:
@@ -125,7 +133,7 @@ def _fired(job: Job, actions: Actions) -> Entry:
     for position, hook in enumerate(filter(None, job.hooks)):
         begun = job.entry.runs[position].begun(time.time())
         outcome = attempt(actions, job.call(position, hook), job.about)
-        log_end(hook.name, outcome, job.about)
+        log_end(begun, outcome, job.about)
         runs.append(begun.ended(outcome, None))
     return job.entry.with_runs(runs)
 
@@ -176,7 +184,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     return msgspec.structs.replace(entry, id=entry_id)
 
 
-@click.command(short_help="Print a notification for supervisord.")
+@click.command(short_help="Print a notification for supervisord.", epilog=_EPILOG)
 @notification_options
 @click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
 @click.option("--amqp", is_flag=True, help="Publish it to RabbitMQ instead, as a manager does.")

@@ -15,7 +15,14 @@ import click
 from listener import log
 from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, count, output_option, print_json
+from listener.cli.answers import (
+    common_options,
+    count,
+    files,
+    output_option,
+    print_json,
+    print_line,
+)
 from listener.cli.backtest import Backtest, as_json, backtest, lines
 from listener.cli.entries import journal_in
 from listener.cli.schema import hooks_schema
@@ -36,7 +43,7 @@ _Used = tuple[Hook, Plugin]
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=files)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @click.option("--schema", is_flag=True, help="Instead, print the JSON Schema of hooks.conf.")
 @click.option(
@@ -115,17 +122,17 @@ def _print(
     result: Backtest | None,
 ) -> None:
     for hook, plugin in used:
-        click.echo(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
+        print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
         label = "warning: " if mistake.is_warning else ""
-        click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
+        print_line(printable(mistake._replace(text=label + mistake.text).as_text(name)))
     hooks = "" if table is None else f"{count(len(table.hooks), 'hook')}, "
     hooks += f"{count(len(table.tests), 'test')}, " if table and table.tests else ""
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = count(len(mistakes) - warnings, "mistake")
-    click.echo(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
+    print_line(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
     for line in lines(result) if result else ():
-        click.echo(printable(line))
+        print_line(printable(line))
 
 
 def _as_json(

@@ -20,8 +20,10 @@ from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
     common_options,
+    event_types,
     output_option,
     print_json,
+    print_line,
     print_table,
     run_as_json,
 )
@@ -42,7 +44,7 @@ from listener.state.directory import path_of
 
 
 @click.command(short_help="Why each hook would run, or not.")
-@click.argument("what", metavar="NOTIFICATION|ID|EVENT_TYPE")
+@click.argument("what", metavar="NOTIFICATION|ID|EVENT_TYPE", shell_complete=event_types)
 @set_option
 @output_option
 @common_options("config", "state_dir")
@@ -148,7 +150,7 @@ def _would(call: Call, actions: Actions, why: list[str]) -> dict[str, Any]:
 
 def _print(answer: Mapping[str, Any], path: str) -> None:
     if not answer["hooks"]:
-        click.echo(printable(f"{path} has no hooks"))
+        print_line(printable(f"{path} has no hooks"))
     else:
         rows = [
             {**hook, "why": _why_in_full(hook), "inputs": _inputs_in_full(hook)}
@@ -157,7 +159,7 @@ def _print(answer: Mapping[str, Any], path: str) -> None:
         print_table(("hook", "state", "why", "inputs"), rows, whole=("hook", "state"))
     if answer.get("differs"):
         runs = ", ".join(f"{run['hook']}: {run['state']}" for run in answer["runs"]) or "no hook ran"
-        click.echo(printable(f"entry {answer['id']} had other runs: {runs}"))
+        print_line(printable(f"entry {answer['id']} had other runs: {runs}"))
 
 
 def _why_in_full(hook: Mapping[str, Any]) -> str:

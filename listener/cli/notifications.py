@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from listener.cli.answers import event_types, files
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
@@ -24,8 +25,8 @@ from listener.supervisord import emit as emitter
 
 set_option = click.option(
     "--set", "values", metavar="FIELD=VALUE", multiple=True,
-    help="A field of the made-up notification, such as tenant_name=acme or error=…;"
-    " VALUE is taken as JSON where it is JSON, else as text. Repeatable.",
+    help="A field of the made-up notification, such as error=… or tenant_name=acme;"
+    " VALUE is JSON, or else a text. Repeatable.",
 )  # fmt: skip
 
 
@@ -33,9 +34,10 @@ def notification_options(verb: Any) -> Any:
     """A notification from a file, or made up for an event type."""
     for option in (
         set_option,
-        click.option("--notification", "file", metavar="FILE", help="This one; - is standard input."),
-        click.argument("event_type", required=False),
-    ):
+        click.option("--notification", "file", metavar="FILE", shell_complete=files,
+                     help="The notification, in JSON; - is standard input."),
+        click.argument("event_type", required=False, shell_complete=event_types),
+    ):  # fmt: skip
         verb = option(verb)
     return verb
 

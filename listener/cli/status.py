@@ -17,6 +17,7 @@ from listener.cli.answers import (
     one_line,
     output_option,
     print_json,
+    print_line,
     print_table,
     supervisor_option,
 )
@@ -50,10 +51,10 @@ def status(
 
 def _print(standing: Standing, findings: Iterable[Finding]) -> None:
     for name, text in _lines(standing):
-        click.echo(f"{name:<12}{one_line(text)}")
+        print_line(f"{name:<12}{one_line(text)}")
     if standing.tallies:
         click.echo()
-        print_table(_COLUMNS, map(dict, _destinations(standing)), whole=_COLUMNS)
+        print_table(_COLUMNS, map(dict, _destinations(standing)), whole=_COLUMNS[:-1])
     click.echo()
     print_findings(findings, well="all is well")
 
@@ -63,9 +64,8 @@ def print_findings(findings: Iterable[Finding], *, well: str) -> None:
     is_any = False
     for finding in findings:
         is_any = True
-        click.secho(one_line(finding.where), fg="red", nl=False)
-        click.echo(f": {one_line(finding.what)}")
-        click.echo(f"    {one_line(finding.cure)}")
+        print_line(f"{click.style(one_line(finding.where), fg='red')}: {one_line(finding.what)}")
+        click.echo(f"    {one_line(finding.cure)}")  # not folded: a command can be copied
     if not is_any:
         click.secho(well, fg="green")
 
@@ -103,7 +103,7 @@ def _lines(standing: Standing) -> Iterator[tuple[str, str]]:
 
 
 _WRONG = ("failed", "interrupted", "unreadable")
-_COLUMNS = ("destination", "sent", "failed", "last sent")
+_COLUMNS = ("sent", "failed", "last sent", "destination")
 
 
 def _in_hand(hook: InHand) -> str:

@@ -45,6 +45,8 @@ class ListenerSettings(NamedTuple):
     plugins: str | None = None
     manager: RestService | None = None
     child_memory: int | None = None
+    log_format: str = "text"
+    log_level: str = "debug"
 
 
 def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
@@ -121,4 +123,6 @@ KEYS: Mapping[str, Kind | Form] = {
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),
     "wait_for_retries": number("seconds", 86_400),
+    "log_format": choice("text", "json"),
+    "log_level": choice("debug", "info", "warning", "error"),
 }

@@ -21,6 +21,7 @@ from listener import log
 from listener.errors import HooksError
 from listener.hooks.file import load
 from listener.hooks.forward import ForwardSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox import whole_file
 from listener.rabbitmq.acknowledgement import WhenActed, WhenKept
 from listener.rabbitmq.broker import read_broker
@@ -119,8 +120,9 @@ class Forwarder:
         settings = (table and table.forward) or ForwardSettings()
         if settings.problem:
             raise HooksError(settings.problem)
-        setting = table.listener.state_dir if table else None
-        return settings, path_of(self._state_dir, os.environ, lambda: setting)
+        of_listener = table.listener if table else ListenerSettings()
+        log.set_form(of_listener.log_format, of_listener.log_level)
+        return settings, path_of(self._state_dir, os.environ, lambda: of_listener.state_dir)
 
     def _connect(self, settings: ForwardSettings) -> Connection:
         """A connection to the first host that has the queue, beginning with another one each time."""

@@ -20,7 +20,7 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.withdrawal import withdraw_of_dead
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.settings import ListenerSettings
-from listener.inbox.folder import RECORDED_IN
+from listener.inbox.folder import is_recorded
 from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
 from listener.model.entry import FIRE, Entry
@@ -85,7 +85,7 @@ class Events:
         # How supervisord begins an event that comes from this listener, or from an earlier one.
         self._own_line = f"processname:{name} groupname:{group} " if run else None
         self._fired_line = f"type:{remote_kind(process)}\n"
-        self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
+        self._is_recorded = inbox is not None and is_recorded(inbox.state_dir, os.environ)
         self._accepted_to = ("", -1)
         self._pruned_to = 0
         self._ignored: set[str] = set()

@@ -46,9 +46,9 @@ def test_all_is_well_is_said_and_is_exit_status_0(listener: Path, journal: Journ
         "discarded   none in 24 hours",
         "forwarder   consuming the queue 'q' (since 2023-11-14 22:13:20Z)",
         "",
-        "destination  sent  failed  last sent",
-        "my.page      0     2       never",
-        "nms:162      7     0       2023-11-14 22:13:20Z",
+        "sent  failed  last sent             destination",
+        "0     2       never                 my.page",
+        "7     0       2023-11-14 22:13:20Z  nms:162",
         "",
         "all is well",
     ]

@@ -12,6 +12,7 @@ from listener.dispatch.attempt import attempt, log_end
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.conf import read
 from listener.hooks.table import Hook
+from listener.model.entry import Run
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Outcome
 from tests.dispatch.support import Doubles
@@ -128,14 +129,15 @@ def test_an_attempt_is_logged_as_the_original_logs_it(
         (Outcome("failed", "no route", 1.5), "ERROR hook page: failed after 1.500 s: no route (about)"),
         (
             Outcome("timed out", "no end", 1.5, "Traceback …"),
-            "ERROR hook page: timed out after 1.500 s: no end (about)\nTraceback …",
+            "ERROR hook page: timed out after 1.500 s: no end (about)",
         ),
     ],
 )
-def test_the_end_of_an_attempt_is_one_line_and_its_details_stand_below(
+def test_the_end_of_an_attempt_is_one_line_and_its_details_stand_beside_it(
     caplog: pytest.LogCaptureFixture, outcome: Outcome, line: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    log_end("page", outcome, "about")
+    log_end(Run("page", "my.page").begun(0.0), outcome, "about")
     [record] = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
+    assert record.__dict__["details"] == outcome.details

@@ -23,7 +23,7 @@ from supervisor.loggers import getLogger, handle_boundIO
 from supervisor.process import GlobalSerial
 from supervisor.xmlrpc import traverse
 
-from listener.inbox.folder import FOLDER, events_name
+from listener.inbox.folder import FOLDER, events_name, is_recorded
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.runs import is_alive, run_of
 from listener.supervisord import recorder
@@ -221,6 +221,23 @@ def test_after_a_reload_with_another_directory_nothing_is_left_of_the_first(
     assert len(descriptors(other)) == 1
     assert texts(other) == ["second"]
     wait_for("the end of the first thread", lambda: len(threads()) == 1)
+
+
+def test_a_recorder_for_each_of_two_listeners_records_all_and_a_reload_can_take_one_away(
+    supervisord: Supervisord, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "a:b", tmp_path / "c"]
+    for folder in folders:
+        folder.mkdir()
+        make_recorder(supervisord, state_dir=f"{folder}/")
+    emit("to both")
+    assert [is_recorded(str(folder), os.environ) for folder in folders] == [True, True]
+    assert read(folders[0]) == read(folders[1])
+    events.clear()
+    make_recorder(supervisord, state_dir=str(folders[1]))
+    emit("to one")
+    assert [is_recorded(str(folder), os.environ) for folder in folders] == [False, True]
+    assert list(map(texts, folders)) == [["to both"], ["to both", "to one"]]
 
 
 @pytest.mark.parametrize(
@@ -539,6 +556,4 @@ def test_supervisord_does_not_start_with_a_section_that_lacks_a_directory(tmp_pa
     assert result.returncode == 2
     assert "Error: Could not make conductor_hooks rpc interface" in result.stderr
     last = (tmp_path / "log").read_text().rstrip().splitlines()[-1]
-    assert last.startswith(
-        "ValueError: [rpcinterface:conductor_hooks] takes state_dir, an absolute path"
-    )
+    assert last.startswith("ValueError: the section of a recorder takes state_dir, an absolute path")
