@@ -14,6 +14,7 @@ import msgspec
 
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.interpreters.plugins import Plugin
 from listener.log import About
 from listener.model.notification import Notification
@@ -104,6 +105,11 @@ class Action:
         `may_import` allows running the code of modules that the hook names.
         """
         return []
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        """The inputs that a hook can have, and what each may be; {} where any may stand."""
+        return {}
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""

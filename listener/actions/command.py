@@ -95,6 +95,10 @@ class CommandAction(Action):
             if reason
         ]
 
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return _INPUTS
+
     def drain(self) -> None:
         if self._programs is not None:
             self._programs.drain()
@@ -133,7 +137,8 @@ class CommandAction(Action):
 
 
 def _shape(kind: type, wanted: str) -> Kind:
-    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted)
+    schema = {"type": "array" if kind is list else "object"}
+    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted, schema=schema)
 
 
 _INPUTS: Mapping[str, Kind] = {

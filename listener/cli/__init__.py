@@ -20,6 +20,7 @@ _MODULES = {
     "listen": "run",
     "forward": "forward",
     "check": "check",
+    "explain": "explain",
     "fire": "author",
     "emit": "author",
     "status": "status",

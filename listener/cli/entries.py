@@ -10,13 +10,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import click
 
 from listener.cli.answers import print_json, print_table, run_as_json
 from listener.errors import HooksError, UnreadableNotification
+from listener.hooks.values import unix_time
 from listener.model import payload
 from listener.model.entry import Entry
 from listener.model.notification import iso_time
@@ -42,6 +42,11 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         return state_dir_in(config, os.environ)
 
     folder = path_of(state_dir, os.environ, setting)
+    return journal_in(folder), folder
+
+
+def journal_in(folder: str) -> Journal:
+    """The journal that is in a state directory; the verb's end closes it. Raises HooksError."""
     try:
         os.stat(os.path.join(folder, FILE))
     except PermissionError as error:
@@ -56,7 +61,7 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         ) from error
     journal = Journal(folder)
     click.get_current_context().call_on_close(journal.close)
-    return journal, folder
+    return journal
 
 
 def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
@@ -66,10 +71,9 @@ def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None)
     if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
         return time.time() - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
     try:
-        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return unix_time(value)
     except ValueError as error:
         raise click.BadParameter("write 30m, 2h, 7d or 2026-01-31T23:59") from error
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def selecting(verb: _Verb) -> _Verb:

@@ -144,8 +144,7 @@ class Journal:
 
         Returns what is lost, in words; '' when nothing was removed.
         """
-        lost = self._database.removal()
-        if lost:
+        if lost := self._database.removal():
             self._database.close()
         return lost
 
@@ -175,6 +174,11 @@ class Journal:
         used = {condition: values for condition, values in conditions.items() if values}
         values = itertools.chain(*used.values(), (limit,))
         return self._all(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values)
+
+    @_held
+    def events(self, limit: int) -> list[Entry]:
+        """The newest entries of events that came from elsewhere, oldest first, at most `limit`."""
+        return self._all(statements.EVENTS, limit)[::-1]
 
     @_held
     def after(self, entry_id: int) -> list[Entry]:

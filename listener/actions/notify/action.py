@@ -18,6 +18,7 @@ from listener.actions.notify.inputs import INPUTS, Destination, without_scheme
 from listener.actions.notify.message import default_body, default_title, kind_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.model.secrets import forms
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class NotifyAction(Action):
             return faults
         found = [(each, self._check(hook, each)) for each in inputs["urls"]]
         return [Fault("urls", f"{each.name}: {reason}") for each, reason in found if reason]
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return INPUTS
 
     def drain(self) -> None:
         if self._worker is not None:

@@ -11,13 +11,15 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.snmp_trap.inputs import read_targets
+from listener.actions.snmp_trap.values import OF_HOOK
 from listener.errors import ActionFailed, StateError
 from listener.hooks.table import ANY_EVENT, Hook
+from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 from listener.snmp import mib
 from listener.snmp.identity import engine_identity
@@ -108,6 +110,10 @@ class SnmpTrapAction(Action):
             if event_type not in mib.NOTIFICATIONS and event_type != ANY_EVENT
         ]
         return faults
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return OF_HOOK
 
     def is_instant(self, hook: Hook) -> bool:
         return self._read(hook).is_instant

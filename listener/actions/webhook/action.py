@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class WebhookAction(Action):
         except ActionFailed as error:
             return [Fault(None, str(error))]
         return []
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        from listener.actions.webhook.inputs import INPUTS
+
+        return INPUTS
 
     def prepare(self, hook: Hook) -> None:
         """Import what the hook needs and read its certificates; what is wrong `check` has said."""
