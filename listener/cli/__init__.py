@@ -26,6 +26,8 @@ _MODULES = {
     "show": "operate",
     "replay": "replay",
     "drop": "operate",
+    "pause": "pause",
+    "resume": "pause",
     "plugins": "plugins",
     "traps": "run",
     "demo": "demo",

@@ -36,6 +36,8 @@ from listener.cli.entries import (
     selecting,
     time_option,
 )
+from listener.cli.pause import print_pauses
+from listener.dispatch.pauses import in_force
 from listener.errors import HooksError
 from listener.model import payload
 from listener.model.entry import Attempt, Entry, EntryState
@@ -83,6 +85,7 @@ def history(
     unsettled = journal.unsettled() if follow else []
     newest = journal.newest(filters, limit + 1)
     entries = newest[:limit]
+    print_pauses(in_force(journal, time.time()))
     if not follow:
         print_entries(entries, output)
         if len(newest) > limit:
