@@ -28,6 +28,7 @@ _MODULES = {
     "drop": "operate",
     "pause": "pause",
     "resume": "pause",
+    "stop": "stop",
     "plugins": "plugins",
     "traps": "run",
     "demo": "demo",

@@ -23,6 +23,9 @@ from listener.model.secrets import forms, mask, secrets_in
 
 _log = logging.getLogger(__name__)
 
+STOPPED = "stopped by conductor-hooks stop"
+"""What the text of an outcome begins with if a person has ended the attempt."""
+
 
 def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     """Run the hook's action once. `about` is what the log calls the notification."""
@@ -41,7 +44,8 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         return actions.of(call.hook).run(call)
 
     outcome = _run(work)
-    text, details = mask(outcome.text, call.secrets), mask(outcome.details, call.secrets)
+    how = f"{STOPPED}: " if call.stop.is_seen and not outcome.is_done else ""
+    text, details = mask(how + outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
 
 

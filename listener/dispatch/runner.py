@@ -24,6 +24,7 @@ from listener.model.entry import Entry, Run
 from listener.model.notification import HOOK_FAILED
 from listener.model.outcome import Outcome
 from listener.state.journal import Journal
+from listener.state.stop import NOBODY, Stop, path_of
 
 _log = logging.getLogger(__name__)
 
@@ -161,9 +162,15 @@ class Runner:
             reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
             return Outcome("failed", reason, 0.0)
         self._running = job, position
-        outcome = attempt(self._actions, job.call(position, hook), job.about)
+        call = job.call(position, hook, self._stop(job, position))
+        outcome = attempt(self._actions, call, job.about)
         self._running = None
         return outcome
+
+    def _stop(self, job: Job, position: int) -> Stop:
+        """What the verb `stop` can end this attempt by, as the journal knows it."""
+        folder, began_at = self._actions.state_dir, job.entry.runs[position].attempts[-1].began_at
+        return Stop(path_of(folder, job.entry.id, began_at)) if folder else NOBODY
 
     def in_progress(self) -> str:
         """The hook that runs now, and the most seconds until the last of its entry has ended; or ''."""

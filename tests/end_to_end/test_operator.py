@@ -10,6 +10,13 @@ from tests.cli.commands import COMMAND
 from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, running
 from tests.support import wait_for
 
+HANGING = """
+hooks:
+  - {event_type: workflow_failed, implementation: test_functions.slow, inputs: {seconds: 600},
+     timeout: 3600}
+  - {event_type: workflow_started, implementation: test_functions.note}
+"""
+
 
 def verb(supervisord: RealSupervisord, *arguments: str) -> str:
     """What a verb prints."""
@@ -34,3 +41,13 @@ def test_what_comes_in_a_pause_runs_once_and_in_order_after_it_though_the_listen
         wait_for("three notes", lambda: len(supervisord.notes()) >= 3)
         assert supervisord.notes() == ids(3)
         wait_for("their ends", lambda: verb(supervisord, *pending) == "[]\n")
+
+
+def test_a_hook_that_hangs_is_stopped_and_the_next_event_is_acted_on() -> None:
+    with running(HANGING) as supervisord:
+        supervisord.emit("workflow_failed", "e-0")
+        wait_for("the hook", lambda: supervisord.notes("begun") == ["e-0"])
+        supervisord.emit("workflow_started", "e-1")
+        assert '"state": "timed out"' in verb(supervisord, "stop", "1", "--output", "json")
+        wait_for("the next event", lambda: supervisord.notes() == ["e-1"])
+        assert "stopped by conductor-hooks stop: the function and" in supervisord.log()
