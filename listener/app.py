@@ -26,21 +26,24 @@ def listen(config: str, state_dir: str | None = None) -> int:
     0 after SIGTERM or the end of stdin, 1 when supervisord has to start the listener again, 2 for a
     hooks.conf that cannot be used and for a state directory that another listener works in.
     """
+    settings = ListenerSettings()
     try:
         descriptors = ProtocolDescriptors()
         first = load(config, os.environ)
-        setting = first.table.listener.state_dir if first.table else None
+        settings = first.table.listener if first.table else settings
         parent = os.getppid()
         run = run_of(parent) if is_supervised(os.environ, parent) else None
-        state = claim(path_of(state_dir, os.environ, lambda: setting))
+        state = claim(path_of(state_dir, os.environ, lambda: settings.state_dir))
     except HooksError as error:
-        return _refuse(config, error)
+        return _refuse(config, error, settings)
     source = SupervisorSource(descriptors, is_supervised=run is not None)
     source.say_ready()
     try:
-        _serve(source, config, first, state, run)
+        _serve(source, config, first, settings, state, run)
     except ListenerMustEnd as error:
-        return _refuse(config, error) if error.exit_status == 2 else _leave(error, error.exit_status)
+        if error.exit_status == 2:
+            return _refuse(config, error, settings)
+        return _leave(error, error.exit_status)
     except (HooksError, OSError) as error:
         return _leave(error, 1)
     finally:
@@ -51,12 +54,18 @@ def listen(config: str, state_dir: str | None = None) -> int:
 
 
 def _serve(
-    source: SupervisorSource, config: str, first: Version, state: Claim, run: str | None
+    source: SupervisorSource,
+    config: str,
+    first: Version,
+    settings: ListenerSettings,
+    state: Claim,
+    run: str | None,
 ) -> None:
     """Serve until `source` ends. Raises what ends the listener in another way.
 
     `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
     """
+    import time
     from contextlib import closing
 
     from listener import log
@@ -67,11 +76,12 @@ def _serve(
     from listener.state.hold import Hold
     from listener.state.journal import Journal
     from listener.supervisord.events import Events
+    from listener.supervisord.presence import presence_of, say_present
     from listener.supervisord.start import HookChecks, log_start
 
     log.start()
+    log.set_form(settings.log_format, settings.log_level)
     hooks_file = HooksFile(config, os.environ, first)
-    settings = hooks_file.table.listener if hooks_file.table else ListenerSettings()
     state_dir = None if state.problem else state.folder
     hold = Hold(source.pause, state.keep)
     journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
@@ -85,9 +95,11 @@ def _serve(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=source.is_left_alone, delete_token=tokens.delete,
         )  # fmt: skip
+        presence = presence_of(config, run, os.environ, time.time())
         events = Events(
             dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),
             keep_lock=lambda: hold(state.keep), check_hooks=checks.log_faults,
+            say_present=lambda heard_at: say_present(journal, presence, heard_at, hooks_file.problem),
         )  # fmt: skip
         events.begin()
         if hooks_file.table and not source.has_event():
@@ -109,13 +121,14 @@ def _inbox(state: Claim, run: str | None) -> InboxReader | None:
     return InboxReader(state.folder, with_events=not is_behind_script)
 
 
-def _refuse(config: str, error: HooksError) -> int:
+def _refuse(config: str, error: HooksError, settings: ListenerSettings) -> int:
     """Log why the listener cannot start or go on before a person does something: exit status 2."""
     import logging
 
     from listener import log
 
     log.start()
+    log.set_form(settings.log_format, settings.log_level)
     is_in_file = isinstance(error, SettingsError)
     hint = f", correct hooks.conf first (conductor-hooks check {config}):\n" if is_in_file else ": "
     logging.getLogger(__name__).error("cannot start%s%s", hint, error)

@@ -1,18 +1,19 @@
 """The log: one line per happening, on stderr, in UTC, for supervisord to keep.
 
-Owns the form of a line, and when lines are written. Each write costs supervisord's only thread a third
-of what an event does, so lines wait in memory while events follow each other, and one write has many of
-them. Only `start` sets a handler.
+Owns the form of a line, text or JSON, and when lines are written. Each write costs supervisord's only
+thread a third of what an event does, so lines wait in memory while events follow each other, and one
+write has many of them. Only `start` sets a handler.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from listener.model.secrets import mask_tokens
 
@@ -28,7 +29,19 @@ _MOST_LINES = 100
 _T = TypeVar("_T")
 
 
-def start(level: int = logging.INFO) -> None:
+class About(str):
+    """What a line is about, as its text says it; a line in JSON has the `fields`, too."""
+
+    fields: Mapping[str, Any]
+
+    def __new__(cls, text: str, **fields: Any) -> About:
+        """`fields` that are None are left out."""
+        about = super().__new__(cls, text)
+        about.fields = {name: value for name, value in fields.items() if value is not None}
+        return about
+
+
+def start() -> None:
     """Send what this package logs to stderr, and nothing that other packages log below WARNING."""
     logging.raiseExceptions = False  # a full disk behind stderr must not end an action
     # What no line shows, logging need not find out (its how-to, "Optimization").
@@ -36,7 +49,14 @@ def start(level: int = logging.INFO) -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [_handler]
-    root.setLevel(logging.WARNING)
+    set_form("text", "debug")
+
+
+def set_form(log_format: str, log_level: str) -> None:
+    """Write lines as text or json, as the settings of these names say, and none below the level."""
+    level = logging.getLevelName(log_level.upper())
+    _handler.as_line = _json_line if log_format == "json" else _text_line
+    logging.getLogger().setLevel(max(level, logging.WARNING))
     logging.getLogger("listener").setLevel(level)
 
 
@@ -85,6 +105,7 @@ class _StderrHandler(logging.Handler):
         super().__init__()
         self._waiting: list[logging.LogRecord] = []
         self._written_at = 0.0  # monotonic
+        self.as_line = _text_line
 
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(record)
@@ -99,7 +120,7 @@ class _StderrHandler(logging.Handler):
         self._written_at = time.monotonic()
         waiting, self._waiting = self._waiting, []
         # All of them at once, which takes a third of the time of one after another.
-        text = mask_tokens("".join(map(_line, waiting))).replace(_MARK, "<!-- XSUPERVISOR:")
+        text = mask_tokens("".join(map(self.as_line, waiting))).replace(_MARK, "<!-- XSUPERVISOR:")
         data = text.encode("utf-8", "backslashreplace")
         try:
             while data:
@@ -108,19 +129,39 @@ class _StderrHandler(logging.Handler):
             return  # stderr is gone or full; there is nowhere left to say so
 
 
-_handler = _StderrHandler()
-
-
-def _line(record: logging.LogRecord) -> str:
+def _text_line(record: logging.LogRecord) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
-    second, millisecond = divmod(int(record.created * 1000), 1000)
-    text = record.getMessage()
-    if record.exc_info:
-        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    text = "\n".join(filter(None, (record.getMessage(), _details(record))))
     indented = printable_lines(text.rstrip("\n")).replace("\n", "\n    ")
-    return f"{_moment(second)}.{millisecond:03d}Z {record.levelname} {indented}\n"
+    return f"{_time(record)} {record.levelname} {indented}\n"
+
+
+def _json_line(record: logging.LogRecord) -> str:
+    """The record as a JSON object on one line, whose escapes no terminal obeys."""
+    line = {"time": _time(record), "level": record.levelname, "message": record.getMessage()}
+    for about in record.args if isinstance(record.args, tuple) else ():
+        line |= about.fields if isinstance(about, About) else {}
+    line |= getattr(record, "fields", {})
+    if details := _details(record):
+        line["details"] = details
+    return json.dumps({**line, "logger": record.name}) + "\n"
+
+
+def _details(record: logging.LogRecord) -> str:
+    """What stands below the line: a traceback, mostly, of ours or of a hook's function."""
+    if record.exc_info:
+        return logging.Formatter().formatException(record.exc_info)
+    return str(getattr(record, "details", "")).rstrip("\n")
+
+
+def _time(record: logging.LogRecord) -> str:
+    second, millisecond = divmod(int(record.created * 1000), 1000)
+    return f"{_moment(second)}.{millisecond:03d}Z"
 
 
 @functools.lru_cache(maxsize=1)
 def _moment(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+_handler = _StderrHandler()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -124,6 +125,25 @@ def test_a_closed_descriptor_ends_the_start_and_is_named(closed: str) -> None:
     )
     assert result.returncode == 2
     assert b"cannot start: listen needs stdin and stdout, one of them is closed" in result.stderr
+
+
+def test_a_log_in_json_has_an_object_a_line_with_what_operators_filter_by(site: Site) -> None:
+    say = "{name: say, event_type: '*', implementation: command, inputs: {argv: [echo, hi]}}"
+    listener = site.start(PICKY.replace("50", "0"), say, settings="log_format: json")
+    listener.send(frame("e-1"))
+    listener.wait_for_answers(1)
+    second = site.start(settings="log_format: json, log_level: error")
+    assert second.ended() == 2
+    [refusal] = map(json.loads, second.log.splitlines())
+    assert refusal["message"].startswith("cannot start: process ")
+    assert listener.end() == 0
+    lines = list(map(json.loads, listener.log.splitlines()))
+    [failed] = [line for line in lines if line.get("outcome") == "failed"]
+    about = {"entry_id": 1, "event_type": "workflow_started", "execution_id": "e-1", "attempt": 1}
+    assert failed.items() >= {**about, "level": "ERROR", "hook": "picky"}.items()
+    assert "test_functions.py" in failed["details"] and "\n" not in failed["message"]
+    [printed] = [line for line in lines if line["message"].endswith(" | hi")]
+    assert (printed["hook"], printed["entry_id"]) == ("say", 1)
 
 
 def test_a_hooks_conf_that_is_meaningless_ends_the_start_with_2_and_no_ready(site: Site) -> None:

@@ -17,7 +17,7 @@ ROOMS = sorted((TOP / "listener").rglob("*.py"))
 LEVELS = {
     9: ["cli", "__main__"],
     8: ["app"],
-    7: ["rabbitmq", "supervisord"],
+    7: ["overview", "rabbitmq", "supervisord"],
     6: ["dispatch"],
     5: ["actions"],
     4: ["interpreters", "snmp"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from listener import log
+from listener.log import About
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)\n")
 _log = logging.getLogger("listener.test")
@@ -104,6 +106,47 @@ def test_supervisord_finds_no_frame_in_the_log(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("clock")
+def test_a_line_in_json_has_the_fields_of_what_it_is_about(capfd: pytest.CaptureFixture[str]) -> None:
+    log.set_form("json", "info")
+    about = About("execution é\x1b, entry 7", entry_id=7, execution_id=None)
+    _log.info("<!--XSUPERVISOR:\n%s, %s", about, "ctok-secret-1", extra={"fields": {"hook": "page"}})
+    _log.error("no route", extra={"details": "Traceback …"})
+    try:
+        raise LookupError("why")
+    except LookupError:
+        _log.exception("a defect")
+    text = capfd.readouterr().err
+    assert "\x1b" not in text and text.count("\n") == 3
+    first, second, third = map(json.loads, text.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
+    assert first == {
+        "level": "INFO",
+        "message": "<!-- XSUPERVISOR:\nexecution é\x1b, entry 7, ctok-…",
+        "entry_id": 7,
+        "hook": "page",
+        "logger": "listener.test",
+    }
+    assert (second["message"], second["details"]) == ("no route", "Traceback …")
+    assert third["message"] == "a defect"
+    assert third["details"].endswith("\nLookupError: why")
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_lines_below_the_level_are_left_out_whoever_logs_them(
+    capfd: pytest.CaptureFixture[str], level: str, shown: int
+) -> None:
+    log.set_form("text", level)
+    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        logging.getLogger("listener.interpreters.output").log(number, "printed")
+        logging.getLogger("somebody").log(number, "of a library")
+    log.flush()
+    text = capfd.readouterr().err
+    assert text.count("printed") == shown
+    assert text.count("of a library") == min(shown, 2)
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_log_that_cannot_be_written_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,13 +158,6 @@ def test_a_log_that_cannot_be_written_ends_nothing(
         _log.warning("lost")
     _log.warning("written")
     assert capfd.readouterr().err.endswith("Z WARNING written\n")
-
-
-@pytest.mark.usefixtures("clock")
-def test_what_others_log_is_not_shown_below_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("somebody").info("not shown")
-    logging.getLogger("somebody").warning("shown")
-    assert capfd.readouterr().err.count("shown") == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import msgspec
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.interpreters.plugins import Plugin
+from listener.log import About
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
 from listener.state.stop import NOBODY, Stop
@@ -39,10 +40,11 @@ class Call(msgspec.Struct, frozen=True):
     stop: Stop = NOBODY
 
     @property
-    def label(self) -> str:
+    def label(self) -> About:
         """What stands in the log before each line of output; the entry's id finds the other lines."""
-        name = f"hook {self.hook.name}"
-        return f"{name}, entry {self.entry_id}" if self.entry_id else name
+        entry = f", entry {self.entry_id}" if self.entry_id else ""
+        name = self.hook.name
+        return About(f"hook {name}{entry}", hook=name, entry_id=self.entry_id or None)
 
 
 class Fault(NamedTuple):
@@ -85,6 +87,9 @@ class Action:
 
     runs_programs = False
     """Whether it runs code that a hook names: a listener that root runs warns of such hooks."""
+
+    has_destinations = False
+    """Whether `take_tallies` counts; what an action without destinations does is counted for it."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         """Be quick: what only some hooks need is opened when it is first used."""

@@ -56,6 +56,7 @@ class InstalledAction(Action):
         self.name = name
         self.repeatable = action.repeatable
         self.runs_programs = action.runs_programs
+        self.has_destinations = action.has_destinations
         self._action = action
 
     def run(self, call: Call) -> str:

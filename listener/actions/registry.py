@@ -42,6 +42,7 @@ class Actions:
         self._by_name: dict[str, Action] = {kind.name: kind(surroundings) for kind in built_in}
         self._installed: dict[str, Action] = {}
         self._function = FunctionAction(surroundings)
+        self._tallies: dict[str, Tally] = {}
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
 
     @property
@@ -111,9 +112,15 @@ class Actions:
         for action in self._all:
             action.drain()
 
+    def count(self, hook: Hook, *, is_done: bool) -> None:
+        """Count an attempt at the hook, unless its action counts for each destination itself."""
+        if not self.of(hook).has_destinations:
+            sent, _, failed, _ = self._tallies.get(hook.implementation, Tally())
+            self._tallies[hook.implementation] = Tally(sent + is_done, 0, failed + (not is_done))
+
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last called."""
-        tallies: dict[str, Tally] = {}
+        tallies, self._tallies = self._tallies, {}
         for action in self._all:
             tallies |= action.take_tallies()
         return tallies

@@ -22,6 +22,7 @@ _MODULES = {
     "check": "check",
     "fire": "author",
     "emit": "author",
+    "status": "status",
     "history": "operate",
     "show": "operate",
     "replay": "replay",

@@ -7,18 +7,24 @@ go to stderr. It knows no verb; every one of them calls it.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from listener.errors import HooksError
 from listener.log import printable
 from listener.model.entry import Run
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 _CELL = 400  # characters of a value in a table
+_BELOW = " " * 6
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
 
 _COLOURS = {
@@ -45,19 +51,69 @@ def common_options(*used: str) -> Callable[[_Verb], _Verb]:
     def decorate(verb: _Verb) -> _Verb:
         verb = click.option(
             "--state-dir",
+            cls=_PathOption,
+            default_path=_state_dir,
             metavar="FOLDER",
             envvar="CONDUCTOR_HOOKS_STATE_DIR",
             expose_value="state_dir" in used,
-            help="The listener's state.  [default: $CONDUCTOR_HOOKS_STATE_DIR, else in hooks.conf]",
+            shell_complete=folders,
+            help="The listener's, or $CONDUCTOR_HOOKS_STATE_DIR.",
         )(verb)
         return click.option(
             "--config",
+            cls=_PathOption,
+            default_path=_config,
             metavar="FILE",
             expose_value="config" in used,
-            help="hooks.conf.  [default: $CONDUCTOR_HOOKS_CONFIG, else the manager's]",
+            shell_complete=files,
+            help="hooks.conf, or $CONDUCTOR_HOOKS_CONFIG.",
         )(verb)
 
     return decorate
+
+
+class _PathOption(click.Option):
+    """Its help ends with the path that is taken without it, here and now."""
+
+    def __init__(self, *args: Any, default_path: Callable[[], str], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._default_path = default_path
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        unfolded = "\b"  # as click wants it said
+        text = f"{unfolded}\n{self.help}\n[default: {printable(self._default_path())}]"
+        return f"{self.opts[0]} {self.metavar}", text
+
+
+def _config() -> str:
+    from listener.hooks.file import config_path  # YAML is slow to import
+
+    return config_path(None, os.environ)
+
+
+def _state_dir() -> str:
+    from listener.hooks.file import state_dir_in
+    from listener.state.directory import path_of
+
+    try:
+        return path_of(None, os.environ, lambda: state_dir_in(None, os.environ))
+    except HooksError:
+        return "in hooks.conf, which has a mistake"
+
+
+def files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def folders(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a folder."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def event_types(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Let the shell complete an event type."""
+    return [name for name in (*EVENT_TYPES, *OWN_EVENT_TYPES) if name.startswith(incomplete)]
 
 
 def output_option(verb: _Verb) -> _Verb:
@@ -68,6 +124,16 @@ def output_option(verb: _Verb) -> _Verb:
         default="table",
         show_default=True,
         help="For people or for programs.",
+    )(verb)
+
+
+def supervisor_option(verb: _Verb) -> _Verb:
+    """--supervisor-config, for the verbs that ask supervisord."""
+    return click.option(
+        "--supervisor-config",
+        metavar="FILE",
+        shell_complete=files,
+        help="supervisord's configuration.  [default: the listener's supervisord's]",
     )(verb)
 
 
@@ -123,13 +189,26 @@ def _escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
+def print_line(text: str) -> None:
+    """One line; where a terminal is too narrow for it, what does not fit stands indented below.
+
+    A path is not divided, so that it can be copied.
+    """
+    columns = shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and _width(click.unstyle(text)) > columns:
+        text = textwrap.fill(
+            text, columns, subsequent_indent=_BELOW, break_on_hyphens=False, break_long_words=False
+        )
+    click.echo(text)
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, whole: Sequence[str] = ()
 ) -> None:
     """Rows that have a value for each column; a long one is cut, control characters are escaped.
 
     At a terminal the values of the columns in `whole` are never folded: in a narrow one a row takes
-    two lines. Anywhere else a row is one line, for grep and its like.
+    several lines. Anywhere else a row is one line, for grep and its like.
     """
     cells = [[one_line(row[name], _CELL) for name in columns] for row in rows]
     if not sys.stdout.isatty():

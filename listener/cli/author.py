@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -25,9 +25,12 @@ from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
     common_options,
+    event_types,
+    files,
     output_option,
     print_json,
     print_table,
+    supervisor_option,
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
@@ -49,17 +52,20 @@ from listener.state.directory import path_of
 from listener.state.journal import Journal
 from listener.supervisord import emit as emitter
 
+_EPILOG = f"Conductor publishes the event types {', '.join(EVENT_TYPES)}."
+
 
 def _notification_options(verb: Any) -> Any:
     """A notification from a file, or made up for an event type."""
     for option in (
         click.option(
             "--set", "values", metavar="FIELD=VALUE", multiple=True,
-            help="A field of the made-up notification, such as tenant_name=acme or error=…;"
-            " VALUE is taken as JSON where it is JSON, else as text. Repeatable.",
+            help="A field of the made-up notification, such as error=… or tenant_name=acme;"
+            " VALUE is JSON, or else a text. Repeatable.",
         ),
-        click.option("--notification", "file", metavar="FILE", help="This one; - is standard input."),
-        click.argument("event_type", required=False),
+        click.option("--notification", "file", metavar="FILE", shell_complete=files,
+                     help="The notification, in JSON; - is standard input."),
+        click.argument("event_type", required=False, shell_complete=event_types),
     ):  # fmt: skip
         verb = option(verb)
     return verb
@@ -108,9 +114,13 @@ def _field(assignment: str) -> tuple[str, Any]:
         return name, text
 
 
-@click.command(short_help="Run the hooks for a notification.")
+@click.command(short_help="Run the hooks for a notification.", epilog=_EPILOG)
 @_notification_options
 @click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
+@click.option(
+    "--through-supervisor", is_flag=True, help="Have the running listener run them, and wait for it."
+)
+@supervisor_option
 @output_option
 @common_options("config", "state_dir")
 def fire(
@@ -118,6 +128,8 @@ def fire(
     file: str | None,
     values: tuple[str, ...],
     dry_run: bool,
+    through_supervisor: bool,
+    supervisor_config: str | None,
     output: str,
     config: str | None,
     state_dir: str | None,
@@ -126,13 +138,22 @@ def fire(
 
     They really run, here and now, with this shell's user and environment; the listener has those of
     supervisord. Each is tried once. Exits with 1 when no hook matches or an action fails.
+
+    With --through-supervisor, supervisord sends the notification to the listener that runs.
     """
+    if dry_run and through_supervisor:
+        raise click.UsageError("--dry-run runs nothing, --through-supervisor does: choose one")
     log.start()
     notification = _notification(event_type, file, values)
     if notification["event_type"] not in OWN_EVENT_TYPES and (
         problem := _unknown(notification["event_type"])
     ):
         click.echo(problem, err=True)
+    if through_supervisor:
+        from listener.cli.through import fire_through  # imports supervisor, which is slow
+
+        fired = fire_through(notification, config, state_dir, supervisor_config)
+        _answer(as_json(fired), "the listener's hooks.conf", output)
     text = json.dumps(notification)
     path = config_path(config, os.environ)
     table = load(path, os.environ).table
@@ -146,6 +167,11 @@ def fire(
         else:
             answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
+    _answer(answer, path, output)
+
+
+def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
+    """Print how it went, and leave with the status that says so."""
     if output == "json":
         print_json(answer)
     else:
@@ -154,14 +180,19 @@ def fire(
 
 
 def _print_fired(answer: Mapping[str, Any], path: str) -> None:
-    rows = [{**run, "what it said": run["error"] or run["result"]} for run in answer["runs"]]
-    if rows:
-        columns = ("hook", "state", "seconds", "implementation", "what it said")
+    if rows := list(map(_as_row, answer["runs"])):
+        seconds = ["seconds"] if any(row["seconds"] for row in rows) else []
+        columns = ("hook", "state", *seconds, "implementation", "what it said")
         print_table(columns, rows, whole=columns[:-1])
     else:
         click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
     if entry_id := answer["id"]:
         click.echo(f"entry {entry_id} is {coloured(answer['state'])}; conductor-hooks show {entry_id}")
+
+
+def _as_row(run: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = "" if run["seconds"] is None else f"{run['seconds']:.3f}"
+    return {**run, "seconds": seconds, "what it said": run["error"] or run["result"]}
 
 
 def _fired(job: Job, actions: Actions) -> Entry:
@@ -170,7 +201,7 @@ def _fired(job: Job, actions: Actions) -> Entry:
     for position, hook in enumerate(filter(None, job.hooks)):
         begun = job.entry.runs[position].begun(time.time())
         outcome = attempt(actions, job.call(position, hook), job.about)
-        log_end(hook.name, outcome, job.about)
+        log_end(begun, outcome, job.about)
         runs.append(begun.ended(outcome, None))
     return job.entry.with_runs(runs)
 
@@ -217,14 +248,14 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     try:
         with contextlib.closing(Journal(folder)) as journal:
             entry_id = journal.accept(entry)
-            journal.count(tallies)
+            journal.count(tallies, time.time())
     except HooksError as error:
         click.echo(f"the history will not show it: {error}", err=True)
         return entry
     return msgspec.structs.replace(entry, id=entry_id)
 
 
-@click.command(short_help="Print a notification for supervisord.")
+@click.command(short_help="Print a notification for supervisord.", epilog=_EPILOG)
 @_notification_options
 @click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
 @click.option("--amqp", is_flag=True, help="Publish it to RabbitMQ instead, as a manager does.")

@@ -15,7 +15,7 @@ import click
 from listener import log
 from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, output_option, print_json
+from listener.cli.answers import common_options, files, output_option, print_json, print_line
 from listener.errors import HooksError
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
@@ -31,7 +31,7 @@ _Used = tuple[Hook, Plugin]
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=files)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @output_option
 @common_options("config", "state_dir")
@@ -81,14 +81,14 @@ def _judged(
 
 def _print(name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]) -> None:
     for hook, plugin in used:
-        click.echo(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
+        print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
         label = "warning: " if mistake.is_warning else ""
-        click.echo(printable(mistake._replace(text=label + mistake.text).as_text(name)))
+        print_line(printable(mistake._replace(text=label + mistake.text).as_text(name)))
     hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = _count(len(mistakes) - warnings, "mistake")
-    click.echo(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
+    print_line(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
 
 
 def _as_json(

@@ -100,10 +100,13 @@ def selecting(verb: _Verb) -> _Verb:
     for option in (
         click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {MANY}."),
         click.option(
-            "--since", callback=time_option, help="With --failed: 30m, 2h, 7d, or a time (UTC)."
+            "--since",
+            metavar="TIME",
+            callback=time_option,
+            help="With --failed: 30m, 2h, 7d, or a time (UTC).",
         ),
         click.option("--failed", is_flag=True, help="All that failed or was interrupted."),
-        click.argument("entry_ids", metavar="ID...", type=int, nargs=-1),
+        click.argument("entry_ids", metavar="[ID]...", type=int, nargs=-1),
     ):
         verb = option(verb)
     return verb

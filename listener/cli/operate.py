@@ -19,9 +19,11 @@ from listener.cli.answers import (
     ask,
     coloured,
     common_options,
+    event_types,
     one_line,
     output_option,
     print_json,
+    print_line,
     print_table,
 )
 from listener.cli.entries import (
@@ -52,11 +54,27 @@ _LOOK_S = 0.2
 
 
 @click.command(short_help="What was accepted, and what was done about it.")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Repeatable.")
-@click.option("--event-type", default="", help="Only this event type.")
+@click.option(
+    "--state",
+    "states",
+    metavar="STATE",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help=f"Only this one of {', '.join(_STATES)}. Repeatable.",
+)
+@click.option(
+    "--event-type", default="", metavar="TYPE", shell_complete=event_types, help="Only this event type."
+)
 @click.option("--execution", default="", metavar="ID", help="Only this execution.")
-@click.option("--since", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--since", metavar="TIME", callback=time_option, help="30m, 2h, 7d, or a time (UTC).")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most so many.",
+)
 @click.option("--follow", is_flag=True, help="Then show what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
 @output_option
@@ -110,16 +128,22 @@ def _print_as_they_come(entries: Iterable[Entry], output: str) -> None:
 def _print_line(row: Mapping[str, Any]) -> None:
     """An entry on one line, without what it lacks."""
     texts = {name: one_line(value) for name, value in row.items()}
-    click.echo("  ".join(filter(None, {**texts, "state": coloured(texts["state"])}.values())))
+    print_line("  ".join(filter(None, {**texts, "state": coloured(texts["state"])}.values())))
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
-    rows = [{"destination": name, **tally._asdict()} for name, tally in tallies.items()]
+    rows = [
+        {
+            "destination": name,
+            **tally._asdict(),
+            "sent_at": iso_time(tally.sent_at) if tally.sent else None,
+        }
+        for name, tally in tallies.items()
+    ]
     if output == "json":
         print_json(rows)
     elif rows:
-        columns = ("destination", *Tally._fields)
-        print_table(columns, rows, whole=columns)
+        print_table((*Tally._fields, "destination"), rows, whole=Tally._fields)
     else:
         click.echo("nothing was sent yet")
 
@@ -175,7 +199,7 @@ def _print_in_full(answer: Mapping[str, Any]) -> None:
     for name, value in answer.items():
         if value is not None and name not in ("runs", "notification"):
             text = one_line(value)
-            click.echo(f"{name:<14}{coloured(text) if name == 'state' else text}")
+            print_line(f"{name:<15}{coloured(text) if name == 'state' else text}")
     for run in answer["runs"]:
         _print_run(run)
     if answer["notification"] is not None:
@@ -191,7 +215,7 @@ def _print_run(run: Mapping[str, Any]) -> None:
         is_timed = attempt["state"] not in ("running", "interrupted")
         seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
         text = attempt["text"] and f": {one_line(attempt['text'])}"
-        click.echo(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
+        print_line(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
     if run["due_at"]:
         click.echo(f"  the next attempt is due at {run['due_at']}")
 

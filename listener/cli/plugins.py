@@ -16,7 +16,15 @@ from typing import Any, BinaryIO
 
 import click
 
-from listener.cli.answers import ask, common_options, output_option, print_json, print_table
+from listener.cli.answers import (
+    ask,
+    common_options,
+    files,
+    folders,
+    output_option,
+    print_json,
+    print_table,
+)
 from listener.errors import HooksError
 from listener.hooks.table import HookTable
 from listener.interpreters.plugins import Plugin, Plugins, Root
@@ -57,10 +65,9 @@ _tenant_option = click.option(
     "--tenant", metavar="NAME", callback=_tenant, help="For this tenant alone.  [default: for all]"
 )
 _wheels_option = click.option(
-    "--wheels",
-    metavar="FOLDER",
+    "--wheels", metavar="FOLDER", shell_complete=folders,
     help="Wheels to take instead of the network's, for cloudify-common and for all but wagons.",
-)
+)  # fmt: skip
 
 
 @click.group(short_help="Managed plugins, whose tasks hooks can run.")
@@ -69,8 +76,9 @@ def plugins() -> None:
 
 
 @plugins.command(short_help="Make a plugin of a wagon.")
-@click.argument("path", metavar="FILE")
-@click.option("--plugin-yaml", metavar="FILE", help="Its plugin.yaml.  [default: the one in it]")
+@click.argument("path", metavar="FILE", shell_complete=files)
+@click.option("--plugin-yaml", metavar="FILE", shell_complete=files,
+              help="Its plugin.yaml.  [default: the one in it]")  # fmt: skip
 @_tenant_option
 @_wheels_option
 @output_option

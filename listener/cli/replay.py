@@ -243,5 +243,5 @@ def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str
             dispatcher.resume(entry_id)
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
-        journal.count(actions.take_tallies())
+        journal.count(actions.take_tallies(), time.time())
     log.flush()

@@ -40,15 +40,18 @@ def listen(config: str | None, state_dir: str | None) -> None:
 
 
 @click.command(short_help="Receive SNMP traps and informs and print them.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Where to receive.")
+@click.option(
+    "--address", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to receive."
+)
 @click.option(
     "--port",
+    metavar="PORT",
     default=162,
     show_default=True,
     type=click.IntRange(0, 65535),
     help="UDP port; 0 takes a free one.",
 )
-@click.option("--count", type=click.IntRange(1), help="Leave after that many traps.")
+@click.option("--count", metavar="N", type=click.IntRange(1), help="Leave after that many traps.")
 @output_option
 @common_options("config")
 def traps(

@@ -31,7 +31,7 @@ def print_rows(
 ) -> None:
     """Print a head and rows. The values of the columns in `whole` are never folded.
 
-    Where not all columns fit beside each other, a row takes two lines: as many as fit of those in
+    Where not all columns fit beside each other, a row takes several lines: as many as fit of those in
     `whole`, and below them all others. `colours` are those of the values in the column `state`.
     """
     widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
@@ -89,6 +89,17 @@ def _print_below(
         first = Text(_GAP).join(row[position] for position in above)
         first.rstrip()
         console.print(first)
-        second = [text for position, text in enumerate(row) if position not in above and text]
-        if second:
-            console.print(Padding(Text(_GAP).join(second), (0, 0, 0, _INDENT), expand=False))
+        others = [text for position, text in enumerate(row) if position not in above and text]
+        for line in _lines(others, console.width - _INDENT):
+            console.print(Padding(line, (0, 0, 0, _INDENT), expand=False))
+
+
+def _lines(texts: Sequence[Text], width: int) -> list[Text]:
+    """As many values on each line as fit; only one that is longer than a line will be folded."""
+    lines: list[Text] = []
+    for text in texts:
+        if lines and _room([lines[-1].cell_len, text.cell_len]) <= width:
+            lines[-1] = Text(_GAP).join((lines[-1], text))
+        else:
+            lines.append(text)
+    return lines

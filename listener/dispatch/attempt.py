@@ -18,6 +18,7 @@ from listener.actions.registry import Actions
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.log import loggable
 from listener.model.delivery import rest_token_of
+from listener.model.entry import Run
 from listener.model.outcome import Outcome
 from listener.model.secrets import forms, mask, secrets_in
 
@@ -33,6 +34,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     _log.info(
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
         loggable(call.notification.event_type), hook.implementation, hook.name, about,
+        extra={"fields": {"hook": hook.name}},
     )  # fmt: skip
     token = rest_token_of(call.notification)
     secrets = actions.secrets_of(hook) + (forms((token,)) if token else ())
@@ -44,6 +46,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         return actions.of(call.hook).run(call)
 
     outcome = _run(work)
+    actions.count(hook, is_done=outcome.is_done)
     how = f"{STOPPED}: " if call.stop.is_seen and not outcome.is_done else ""
     text, details = mask(how + outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
@@ -79,11 +82,14 @@ def _run(work: Callable[[], str]) -> Outcome:
     return Outcome("done", text, time.monotonic() - began)
 
 
-def log_end(hook: str, outcome: Outcome, about: str) -> None:
-    """Log how an attempt at the hook of this name ended."""
+def log_end(run: Run, outcome: Outcome, about: str) -> None:
+    """Log how the last attempt at this run ended."""
+    fields = {"hook": run.hook, "attempt": len(run.attempts),
+              "outcome": outcome.state, "seconds": round(outcome.seconds, 6)}  # fmt: skip
+    extra = {"fields": fields, "details": outcome.details}
     if outcome.is_done:
-        _log.info("hook %s: done in %.3f s%s (%s)", hook, outcome.seconds,
-                  outcome.text and f", {outcome.text}", about)  # fmt: skip
+        _log.info("hook %s: done in %.3f s%s (%s)", run.hook, outcome.seconds,
+                  outcome.text and f", {outcome.text}", about, extra=extra)  # fmt: skip
     else:
-        _log.error("hook %s: %s after %.3f s: %s (%s)%s", hook, outcome.state, outcome.seconds,
-                   outcome.text, about, outcome.details and f"\n{outcome.details}")  # fmt: skip
+        _log.error("hook %s: %s after %.3f s: %s (%s)", run.hook, outcome.state, outcome.seconds,
+                   outcome.text, about, extra=extra)  # fmt: skip

@@ -15,7 +15,7 @@ import msgspec
 from listener.actions import Call
 from listener.dispatch.rematch import rematch, updated
 from listener.hooks.table import Hook, HookTable
-from listener.log import loggable
+from listener.log import About, loggable
 from listener.model import payload
 from listener.model.delivery import Delivery, as_entry
 from listener.model.entry import Entry, Run
@@ -36,11 +36,16 @@ class Job(msgspec.Struct):
     origin: str
 
     @property
-    def about(self) -> str:
+    def about(self) -> About:
         """What the log calls the job."""
-        execution = loggable(self.notification.context.get("execution_id"))
-        entry = f", entry {self.entry.id}" if self.entry.id else ""
-        return f"execution {execution}, {self.origin}{entry}"
+        execution = self.notification.context.get("execution_id")
+        entry_id = self.entry.id or None
+        entry = f", entry {entry_id}" if entry_id else ""
+        return About(
+            f"execution {loggable(execution)}, {self.origin}{entry}",
+            entry_id=entry_id, event_type=loggable(self.notification.event_type),
+            execution_id=None if execution is None else loggable(execution),
+        )  # fmt: skip
 
     def put(self, position: int, run: Run) -> None:
         """Put a run of the entry in the place of the one at this position."""

@@ -136,7 +136,8 @@ def _ended(window: Window) -> Delivery:
 def _log_beginning(limit: AtMost, window: Window, about: str) -> None:
     if window.suppressed == 1:
         _log.warning("hook %s%s: above 'at_most: %s': further runs are suppressed (%s)",
-                     window.hook, _group(window), limit.words, about)  # fmt: skip
+                     window.hook, _group(window), limit.words, about,
+                     extra={"fields": {"hook": window.hook, "outcome": "suppressed"}})  # fmt: skip
 
 
 def _group(window: Window) -> str:

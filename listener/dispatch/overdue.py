@@ -17,7 +17,8 @@ from listener.errors import UnreadableNotification
 from listener.hooks.table import Hook, HookTable
 from listener.model.delivery import workflow_overdue
 from listener.model.notification import STARTED, WORKFLOW_OVERDUE
-from listener.state.journal import Journal, Milestone
+from listener.state.journal import Journal
+from listener.state.rows import Milestone
 
 _log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ class Beginning(NamedTuple):
     The run at `position` has begun, None when there is none; `outcome` is its end if that is known.
     """
 
-    ended: Sequence[tuple[str, Outcome]]
+    ended: Sequence[tuple[Run, Outcome]]
     position: int | None
     outcome: Outcome | None = None
 
@@ -102,7 +102,7 @@ class Runner:
         Instant hooks at its head are run at once: that saves a write for each. A process that is killed
         meanwhile has not answered, so the notification comes again, and to run them twice is harmless.
         """
-        ended: list[tuple[str, Outcome]] = []
+        ended: list[tuple[Run, Outcome]] = []
         for position, (run, hook) in enumerate(zip(job.entry.runs, job.hooks, strict=True)):
             if run.state != "pending":
                 continue
@@ -113,13 +113,13 @@ class Runner:
             if not outcome.is_done:
                 return Beginning(ended, position, outcome)
             job.put(position, job.entry.runs[position].ended(outcome, None))
-            ended.append((hook.name, outcome))
+            ended.append((job.entry.runs[position], outcome))
         return Beginning(ended, None)
 
     def run(self, job: Job, beginning: Beginning) -> None:
         """Run the other hooks of a new entry, now that it is stored. `finish` has to follow."""
-        for hook, outcome in beginning.ended:
-            log_end(hook, outcome, job.about)
+        for run, outcome in beginning.ended:
+            log_end(run, outcome, job.about)
         if beginning.position is None:
             self.settle(job)
         else:
@@ -204,7 +204,8 @@ class Runner:
         again = hook is not None and self._actions.is_repeatable(hook)
         left = f"not repeatable, and interrupted until conductor-hooks replay {job.entry.id}"
         _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
-                     "run again" if again else left, job.about)  # fmt: skip
+                     "run again" if again else left, job.about,
+                     extra={"fields": {"hook": run.hook, "outcome": "interrupted"}})  # fmt: skip
         return run.interrupted(again=again)
 
     def _save(self, job: Job, runs: Sequence[Run]) -> None:
@@ -251,10 +252,11 @@ def _log_attempt(
 ) -> None:
     """Log how an attempt has ended, and what comes next; `pause_s` is None when nothing does."""
     run = job.entry.runs[position]
-    log_end(run.hook, outcome, job.about)
+    extra = {"fields": {"hook": run.hook}}
+    log_end(run, outcome, job.about)
     if pause_s is not None:
         _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
-                  retries + 1, pause_s, job.about)  # fmt: skip
+                  retries + 1, pause_s, job.about, extra=extra)  # fmt: skip
     elif retries and not outcome.is_done:
         _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
-                   retries + 1, job.about)  # fmt: skip
+                   retries + 1, job.about, extra=extra)  # fmt: skip

@@ -43,6 +43,8 @@ class ListenerSettings(NamedTuple):
     plugins: str | None = None
     manager: RestService | None = None
     child_memory: int | None = None
+    log_format: str = "text"
+    log_level: str = "debug"
 
 
 def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
@@ -118,4 +120,6 @@ _KEYS: Mapping[str, Reader] = {
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),
     "wait_for_retries": number("seconds", 86_400),
+    "log_format": choice("text", "json"),
+    "log_level": choice("debug", "info", "warning", "error"),
 }

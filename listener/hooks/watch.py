@@ -37,6 +37,11 @@ class HooksFile:
         self._why_not = _MISSING if self.table is None else ""  # it is in force
         self._settings_at_start = self.table.listener if self.table else ListenerSettings()
 
+    @property
+    def problem(self) -> str:
+        """Why the newest file is not in force as a whole, in lines; '' when it is."""
+        return "\n".join(filter(None, (self._why_not, self._wrong)))
+
     def refresh(self, event_type: str | None = None) -> None:
         """Put the newest version of the file in force if it is good, else log why it is not.
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 FOLDER = "inbox"
 """In the state directory, for its owner alone: it holds whole notifications, rest_token and all."""
 
 RECORDED_IN = "CONDUCTOR_HOOKS_RECORDED_IN"
-"""The environment variable that names, for supervisord's programs, the state directory of the
-recorder."""
+"""The environment variable that names, for supervisord's programs, the state directory of each
+recorder, one a line."""
 
 IN_HOOK = "CONDUCTOR_HOOKS_IN_HOOK"
 """The environment variable of what runs in a hook, and of every program that it starts."""
@@ -63,6 +63,16 @@ def discard(state_dir: str, source: str) -> None:
     for name in names_of(state_dir, source):
         with suppress(FileNotFoundError):  # it is read by now
             os.unlink(os.path.join(state_dir, FOLDER, name))
+
+
+def recorded_in(env: Mapping[str, str]) -> list[str]:
+    """The state directories into which the supervisord that started this process records."""
+    return env.get(RECORDED_IN, "").splitlines()
+
+
+def is_recorded(state_dir: str, env: Mapping[str, str]) -> bool:
+    """Whether that supervisord records into this state directory, by whatever path."""
+    return os.path.realpath(state_dir) in map(os.path.realpath, recorded_in(env))
 
 
 def open_folder(state_dir: str) -> int:

@@ -102,6 +102,7 @@ class InboxReader:
     """
 
     def __init__(self, state_dir: str, *, with_events: bool = True) -> None:
+        self.state_dir = state_dir
         self._folder = os.path.join(state_dir, FOLDER)
         self._with_events = with_events
         self._names: list[str] = []

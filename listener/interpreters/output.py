@@ -16,7 +16,6 @@ import msgspec
 from listener.model.secrets import mask
 
 _log = logging.getLogger(__name__)
-_log.setLevel(logging.DEBUG)  # a hook that calls ctx.logger.debug wants to see it
 
 _RECORD = b"\x1e"  # lines.py, in the child, writes it before each record of a logger
 _READ_BYTES = 65536

@@ -40,8 +40,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Tally(NamedTuple):
-    """How many notifications were sent to a destination, acknowledged there, or failed to get there."""
+    """How many notifications were sent to a destination, acknowledged there, or failed to get there.
+
+    `sent_at` is the Unix time of about the last that was sent; 0.0 if none was, or it is not known yet.
+    Of an action without destinations, its `implementation` is the destination.
+    """
 
     sent: int = 0
     acknowledged: int = 0
     failed: int = 0
+    sent_at: float = 0.0

@@ -21,10 +21,12 @@ from listener import log
 from listener.errors import HooksError
 from listener.hooks.file import load
 from listener.hooks.forward import ForwardSettings
+from listener.hooks.settings import ListenerSettings
 from listener.inbox import whole_file
 from listener.rabbitmq.acknowledgement import WhenActed, WhenKept
 from listener.rabbitmq.broker import read_broker
 from listener.rabbitmq.connection import Connection
+from listener.rabbitmq.presence import say_present
 from listener.rabbitmq.writer import Batch, Writer, unwritable
 from listener.state.directory import open_file, path_of
 
@@ -73,6 +75,7 @@ class Forwarder:
         self._stop = stop
         self._writer = writer
         self._said = ""
+        self._place = ""  # the state directory, as soon as it is known
         self._pause_s = FIRST_PAUSE_S
         self._jitter = jitter
         self._next_host = int(1000 * jitter())  # forwarders of many hosts spread over the brokers
@@ -97,6 +100,7 @@ class Forwarder:
     def _forward(self) -> None:
         """One connection, from hooks.conf to its end. Raises HooksError."""
         settings, state_dir = self._read()
+        self._place = state_dir
         is_acted = settings.acknowledge == "acted"
         acknowledgement = WhenActed(state_dir) if is_acted else WhenKept()
         with _locked(state_dir), closing(acknowledgement):
@@ -116,8 +120,9 @@ class Forwarder:
         settings = (table and table.forward) or ForwardSettings()
         if settings.problem:
             raise HooksError(settings.problem)
-        setting = table.listener.state_dir if table else None
-        return settings, path_of(self._state_dir, os.environ, lambda: setting)
+        of_listener = table.listener if table else ListenerSettings()
+        log.set_form(of_listener.log_format, of_listener.log_level)
+        return settings, path_of(self._state_dir, os.environ, lambda: of_listener.state_dir)
 
     def _connect(self, settings: ForwardSettings) -> Connection:
         """A connection to the first host that has the queue, beginning with another one each time."""
@@ -143,6 +148,8 @@ class Forwarder:
         if text != self._said:
             self._said = text
             _log.log(level, "%s", text)
+            if self._place:
+                say_present(self._place, text, time.time(), is_trouble=level > logging.INFO)
 
 
 def forward(config: str, state_dir: str | None) -> int:

@@ -63,7 +63,8 @@ _SCHEMA = f"""
         name TEXT PRIMARY KEY,
         sent INTEGER NOT NULL,
         acknowledged INTEGER NOT NULL,
-        failed INTEGER NOT NULL
+        failed INTEGER NOT NULL,
+        sent_at REAL NOT NULL
     ) WITHOUT ROWID;
     PRAGMA user_version = {_VERSION};
 """

@@ -19,7 +19,9 @@ from listener.model.outcome import Tally
 from listener.state import statements
 from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
 from listener.state.hold import Hold
-from listener.state.rows import as_row, from_row, runs_column
+from listener.state.pruning import prune
+from listener.state.rows import Milestone, as_row, from_row, runs_column
+from listener.state.totals import Totals, totals
 
 FILE = "journal.db"
 SERIALS = "serials"
@@ -45,15 +47,6 @@ class Filters(NamedTuple):
             and (not self.execution_id or entry.execution_id == self.execution_id)
             and entry.received_at >= self.since
         )
-
-
-class Milestone(NamedTuple):
-    """The start or the end of an execution, in a few columns of its entry."""
-
-    entry_id: int
-    received_at: float
-    event_type: str
-    execution_id: str
 
 
 def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
@@ -156,6 +149,12 @@ class Journal:
         if lost:
             self._database.close()
         return lost
+
+    @_held
+    def totals(self, now: float) -> Totals:
+        """How many entries there are in which state, and what is noteworthy among them."""
+        with self._database as connection:
+            return totals(connection, now)
 
     @_held
     def unsettled(self) -> list[Entry]:
@@ -266,11 +265,17 @@ class Journal:
             return list(map(Milestone._make, connection.execute(statements.MILESTONES, (after,))))
 
     @_held
-    def count(self, tallies: Mapping[str, Tally]) -> None:
-        """Add to what was counted for each destination. Repeated after an error, it may count twice."""
+    def count(self, tallies: Mapping[str, Tally], at: float) -> None:
+        """Add to what was counted for each destination, the last at this Unix time.
+
+        Repeated after an error, it may count twice.
+        """
         if tallies:
             with self._database.transaction() as connection:
-                rows = [{"name": name, **tally._asdict()} for name, tally in tallies.items()]
+                rows = [
+                    {"name": name, **tally._asdict(), "sent_at": at if tally.sent else 0.0}
+                    for name, tally in tallies.items()
+                ]
                 connection.executemany(statements.COUNT, rows)
 
     @_held
@@ -282,20 +287,12 @@ class Journal:
 
     @_held
     def prune(self, after: int, *, now: float, keep_s: float, keep: int) -> int:
-        """Delete settled entries that are older than `keep_s` or beyond the newest `keep`.
+        """Delete a few settled entries that are older than `keep_s` or beyond the newest `keep`.
 
-        Looks at a few with an id above `after`, and stops at the first that is to be kept: a later one
-        is younger, whatever the clock said. One of the future stays, but stops nothing. Returns the
-        `after` to continue from, 0 when the rest is to be kept.
+        They have an id above `after`. Returns the `after` to continue from, 0 when the rest is kept.
         """
         with self._database as connection:
-            newest = connection.execute("SELECT max(id) AS id FROM entries").fetchone()["id"] or 0
-            values = {"after": after, "beyond": newest - keep, "now": now, "keep_s": keep_s}
-            rows = connection.execute(statements.IS_KEPT, values).fetchall()
-            old = [row["id"] for row in itertools.takewhile(lambda row: not row["is_kept"], rows)]
-            if old:  # the newest one stays, or its id would be given once more
-                connection.execute(statements.PRUNE, {**values, "last": min(old[-1], newest - 1)})
-            return old[-1] if len(old) == statements.PRUNED_AT_ONCE else 0
+            return prune(connection, after, now=now, keep_s=keep_s, keep=keep)
 
 
 def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:

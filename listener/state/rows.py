@@ -6,7 +6,7 @@ Owns which column has what, and the check of what is read. It knows no SQL; jour
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,15 @@ from listener.model.entry import Entry, Run
 
 _encode_runs = msgspec.json.Encoder().encode
 _decode_runs = msgspec.json.Decoder(tuple[Run, ...]).decode
+
+
+class Milestone(NamedTuple):
+    """The start or the end of an execution, in a few columns of its entry."""
+
+    entry_id: int
+    received_at: float
+    event_type: str
+    execution_id: str
 
 
 def as_row(entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from listener.model.notification import ENDED, STARTED
 from listener.state.database import NOTABLE
 
 DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
-PRUNED_AT_ONCE = 200
 
 NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 FORGET = "DELETE FROM notes WHERE name = ?"
@@ -42,14 +41,9 @@ UNSETTLED_OF = f"SELECT * FROM entries WHERE {NOTABLE} AND state IN {UNSETTLED} 
 WITHDRAW = """
     UPDATE entries SET state = 'dropped', rest_token = NULL, key = NULL, error = ? WHERE id = ?"""
 LAST_SERIALS = "SELECT serials FROM entries WHERE serials IS NOT NULL ORDER BY id DESC LIMIT 1"
-IS_KEPT = f"""
-    SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept
-    FROM entries WHERE id > :after ORDER BY id LIMIT {PRUNED_AT_ONCE}"""  # noqa: S608
-PRUNE = f"""
-    DELETE FROM entries WHERE id > :after AND id <= :last
-    AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608
 COUNT = """
-    INSERT INTO destinations (name, sent, acknowledged, failed)
-    VALUES (:name, :sent, :acknowledged, :failed)
+    INSERT INTO destinations (name, sent, acknowledged, failed, sent_at)
+    VALUES (:name, :sent, :acknowledged, :failed, :sent_at)
     ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
-        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed"""
+        acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed,
+        sent_at = max(sent_at, excluded.sent_at)"""

@@ -100,6 +100,11 @@ WAKE_UP = "conductor-hooks: read the inbox"
 """In place of a notification, for one that is in the inbox and may be taken out of it again."""
 
 
+def remote_kind(process: str) -> str:
+    """The type of a REMOTE_COMMUNICATION event with a notification for this listener, group:name."""
+    return f"conductor-hooks {process}"
+
+
 def enframe(text: str) -> bytes:
     """The bytes that make supervisord pass on this JSON, which has no marks."""
     data = text.encode("utf-8", "surrogatepass")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -20,16 +20,18 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.withdrawal import withdraw_of_dead
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.settings import ListenerSettings
-from listener.inbox.folder import RECORDED_IN
+from listener.inbox.folder import is_recorded
 from listener.inbox.reader import InboxReader, Record
 from listener.model.delivery import Delivery, decode, unreadable
-from listener.model.entry import Entry
+from listener.model.entry import FIRE, Entry
 from listener.model.serials import Serials
 from listener.state.clock import Clock
 from listener.state.journal import SERIALS, Journal
-from listener.supervisord.emit import WAKE_UP
-from listener.supervisord.frames import COMMUNICATION_EVENTS, TICK, Frame
+from listener.state.totals import GAP
+from listener.supervisord.emit import WAKE_UP, remote_kind
+from listener.supervisord.frames import COMMUNICATION_EVENTS, REMOTE, TICK, Frame
 from listener.supervisord.losses import LossDetector
+from listener.supervisord.presence import process_of
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class Events:
 
     `inbox` is None where there is no state directory. `run` is the supervisord that sends the events,
     None when none does. `keep_lock` makes sure that this listener still owns the state directory,
-    `check_hooks` logs what will make new hooks fail. Nothing is deleted by a `clock` that has jumped.
+    `check_hooks` logs what will make new hooks fail. `say_present` leaves a note that the listener
+    runs, and when it last heard supervisord. Nothing is deleted by a `clock` that has jumped.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Events:
         keep_lock: Callable[[], None] = lambda: None,
         check_hooks: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
+        say_present: Callable[[float], None] = lambda _heard_at: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._actions = actions
@@ -70,19 +74,25 @@ class Events:
         self._run = run
         self._keep_lock = keep_lock
         self._check_hooks = check_hooks
+        self._say_present = say_present
         self._clock = clock or Clock()
         self._losses: LossDetector | None = None
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
-        self._own_line = _own_line(os.environ) if run else None
-        self._is_recorded = RECORDED_IN in os.environ  # by the supervisord that sends the events
+        process = process_of(os.environ)
+        group, name = process.split(":")
+        # How supervisord begins an event that comes from this listener, or from an earlier one.
+        self._own_line = f"processname:{name} groupname:{group} " if run else None
+        self._fired_line = f"type:{remote_kind(process)}\n"
+        self._is_recorded = inbox is not None and is_recorded(inbox.state_dir, os.environ)
         self._accepted_to = ("", -1)
         self._pruned_to = 0
         self._ignored: set[str] = set()
 
     def begin(self) -> None:
         """Recall what an earlier listener has left, and accept what is in the inbox."""
+        self._say_present(0.0)
         self._dispatcher.recall()
         run, _, serial = (self._journal.noted(_ACCEPTED_TO) or "").rpartition("/")
         self._accepted_to = (run, int(serial)) if serial.isdecimal() else ("", -1)
@@ -95,7 +105,7 @@ class Events:
 
     def end(self) -> None:
         """Keep what the next TICK_5 would keep. Raises ListenerMustEnd where the journal does."""
-        self._journal.count(self._actions.take_tallies())
+        self._journal.count(self._actions.take_tallies(), self._clock.now())
 
     def handle(self, frame: Frame) -> None:
         """Act on a notification; one that cannot be read, and any other event, is only logged.
@@ -135,16 +145,19 @@ class Events:
         if is_from_program and not _is_wake_up(frame.payload):
             self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
             return
+        if frame.eventname == REMOTE and frame.payload.startswith(self._fired_line):
+            text = frame.payload.removeprefix(self._fired_line)
+            self._dispatcher.deliver(decode(text, source=FIRE, origin=f"serial {frame.serial}, fired"))
         if serials is not None:
             self._journal.note(SERIALS, str(serials))
         if frame.eventname == TICK:
             self._tidy()
-        elif not is_from_program and frame.eventname not in self._ignored:
+        elif not (is_from_program or frame.eventname in {REMOTE, *self._ignored}):
             self._ignored.add(frame.eventname)
             _log.warning(
-                "%s events are ignored; subscribe to events=PROCESS_COMMUNICATION,TICK_5 alone",
-                frame.eventname,
-            )
+                "%s events are ignored; subscribe to events=PROCESS_COMMUNICATION,"
+                "REMOTE_COMMUNICATION,TICK_5 alone", frame.eventname,
+            )  # fmt: skip
 
     def _accept_inbox(self) -> None:
         """Accept what came in by files; an event that supervisord delivers, too, is known by then."""
@@ -197,17 +210,20 @@ class Events:
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)
-        return Entry(0, self._clock.now(), "supervisord", "dropped", "", f"gap {before}", error=problem)
+        return Entry(
+            0, self._clock.now(), "supervisord", "dropped", "", f"{GAP}{before}", error=problem
+        )
 
     def _tidy(self) -> None:
         """Do, every five seconds, what no event waits for."""
         self._keep_lock()
         self._actions.drain()
-        self._journal.count(self._actions.take_tallies())
+        self._journal.count(self._actions.take_tallies(), self._clock.now())
         self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._dispatcher.accept_due()
+        self._say_present(self._clock.now())
         keep_s = self._settings.keep_days * _DAY_S if self._clock.is_steady() else math.inf
         self._pruned_to = self._journal.prune(
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
@@ -236,12 +252,6 @@ class Events:
 
 def _is_wake_up(payload: str) -> bool:
     return payload.partition("\n")[2].rstrip() == WAKE_UP
-
-
-def _own_line(env: Mapping[str, str]) -> str:
-    """How supervisord begins an event that comes from this listener, or from an earlier one."""
-    name, group = (env.get(f"SUPERVISOR_{of}_NAME") for of in ("PROCESS", "GROUP"))
-    return f"processname:{name} groupname:{group} "
 
 
 @contextmanager

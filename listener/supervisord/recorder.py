@@ -8,10 +8,11 @@ programs would suffer. supervisord calls `make_recorder`, at every start and rel
     supervisor.rpcinterface_factory = listener.supervisord.recorder:make_recorder
     state_dir = /var/lib/conductor-hooks
 
-The Python that runs supervisord must be able to import this package, or supervisord does not start:
-"Error: listener.supervisord.recorder:make_recorder cannot be resolved within
-[rpcinterface:conductor_hooks]". It calls no factory, and nothing is recorded, when it has neither a
-[unix_http_server] nor an [inet_http_server].
+A listener beside this one has a section of another name, with its own state directory. The Python that
+runs supervisord must be able to import this package, or supervisord does not start: "Error:
+listener.supervisord.recorder:make_recorder cannot be resolved within [rpcinterface:conductor_hooks]".
+It calls no factory, and nothing is recorded, when it has neither a [unix_http_server] nor an
+[inet_http_server].
 """
 
 from __future__ import annotations
@@ -46,16 +47,17 @@ def make_recorder(supervisord: Any, **config: str) -> _Namespace:
     state_dir = config.pop("state_dir", "")
     if config or not os.path.isabs(state_dir):
         raise ValueError(
-            "[rpcinterface:conductor_hooks] takes state_dir, an absolute path, and nothing else beside"
+            "the section of a recorder takes state_dir, an absolute path, and nothing else beside"
             f" supervisor.rpcinterface_factory; found state_dir = {state_dir!r}"
             f"{''.join(f', {name}' for name in config)}; correct the section"
         )
-    os.environ[RECORDED_IN] = state_dir  # for the listener, to see whether it has the same
     recorder = _recorders.setdefault(os.path.normpath(state_dir), Recorder(state_dir))
     recorder.attach(supervisord.options.logger)
     for other in _recorders.values():
         if not other.is_attached:  # a reload may have left it behind; if not, it opens again by itself
             other.close()
+    folders = (each.state_dir for each in _recorders.values() if each.is_attached)
+    os.environ[RECORDED_IN] = "\n".join(folders)  # for a listener, to see whether its own is there
     return _Namespace(recorder)
 
 
@@ -68,8 +70,8 @@ class _Namespace:
     def status(self) -> dict[str, Any]:
         """Return how many events were recorded, and how many could not be, since supervisord started.
 
-        @return struct result  recorded, failed, file ('' while there is none), trouble (why nothing can
-                               be recorded now, or '')
+        @return struct result  state_dir, recorded, failed, file ('' while there is none), trouble (why
+                               nothing can be recorded now, or '')
         """
         return self._recorder.status()
 
@@ -78,7 +80,7 @@ class Recorder:
     """Records what happens in this supervisord into one state directory, from the first event on."""
 
     def __init__(self, state_dir: str) -> None:
-        self._state_dir = state_dir
+        self.state_dir = state_dir
         self._folder = os.path.join(state_dir, FOLDER)
         self._subscription = (events.ProcessCommunicationEvent, self.take)
         self._syncer = Syncer()
@@ -105,7 +107,7 @@ class Recorder:
         if self.is_attached:
             events.callbacks.remove(self._subscription)
         events.callbacks.insert(0, self._subscription)
-        if not os.path.isdir(self._state_dir):
+        if not os.path.isdir(self.state_dir):
             self._report(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
     def close(self) -> None:
@@ -117,11 +119,13 @@ class Recorder:
         self._syncer.stop()
 
     def status(self) -> dict[str, Any]:
+        is_mended = self._failed == self._failed_before and os.path.isdir(self.state_dir)
         return {
+            "state_dir": os.path.normpath(self.state_dir),
             "recorded": capped_int(self._recorded),
             "failed": capped_int(self._failed),
             "file": self._file.path if self._file else "",
-            "trouble": self._trouble,
+            "trouble": "" if is_mended else self._trouble,
         }
 
     def take(self, event: Any) -> None:
@@ -173,7 +177,7 @@ class Recorder:
             retired.close()
         if not self._run:  # not before the first event: supervisord forks after it has called us
             self._run = run_of(os.getpid())
-        self._file = create(self._state_dir, self._run, self._last_number)
+        self._file = create(self.state_dir, self._run, self._last_number)
         self._last_number = self._file.number
         return self._file
 

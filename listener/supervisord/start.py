@@ -13,7 +13,7 @@ from listener.actions.check import check_hooks, plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
-from listener.inbox.folder import RECORDED_IN
+from listener.inbox.folder import is_recorded, recorded_in
 from listener.state.directory import Claim, writable_by_others
 from listener.state.ownership import changeable_by_others
 
@@ -31,7 +31,7 @@ def log_start(hooks_file: HooksFile, actions: Actions, state: Claim, *, is_super
     enabled = sum(hook.enabled for hook in table.hooks)
     counts = f"hooks: {len(table.hooks)}, of which enabled: {enabled}"
     where = "" if state.problem else f", state in {state.folder}"
-    how = ", recorded by supervisord" if RECORDED_IN in os.environ else ""
+    how = ", recorded by supervisord" if is_recorded(state.folder, os.environ) else ""
     _log.info("listening with %s, %s%s%s", hooks_file.path, counts, where, how)
     if not enabled:
         _log.warning("%s has no hooks: nothing is handled", hooks_file.path)
@@ -48,12 +48,12 @@ def _warn(state: Claim, *, is_supervised: bool) -> None:
             " become deaf to it, does not act on what supervisord records, and acts twice on an event"
             " in progress when it is killed; a script that starts the listener must use exec"
         )
-    recorded_in = os.environ.get(RECORDED_IN)
-    if recorded_in and os.path.realpath(recorded_in) != os.path.realpath(state.folder):
+    others = recorded_in(os.environ)
+    if others and not is_recorded(state.folder, os.environ):
         _log.warning(
             "supervisord records into %s, but the state directory here is %s: what is recorded is not"
-            " acted on; name the same state_dir in [rpcinterface:conductor_hooks] and here",
-            recorded_in, state.folder,
+            " acted on; give this listener a section [rpcinterface:…] with state_dir = %s",
+            ", ".join(others), state.folder, state.folder,
         )  # fmt: skip
     if open_to_others := writable_by_others(state.folder):
         _log.warning("%s", open_to_others)

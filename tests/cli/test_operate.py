@@ -75,15 +75,18 @@ def test_each_filter_of_history_leaves_out_what_it_should(journal: Journal) -> N
 
 def test_what_was_sent_where_is_shown_in_numbers(journal: Journal) -> None:
     assert lines(run("history", "--destinations")) == ["nothing was sent yet"]
-    journal.count({"b.example:162": Tally(12, 10, 2), "\x1b[2Ja[red]:162": Tally(0, 0, 7)})
+    journal.count(
+        {"b.example:162": Tally(12, 10, 2), "\x1b[2Ja[red]:162": Tally(0, 0, 7)}, 1769860800.0
+    )
     rows = [line.split() for line in lines(run("history", "--destinations"))]
     assert rows == [
-        ["destination", "sent", "acknowledged", "failed"],
-        [r"\x1b[2Ja[red]:162", "0", "0", "7"],
-        ["b.example:162", "12", "10", "2"],
+        ["sent", "acknowledged", "failed", "sent_at", "destination"],
+        ["0", "0", "7", r"\x1b[2Ja[red]:162"],
+        ["12", "10", "2", "2026-01-31T12:00:00.000Z", "b.example:162"],
     ]
     assert answer(run("history", "--destinations", "--output", "json"))[1] == {
-        "destination": "b.example:162", "sent": 12, "acknowledged": 10, "failed": 2
+        "destination": "b.example:162", "sent": 12, "acknowledged": 10, "failed": 2,
+        "sent_at": "2026-01-31T12:00:00.000Z",
     }  # fmt: skip
 
 
@@ -246,15 +249,15 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
 
     head, text = shown[: shown.index("\n{")], shown[shown.index("\n{") :]
     assert head.splitlines() == [
-        "id            1",
-        "event_type    workflow_failed",
-        "execution_id  e-1",
-        "deployment_id nodecellar",
-        "tenant_name   acme",
-        "workflow_id   heal",
-        "received_at   2023-11-14T22:13:20.000Z",
-        "source        supervisord",
-        "state         running",
+        "id             1",
+        "event_type     workflow_failed",
+        "execution_id   e-1",
+        "deployment_id  nodecellar",
+        "tenant_name    acme",
+        "workflow_id    heal",
+        "received_at    2023-11-14T22:13:20.000Z",
+        "source         supervisord",
+        "state          running",
         "",
         "trap: done   m.trap",
         "  2023-11-14T22:13:20.000Z  done after 0.500 s: sent",
@@ -295,8 +298,8 @@ def test_show_hides_secrets(journal: Journal) -> None:
 def test_show_of_what_is_no_notification_has_its_payload_and_the_reason(journal: Journal) -> None:
     store(journal, "unreadable", event_type=None, error="not JSON: raise the limit")
     shown = lines(run("show", "1"))
-    assert "error         not JSON: raise the limit" in shown
-    assert "payload       no json" in shown
+    assert "error          not JSON: raise the limit" in shown
+    assert "payload        no json" in shown
     entry = answer(run("show", "1", "--output", "json"))
     assert (entry["payload"], entry["notification"], entry["runs"]) == ("no json", None, [])
 

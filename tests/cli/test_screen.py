@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
+import shlex
+from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from listener.cli.entries import _WHOLE, as_row, columns_of
 from listener.cli.screen import print_rows
 from listener.model.entry import Entry
-from tests.cli.commands import THEN, done, failed, new
+from listener.model.outcome import Tally
+from listener.state.journal import Journal
+from tests.cli.commands import COMMAND, THEN, done, failed, new, run, store
+from tests.handmade_plugins import make_plugin
+from tests.support import shown_at_terminal
 
 UUID = "0b6a58ab-9c4f-4f0e-8f3a-2f1d6c7b8a90"
 ERROR = "ConnectionError: the pager at pager.example.com does not answer"
@@ -50,6 +57,30 @@ def test_history_cuts_nothing_in_any_width(width: int) -> None:
     assert "trap: done, page: failed (ConnectionError: the pager at" in told
 
 
+VERBS = ("history", "history --destinations", "show 1", "check", "plugins list",
+         "fire workflow_failed --dry-run")  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_shows_as_much_at_a_terminal_of_any_width_as_in_a_pipe(
+    folder: Path, journal: Journal, verb: str
+) -> None:
+    hook = (
+        "{name: page-oncall, event_type: workflow_failed, implementation: the-doors.doors.tasks.open}"
+    )
+    (folder / "hooks.conf").write_text(f"hooks: [{hook}, {hook.replace('page', 'call')}]")
+    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": ""})
+    runs = (done("nms-traps"), failed("page-oncall", f"{ERROR}, neither over HTTP nor over {UUID}"))
+    store(journal, "failed", runs=runs, execution=UUID, deployment_id="nodecellar-production-eu-1")
+    journal.count({"[2001:db8:85a3:1319:8a2e:370:7334:1]:10162": Tally(123_456, 120_000, 3_456)}, THEN)
+    expected = sorted("".join(run(*verb.split()).stdout.split()))
+    for width in (60, 80, 120, 200):
+        command = ["sh", "-c", f"{shlex.join(COMMAND)} {verb} || true"]  # would fail is 1
+        lines = shown_at_terminal(command, columns=width, stream="stdout")
+        assert [line for line in lines if cell_len(line) > width and " " in line.strip()] == []
+        assert sorted("".join("".join(lines).split())) == expected
+
+
 def test_an_entry_takes_two_lines_where_one_does_not_hold_it() -> None:
     assert shown(80)[-2:] == [
         "3   2023-11-14 22:13:20Z  interrupted  workflow_succeeded",
@@ -60,6 +91,17 @@ def test_an_entry_takes_two_lines_where_one_does_not_hold_it() -> None:
         "    nodecellar  trap: done",
     ]
     assert shown(200)[-1].rstrip().endswith(f"  {UUID}  nodecellar  trap: done")
+
+
+def test_a_value_that_fits_on_a_line_is_not_divided() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    row = ["1", UUID[:20], "nodecellar", "page: failed (no route)"]
+    print_rows(
+        ["id", "execution", "deployment", "hooks"], [row], whole=["id"], colours={}, console=console
+    )
+    assert isinstance(console.file, io.StringIO)
+    lines = list(map(str.rstrip, console.file.getvalue().splitlines()))
+    assert lines[-2:] == [f"    {UUID[:20]}  nodecellar", "    page: failed (no route)"]
 
 
 def test_a_long_reason_is_not_folded_into_a_narrow_column() -> None:

@@ -12,6 +12,7 @@ from listener.dispatch.attempt import attempt, log_end
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.conf import read
 from listener.hooks.table import Hook
+from listener.model.entry import Run
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Outcome
 from tests.dispatch.support import Doubles
@@ -77,13 +78,6 @@ def test_any_other_exception_is_a_failure_with_a_traceback(
     assert outcome.details.startswith("Traceback")
 
 
-def test_a_hook_for_which_there_is_no_action_has_failed(
-    actions: Doubles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Doubles, "of", lambda self, hook: {}[hook.name])
-    assert attempted(actions).text == "KeyError: 'page'"
-
-
 def test_an_action_gets_texts_in_place_of_templates_and_their_secrets_are_masked(
     actions: Doubles,
 ) -> None:
@@ -135,14 +129,15 @@ def test_an_attempt_is_logged_as_the_original_logs_it(
         (Outcome("failed", "no route", 1.5), "ERROR hook page: failed after 1.500 s: no route (about)"),
         (
             Outcome("timed out", "no end", 1.5, "Traceback …"),
-            "ERROR hook page: timed out after 1.500 s: no end (about)\nTraceback …",
+            "ERROR hook page: timed out after 1.500 s: no end (about)",
         ),
     ],
 )
-def test_the_end_of_an_attempt_is_one_line_and_its_details_stand_below(
+def test_the_end_of_an_attempt_is_one_line_and_its_details_stand_beside_it(
     caplog: pytest.LogCaptureFixture, outcome: Outcome, line: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    log_end("page", outcome, "about")
+    log_end(Run("page", "my.page").begun(0.0), outcome, "about")
     [record] = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
+    assert record.__dict__["details"] == outcome.details

@@ -121,13 +121,17 @@ class RealSupervisord:
             "TEST_NOTES": str(self.notes_file),
             "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
+        self._frames: int | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start a supervisord, where none is."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", self.conf],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        self._frames: int | None = None
 
     def wait_until_listening(self) -> None:
         """Until the listener is RUNNING and has said so in its log."""
@@ -147,10 +151,16 @@ class RealSupervisord:
         return pid
 
     def _info(self) -> dict[str, Any]:
+        return dict(self.ask("supervisor.getProcessInfo", "conductor-hooks"))
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """The answer of one of supervisord's RPCs."""
         transport = SupervisorTransport(None, None, f"unix://{self.folder}/s")
         try:
-            proxy: Any = ServerProxy("http://127.0.0.1", transport)
-            return dict(proxy.supervisor.getProcessInfo("conductor-hooks"))
+            called: Any = ServerProxy("http://127.0.0.1", transport)
+            for name in method.split("."):
+                called = getattr(called, name)
+            return called(*arguments)
         finally:
             transport.close()
 
@@ -197,9 +207,13 @@ class RealSupervisord:
         file = self.folder / "supervisord.log"
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
-    def close(self) -> None:
+    def _close_frames(self) -> None:
         if self._frames is not None:
             os.close(self._frames)
+            self._frames = None
+
+    def close(self) -> None:
+        self._close_frames()
         self.process.terminate()
         try:
             wait_for("the end of supervisord", self.has_ended, limit_s=20)

@@ -18,9 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
-
-from supervisor.xmlrpc import SupervisorTransport
+from xmlrpc.client import Fault
 
 from listener.cli.shipped import shipped
 from tests.end_to_end.real_supervisord import RealSupervisord
@@ -186,11 +184,6 @@ class Supervised(RealSupervisord):
     def _bytes_read(self) -> int:
         return int(Path(f"/proc/{self.process.pid}/io").read_text().split()[1])
 
-    def _close_frames(self) -> None:
-        if self._frames is not None:
-            os.close(self._frames)
-            self._frames = None
-
     def has_logged(self, text: str) -> bool:
         """Whether supervisord's log has that by now."""
         self.knock()
@@ -203,17 +196,6 @@ class Supervised(RealSupervisord):
     def wait_until_recorded(self, count: int) -> None:
         """Until supervisord has read so many from its programs."""
         wait_for(f"{count} recorded events", lambda: self.recorded() == count)
-
-    def ask(self, method: str, *arguments: Any) -> Any:
-        """The answer of one of supervisord's RPCs."""
-        transport = SupervisorTransport(None, None, f"unix://{self.folder}/s")
-        try:
-            called: Any = ServerProxy("http://127.0.0.1", transport)
-            for name in method.split("."):
-                called = getattr(called, name)
-            return called(*arguments)
-        finally:
-            transport.close()
 
     def listeners(self) -> list[int]:
         """The processes of the listener that supervisord has started, in order."""

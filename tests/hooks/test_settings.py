@@ -39,6 +39,8 @@ def test_every_setting_is_read() -> None:
   plugins: /opt
   manager: {{rest_host: manager, rest_port: 8443, rest_protocol: http, rest_cert: {__file__}}}
   child_memory: 256
+  log_format: json
+  log_level: warning
 """
     assert settings_of(section) == ListenerSettings(
         state_dir="/var/lib/conductor-hooks",
@@ -51,13 +53,15 @@ def test_every_setting_is_read() -> None:
         plugins="/opt",
         manager=RestService("manager", 8443, "http", __file__),
         child_memory=256,
+        log_format="json",
+        log_level="warning",
     )
 
 
 @pytest.mark.parametrize("section", ["", "{}"])
 def test_what_is_not_set_has_its_default(section: str) -> None:
     assert settings_of(section) == ListenerSettings(
-        None, None, (), "process", 30.0, 1_000_000, 900.0, None, None, None
+        None, None, (), "process", 30.0, 1_000_000, 900.0, None, None, None, "text", "debug"
     )
 
 

@@ -47,10 +47,10 @@ class Site:
         self.state = Path(os.environ["CONDUCTOR_HOOKS_STATE_DIR"])
         self.state.mkdir()
 
-    def write(self, forward: dict[str, Any]) -> None:
+    def write(self, forward: dict[str, Any], **listener: str) -> None:
         """Replace hooks.conf as a whole, since a forwarder may read it meanwhile."""
         new = self.conf.with_suffix(".new")
-        new.write_text(json.dumps({"hooks": [], "forward": forward}))
+        new.write_text(json.dumps({"hooks": [], "forward": forward, "listener": listener}))
         new.rename(self.conf)
 
     def inbox(self) -> list[list[Record]]:

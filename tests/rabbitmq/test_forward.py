@@ -133,7 +133,13 @@ def test_on_a_full_disk_messages_stay_at_the_broker_until_there_is_room(
         forwarder.may_write(True)
         site.wait_for_kept("1", "2", "3")
         forwarder.wait_until_it_says(CONSUMING, full, CONSUMING)
-        assert vhost.counts() == (0, 0, 1)
+        wait_for("the acknowledgements", lambda: vhost.counts() == (0, 0, 1))
+
+
+def test_its_log_has_the_form_that_the_listeners_has(site: Site, vhost: Vhost) -> None:
+    site.write(section(vhost), log_format="json")
+    with forwarding(site) as forwarder:
+        forwarder.wait_until_it_says(f'"INFO", "message": "{CONSUMING}')
 
 
 def test_its_log_has_nothing_of_pika_and_sigterm_ends_it_while_it_waits(

@@ -152,7 +152,7 @@ print("ready", flush=True)
 for folder in sys.stdin:
     journal = Journal(folder.strip(), hold=Hold(threading.Event().wait))
     for _ in range(20):
-        journal.count({"a:162": Tally(1, 1, 0)})
+        journal.count({"a:162": Tally(1, 1, 0)}, 1.0)
     journal.close()
     print("done", flush=True)
 """
@@ -165,7 +165,7 @@ for folder in sys.stdin:
                 tell(process, str(folder))
             assert [said(one), said(other)] == ["done", "done"]
             with closing(Journal(str(folder))) as made:
-                assert made.tallies() == {"a:162": Tally(40, 40, 0)}
+                assert made.tallies() == {"a:162": Tally(40, 40, 0, 1.0)}
 
 
 def test_it_is_known_once_that_another_process_has_written(journal: Journal, file: Path) -> None:
@@ -371,7 +371,7 @@ def test_what_another_process_keeps_locked_can_be_read_and_is_written_when_it_is
             lambda: journal.accept_all([entry()]),
             lambda: journal.save(entry(id=1, state="done"), [entry()]),
             lambda: journal.note("name", "value"),
-            lambda: journal.count({"a:162": Tally(1, 0, 0)}),
+            lambda: journal.count({"a:162": Tally(1, 0, 0)}, 1.0),
             lambda: journal.reopen(entry(id=1), ()),
             lambda: journal.drop(1),
         ]

@@ -13,7 +13,8 @@ import pytest
 from listener.errors import StateError
 from listener.model.entry import Entry
 from listener.model.outcome import Tally
-from listener.state.journal import Filters, Journal, Milestone
+from listener.state.journal import Filters, Journal
+from listener.state.rows import Milestone
 from tests.state.entries import FAILED, RUN, TOKEN, bodies, entry, ids
 
 changed = msgspec.structs.replace
@@ -315,17 +316,19 @@ def test_a_note_is_kept_until_another_of_its_name_replaces_it(journal: Journal) 
 
 def test_what_was_sent_adds_up_by_destination_in_the_order_of_their_names(journal: Journal) -> None:
     assert journal.tallies() == {}
-    journal.count({"b:162": Tally(1, 0, 0), "[::1]:162": Tally(2, 2, 1)})
-    journal.count({})
-    journal.count({"b:162": Tally(10, 0, 3), "a:162": Tally(0, 0, 1)})
+    journal.count({"b:162": Tally(1, 0, 0), "[::1]:162": Tally(2, 2, 1)}, NOW)
+    journal.count({}, NOW)
+    journal.count({"b:162": Tally(10, 0, 3), "a:162": Tally(0, 0, 1)}, NOW - 60)
     assert list(journal.tallies().items()) == [
-        ("[::1]:162", Tally(2, 2, 1)), ("a:162", Tally(0, 0, 1)), ("b:162", Tally(11, 0, 3))
+        ("[::1]:162", Tally(2, 2, 1, NOW)),
+        ("a:162", Tally(0, 0, 1)),
+        ("b:162", Tally(11, 0, 3, NOW)),
     ]  # fmt: skip
 
 
 def test_of_what_is_counted_together_nothing_is_kept_when_one_cannot_be(journal: Journal) -> None:
     with pytest.raises(StateError):
-        journal.count({"a:162": Tally(1, 1, 0), "b:162": Tally(2**64, 0, 0)})
+        journal.count({"a:162": Tally(1, 1, 0), "b:162": Tally(2**64, 0, 0)}, NOW)
     assert journal.tallies() == {}
 
 
@@ -410,11 +413,11 @@ def test_an_entry_with_a_wrong_time_is_kept_as_long_as_its_neighbours(journal: J
 
 def test_no_id_is_given_twice_and_what_was_counted_stays(journal: Journal) -> None:
     journal.accept_all([entry(state="done")] * 3)
-    journal.count({"a:162": Tally(1, 0, 0)})
+    journal.count({"a:162": Tally(1, 0, 0)}, NOW)
     prune(journal, older_than=NOW)
     assert ids(journal) == [3]
     assert journal.accept(entry()) == 4
-    assert journal.tallies() == {"a:162": Tally(1, 0, 0)}
+    assert journal.tallies() == {"a:162": Tally(1, 0, 0, NOW)}
 
 
 def test_a_closed_journal_is_opened_again_when_it_is_used(journal: Journal) -> None:

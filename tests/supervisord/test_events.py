@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from unittest.mock import ANY
 
 import pytest
 
@@ -16,7 +17,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.model.entry import Run
 from listener.model.outcome import Tally
 from listener.state import database
-from listener.state.journal import FILE, Journal
+from listener.state.journal import FILE, Filters, Journal
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import hook, lines
 from tests.supervisord.supervised import DEFECT, STDOUT, Supervised, defect, notification
@@ -184,9 +185,9 @@ def test_a_tick_keeps_the_lock_and_counts_what_was_sent_and_so_does_the_end(
     monkeypatch.setattr(Actions, "take_tallies", lambda _: {"a:162": Tally(1, 0, 0)})
     house.tick(1)
     assert house.kept_lock == 1
-    assert house.look.tallies() == {"a:162": Tally(1, 0, 0)}
+    assert house.look.tallies() == {"a:162": Tally(1, 0, 0, ANY)}
     house.events.end()
-    assert house.look.tallies() == {"a:162": Tally(2, 0, 0)}
+    assert house.look.tallies() == {"a:162": Tally(2, 0, 0, ANY)}
 
 
 @pytest.mark.parametrize(
@@ -326,3 +327,21 @@ def test_a_removed_journal_is_an_error_and_the_next_events_are_acted_on(
     assert house.actions.served == ["x1", "x3"]
     with closing(Journal(str(house.folder))) as new:
         assert [entry.state for entry in new.after(0)] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "states"),
+    [("conductor-hooks hooks:fast", ["done"]), ("conductor-hooks hooks:slow", []), ("other", [])],
+)
+def test_of_what_clients_of_supervisord_send_it_takes_what_is_addressed_to_it(
+    house: Supervised, monkeypatch: pytest.MonkeyPatch, kind: str, states: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SUPERVISOR_GROUP_NAME", "hooks")
+    monkeypatch.setenv("SUPERVISOR_PROCESS_NAME", "fast")
+    house.restart()
+    text = notification("x1").partition("\n")[2]
+    house.handle_frame(Frame("REMOTE_COMMUNICATION", 1, 1, f"type:{kind}\n{text}"))
+    entries = house.look.newest(Filters(), 9)
+    assert [(entry.state, entry.source) for entry in entries] == [(each, "fire") for each in states]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -23,10 +23,11 @@ from supervisor.loggers import getLogger, handle_boundIO
 from supervisor.process import GlobalSerial
 from supervisor.xmlrpc import traverse
 
-from listener.inbox.folder import FOLDER, events_name
+from listener.inbox.folder import FOLDER, events_name, is_recorded
 from listener.inbox.reader import InboxReader, Record
 from listener.inbox.runs import is_alive, run_of
 from listener.supervisord import recorder
+from listener.supervisord.control import Address, Control
 from listener.supervisord.recorder import make_recorder
 from tests.support import file_size_limit, wait_for
 
@@ -222,6 +223,23 @@ def test_after_a_reload_with_another_directory_nothing_is_left_of_the_first(
     wait_for("the end of the first thread", lambda: len(threads()) == 1)
 
 
+def test_a_recorder_for_each_of_two_listeners_records_all_and_a_reload_can_take_one_away(
+    supervisord: Supervisord, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "a:b", tmp_path / "c"]
+    for folder in folders:
+        folder.mkdir()
+        make_recorder(supervisord, state_dir=f"{folder}/")
+    emit("to both")
+    assert [is_recorded(str(folder), os.environ) for folder in folders] == [True, True]
+    assert read(folders[0]) == read(folders[1])
+    events.clear()
+    make_recorder(supervisord, state_dir=str(folders[1]))
+    emit("to one")
+    assert [is_recorded(str(folder), os.environ) for folder in folders] == [False, True]
+    assert list(map(texts, folders)) == [["to both"], ["to both", "to one"]]
+
+
 @pytest.mark.parametrize(
     "config", [{}, {"state_dir": "relative"}, {"state_dir": "/var", "statedir": "/var"}]
 )
@@ -285,6 +303,7 @@ def test_a_directory_that_is_not_there_yet_is_told_once_and_looked_for_at_each_e
     ]
     assert texts(state_dir) == ["c"]
     assert rpc.status() == {
+        "state_dir": str(state_dir),
         "recorded": 1,
         "failed": 2,
         "file": str(files(state_dir)[0]),
@@ -472,8 +491,11 @@ def test_only_the_status_can_be_called_from_outside(rpc: Any, supervisord: Super
     assert [name for name in dir(rpc) if not name.startswith("_")] == ["status"]
     root = SimpleNamespace(conductor_hooks=rpc)
     status = traverse(root, "conductor_hooks.status", ())
-    assert status == {"recorded": 0, "failed": 0, "file": "", "trouble": ""}
-    recorder._recorders[next(iter(recorder._recorders))]._recorded = 2**40
+    [(folder, here)] = recorder._recorders.items()
+    assert status == {
+        "state_dir": folder, "recorded": 0, "failed": 0, "file": "", "trouble": ""
+    }  # fmt: skip
+    here._recorded = 2**40
     assert traverse(root, "conductor_hooks.status", ())["recorded"] == 2**31 - 1
     assert supervisord.log() == []
 
@@ -519,6 +541,11 @@ def test_a_supervisord_in_the_background_records_as_the_process_that_stays(tmp_p
         wait_for("the record", lambda: texts(tmp_path) == ["x"])
         assert read(tmp_path)[0].run == run
         assert len(os.listdir(f"/proc/{pid}/task")) == 2
+        control = Control(Address(f"unix://{tmp_path}/s"))
+        status = control.recorder(f"{tmp_path}/")
+        assert status is not None
+        assert (status["state_dir"], status["recorded"]) == (str(tmp_path), 1)
+        assert control.recorder("/elsewhere") is None
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_for("its end", lambda: not is_alive(run))
@@ -529,6 +556,4 @@ def test_supervisord_does_not_start_with_a_section_that_lacks_a_directory(tmp_pa
     assert result.returncode == 2
     assert "Error: Could not make conductor_hooks rpc interface" in result.stderr
     last = (tmp_path / "log").read_text().rstrip().splitlines()[-1]
-    assert last.startswith(
-        "ValueError: [rpcinterface:conductor_hooks] takes state_dir, an absolute path"
-    )
+    assert last.startswith("ValueError: the section of a recorder takes state_dir, an absolute path")

@@ -100,17 +100,19 @@ def test_a_script_between_supervisord_and_the_listener_is_warned_of(
     assert ("WARNING the parent process is not supervisord: " in found[0]) is warned
 
 
-@pytest.mark.parametrize(("folder", "warned"), [("state", False), ("other", True)])
-def test_a_recorder_with_another_state_directory_is_warned_of(
-    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, folder: str, warned: bool
+@pytest.mark.parametrize(
+    ("folders", "warned"), [(["state"], False), (["other"], True), (["other", "state"], False)]
+)
+def test_recorders_of_other_state_directories_alone_are_warned_of(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, folders: list[str], warned: bool
 ) -> None:
-    monkeypatch.setenv(RECORDED_IN, f"{tmp_path}/{folder}")
+    monkeypatch.setenv(RECORDED_IN, "\n".join(f"{tmp_path}/{folder}" for folder in folders))
     *warnings, listening = start(f"hooks: [{HOOK}]")
     words = (
         f"WARNING supervisord records into {tmp_path}/other, but the state directory here is {tmp_path}"
     )
     assert [line.startswith(words) for line in warnings] == [True] * warned
-    assert listening.endswith(", recorded by supervisord")
+    assert listening.endswith(", recorded by supervisord") is not warned
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o700, 0), (0o755, 0), (0o770, 1), (0o707, 1)], ids=oct)

@@ -53,6 +53,7 @@ class SnmpTrapAction(Action):
 
     name = NAME
     repeatable = True
+    has_destinations = True
 
     def __init__(
         self,

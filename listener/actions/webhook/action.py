@@ -41,6 +41,7 @@ class WebhookAction(Action):
     """Sends requests and keeps connections. `now` is Unix time."""
 
     name = "webhook"
+    has_destinations = True
 
     def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:
         self._folder = surroundings.config_folder
@@ -53,7 +54,7 @@ class WebhookAction(Action):
         _, webhook, faults = self._read(call.hook)
         if webhook is None:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
-        sent, acknowledged, failed = self._tallies[webhook.name]
+        sent, acknowledged, failed, _ = self._tallies[webhook.name]
         try:
             result = self._send(webhook, call)
         except (ActionFailed, ActionTimedOut):

@@ -1,0 +1,119 @@
+"""What is wrong with how the listener stands, and what to do about it.
+
+Owns the judgement that `status` gives its exit status by, and that `report` begins with. It asks nobody
+and changes nothing: all it knows is in a Standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from listener.model.notification import iso_time
+from listener.overview.finding import Finding
+from listener.overview.standing import Standing
+
+SILENT_S = 15.0
+"""Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
+
+_LATE_S = 5.0  # so long after its deadline a hook's processes are dead
+_START = "supervisorctl start conductor-hooks"
+
+
+def judge(standing: Standing) -> list[Finding]:
+    """What needs doing, the most urgent first; [] when all is well."""
+    return [
+        *_listener(standing),
+        *_hooks_conf(standing),
+        *_in_hand(standing),
+        *_entries(standing),
+        *_ways_in(standing),
+    ]
+
+
+def _listener(standing: Standing) -> Iterator[Finding]:
+    listener, state = standing.listener, standing.process.state
+    if listener is None:
+        yield Finding("listener", "none has run yet with this state directory", _START)
+    elif not standing.is_running:
+        seen = f", and supervisord says {state}" if state else ""
+        yield Finding(
+            "listener", f"it does not run{seen}", f"{_cure_of(state)}; its log says why it ended"
+        )
+    elif listener.supervisord and not standing.in_hand and _is_deaf(standing):
+        yield Finding(
+            "listener",
+            f"it has heard nothing from supervisord since {iso_time(listener.heard_at)}",
+            "subscribe to TICK_5 (see the shipped section), then supervisorctl restart"
+            f" {listener.process.partition(':')[2]}",
+        )
+    if listener and listener.process and not state:
+        yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
+
+
+def _cure_of(state: str) -> str:
+    return "correct what its log names, then " + _START if state == "FATAL" else _START
+
+
+def _is_deaf(standing: Standing) -> bool:
+    listener = standing.listener
+    return listener is not None and standing.at - max(listener.heard_at, listener.began_at) > SILENT_S
+
+
+def _hooks_conf(standing: Standing) -> Iterator[Finding]:
+    listener = standing.listener
+    if listener is not None and standing.is_running and listener.problem:
+        yield Finding(
+            listener.config,
+            f"not in force as it is: {listener.problem}",
+            f"conductor-hooks check {listener.config} says where; correct it",
+        )
+
+
+def _in_hand(standing: Standing) -> Iterator[Finding]:
+    for hook in standing.in_hand if standing.is_running else ():
+        if hook.deadline_at is not None and standing.at > hook.deadline_at + _LATE_S:
+            yield Finding(
+                f"entry {hook.entry_id}",
+                f"hook {hook.hook} should have ended at {iso_time(hook.deadline_at)}",
+                "supervisorctl restart conductor-hooks",
+            )
+
+
+def _entries(standing: Standing) -> Iterator[Finding]:
+    number = standing.totals.by_state
+    for state, meaning, cure in _STATES:
+        if count := number.get(state, 0):
+            look = f"conductor-hooks history --state {state}"
+            yield Finding("journal", f"{count} {meaning}", f"{look}; {cure}")
+    if standing.totals.gaps:
+        yield Finding(
+            "supervisord",
+            f"it discarded events {standing.totals.gaps} times in the last 24 hours",
+            "raise buffer_size in the listener's section; conductor-hooks history --state dropped",
+        )
+
+
+_STATES = (
+    ("failed", "failed", "correct the cause, then replay --failed; or drop --failed"),
+    ("interrupted", "interrupted by a kill of the listener", "then replay ID, or drop ID"),
+    ("unreadable", "unreadable", "show ID names the cause; then drop ID"),
+)
+
+
+def _ways_in(standing: Standing) -> Iterator[Finding]:
+    recorder, forwarder = standing.recorder, standing.forwarder
+    if recorder and recorder["trouble"]:
+        yield Finding(
+            "recorder",
+            f"events are not recorded: {recorder['trouble']}",
+            "mend that; until then the buffer alone keeps them",
+        )
+    if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
+        yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")
+    elif forwarder is not None and not forwarder.is_alive:
+        yield Finding(
+            "forwarder",
+            f"it does not run; it last said, at {iso_time(forwarder.at)}: {forwarder.said}",
+            "supervisorctl start conductor-forwarder; if it is not used any more, remove"
+            f" {standing.folder}/forwarder.json",
+        )

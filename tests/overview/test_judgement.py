@@ -1,0 +1,106 @@
+"""What is wrong with how the listener stands."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from listener.inbox.runs import run_of
+from listener.overview.judgement import judge
+from listener.overview.standing import InHand, Process, Standing
+from listener.rabbitmq.presence import ForwarderPresence
+from listener.state.totals import Totals
+from listener.supervisord.presence import Presence
+
+NOW = 1_700_000_000.0
+DEAD = "999999999.1"
+LISTENER = Presence(
+    run=run_of(os.getpid()),
+    version="0.1.0",
+    began_at=NOW - 3600,
+    config="/etc/hooks.conf",
+    supervisord="1.1",
+    process="hooks:listener",
+    heard_at=NOW - 3,
+)
+WELL = Standing(
+    at=NOW,
+    folder="/state",
+    listener=LISTENER,
+    is_running=True,
+    process=Process("RUNNING", NOW - 3600),
+    in_hand=(InHand(7, "workflow_failed", "page", "m.page", NOW - 9, NOW + 51),),
+    totals=Totals({"pending": 3, "running": 1}, 2, NOW - 9, 0, None),
+    recorder={"trouble": "", "recorded": 7, "failed": 0},
+    forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
+    tallies={},
+    table=None,
+)
+DEAF = replace(LISTENER, heard_at=NOW - 20)
+"""It has not heard supervisord for longer than it should."""
+
+
+def totals(**values: Any) -> Totals:
+    return WELL.totals._replace(**values)
+
+
+def test_nothing_needs_doing_while_all_is_well() -> None:
+    assert judge(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "what", "cure"),
+    [
+        ({"listener": None}, "listener", "none has run yet", "supervisorctl start"),
+        ({"is_running": False, "process": Process("FATAL")}, "listener", "says FATAL", "correct"),
+        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start"),
+        ({"listener": DEAF, "in_hand": ()}, "listener", "heard nothing", "subscribe to TICK_5"),
+        ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
+        (
+            {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
+            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "restart",
+        ),
+        ({"totals": totals(by_state={"failed": 2})}, "journal", "2 failed", "replay --failed"),
+        ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
+        ({"totals": totals(by_state={"unreadable": 1})}, "journal", "1 unreadable", "show ID"),
+        ({"totals": totals(gaps=4, gap_at=NOW)}, "supervisord", "events 4 times", "buffer_size"),
+        ({"recorder": {"trouble": "disk full"}}, "recorder", "disk full", "mend"),
+        (
+            {"forwarder": ForwarderPresence(run_of(os.getpid()), NOW, "no route", is_trouble=True)},
+            "forwarder", "no route", "tries again",
+        ),
+        (
+            {"forwarder": ForwarderPresence(DEAD, NOW, "consuming", is_trouble=False)},
+            "forwarder", "does not run", "/state/forwarder.json",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_has_a_place_and_a_cure(
+    changes: dict[str, Any], where: str, what: str, cure: str
+) -> None:
+    [finding] = judge(WELL._replace(**changes))
+    assert finding.where == where
+    assert what in finding.what
+    assert cure in finding.cure
+
+
+def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> None:
+    broken = replace(LISTENER, problem="hooks.conf:3: no such key")
+    [finding] = judge(WELL._replace(listener=broken))
+    assert finding == (
+        "/etc/hooks.conf",
+        "not in force as it is: hooks.conf:3: no such key",
+        "conductor-hooks check /etc/hooks.conf says where; correct it",
+    )
+
+
+def test_a_hook_that_runs_keeps_the_listener_from_hearing_and_that_is_well() -> None:
+    assert judge(WELL._replace(listener=DEAF)) == []
+
+
+def test_without_a_supervisord_nobody_waits_for_its_ticks() -> None:
+    by_hand = replace(DEAF, supervisord="", process="")
+    assert judge(WELL._replace(listener=by_hand, in_hand=(), process=Process(""))) == []
