@@ -25,7 +25,7 @@ from listener.cli.entries import (
 )
 from listener.cli.pause import print_pauses
 from listener.dispatch.dispatcher import Dispatcher
-from listener.dispatch.pauses import Pause, in_force
+from listener.dispatch.pauses import in_force
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse, UnreadableNotification
 from listener.hooks.file import config_path
@@ -77,7 +77,8 @@ def replay(
     if is_ours:
         _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
-    paused = [each for each in in_force(journal, time.time()) if _keeps(each, planned)]
+    runs = [run for entry in planned for run in entry.runs]
+    paused = [each for each in in_force(journal, time.time()) if each.keeps(runs)]
     print_pauses(paused)
     if is_ours:
         _run_here([entry.id for entry in planned], path, journal, folder)
@@ -90,12 +91,6 @@ def replay(
     is_left_to_listener = (no_wait or paused) and not is_ours
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
-
-
-def _keeps(pause: Pause, planned: Iterable[Entry]) -> bool:
-    """Whether a pause holds back what is to be run."""
-    hooks = {run.hook for entry in planned for run in entry.runs if run.state == "pending"}
-    return bool(hooks) if not pause.hook else pause.hook in hooks
 
 
 def _take_over(folder: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
 
@@ -45,6 +45,10 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def is_over(self, now: float) -> bool:
         return self.until is not None and self.until <= now and not self.gives_up
+
+    def keeps(self, runs: Iterable[Run]) -> bool:
+        """Whether it holds back any of these runs."""
+        return any(run.state == "pending" and self.hook in ("", run.hook) for run in runs)
 
     def __str__(self) -> str:
         what = f"hook {self.hook} is paused" if self.hook else "paused"
