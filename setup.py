@@ -32,7 +32,10 @@ setup(
     python_requires=">=3.10",
     cmdclass={"sdist": SourceDistribution},
     packages=find_packages(include=["listener", "listener.*"]),
-    package_data={"listener.snmp": ["CLOUDIFY-MIB.txt"]},
+    package_data={
+        "listener.overview.report": ["page.css", "page.html"],
+        "listener.snmp": ["CLOUDIFY-MIB.txt"],
+    },
     data_files=[
         ("share/conductor-hooks", ["hooks.conf"]),
         ("share/conductor-hooks/supervisor.d", ["supervisor.d/conductor-hooks.conf"]),
@@ -47,7 +50,7 @@ setup(
         "pysnmp>=7.1.30,<8",
         # Without it pysnmp can neither authenticate nor encrypt SNMPv3.
         "cryptography>=42,<51",
-        # Fills in !template, in a sandbox; a hooks.conf without that tag never imports it.
+        # Fills in !template, in a sandbox, and the page of the report; nothing else imports it.
         "Jinja2>=3.1.6,<4",
         # Decodes a notification in a quarter of the standard library's time.
         "msgspec>=0.18.6,<1",
@@ -76,6 +79,10 @@ setup(
             # Knows the ways to some hundred chats, mail and pagers; runs in a child process only.
             "apprise>=1.9,<3",
         ],
+        "metrics": [
+            # Writes Prometheus's text format, escapes and all; imported where metrics are wanted only.
+            "prometheus_client>=0.20,<1",
+        ],
         "test": [
             # As in "plugins" above.
             "pip>=22.3",
@@ -86,6 +93,8 @@ setup(
             "pika>=1.3,<2",
             # As in "notify" above.
             "apprise>=1.9,<3",
+            # As in "metrics" above.
+            "prometheus_client>=0.20,<1",
             # Verifies the signatures of webhooks as their receivers do.
             "standardwebhooks>=1,<2",
             # Reads the events of webhooks as their receivers do.

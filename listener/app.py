@@ -17,7 +17,13 @@ from listener.state.directory import Claim, claim, path_of
 from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.hooks.watch import HooksFile
     from listener.inbox.reader import InboxReader
+    from listener.state.hold import Hold
+    from listener.state.journal import Journal
+    from listener.supervisord.presence import Presence
 
 
 def listen(config: str, state_dir: str | None = None) -> int:
@@ -74,9 +80,8 @@ def _serve(
     from listener.dispatch.tokens import Tokens
     from listener.hooks.watch import HooksFile
     from listener.state.hold import Hold
-    from listener.state.journal import Journal
     from listener.supervisord.events import Events
-    from listener.supervisord.presence import presence_of, say_present
+    from listener.supervisord.presence import presence_of
     from listener.supervisord.start import HookChecks, log_start
 
     log.start()
@@ -84,7 +89,8 @@ def _serve(
     hooks_file = HooksFile(config, os.environ, first)
     state_dir = None if state.problem else state.folder
     hold = Hold(source.pause, state.keep)
-    journal = Journal(state_dir, power_safe=settings.durability == "power", hold=hold)
+    presence = presence_of(config, run, os.environ, time.time())
+    journal, write_metrics = _journal(state_dir, settings, hold, hooks_file, presence)
     actions = Actions(settings, state_dir, os.path.dirname(config))
     with actions, closing(journal), closing(Tokens(settings.manager)) as tokens:
         log_start(hooks_file, actions, state, is_supervised=source.is_supervised)
@@ -95,17 +101,67 @@ def _serve(
             hooks_file, actions, journal, settings.wait_for_retries,
             is_stopping=source.is_left_alone, delete_token=tokens.delete,
         )  # fmt: skip
-        presence = presence_of(config, run, os.environ, time.time())
         events = Events(
             dispatcher, actions, journal, settings, run=run, inbox=_inbox(state, run),
             keep_lock=lambda: hold(state.keep), check_hooks=checks.log_faults,
-            say_present=lambda heard_at: say_present(journal, presence, heard_at, hooks_file.problem),
+            say_present=_saying(journal, hooks_file, presence, write_metrics),
         )  # fmt: skip
         events.begin()
         if hooks_file.table and not source.has_event():
             actions.prepare(hooks_file.table.hooks)
         source.serve(events.handle, events.finish, events.between, events.log_stopping)
         events.end()
+        write_metrics(0.0)
+
+
+def _journal(
+    state_dir: str | None,
+    settings: ListenerSettings,
+    hold: Hold,
+    hooks_file: HooksFile,
+    presence: Presence,
+) -> tuple[Journal, Callable[[float], None]]:
+    """The journal, and what writes its metrics after a TICK_5: nothing, where nobody wants them."""
+    from listener.state.journal import Journal
+
+    power_safe = settings.durability == "power"
+    if settings.metrics is None or _lacks_metrics():
+        return Journal(state_dir, power_safe=power_safe, hold=hold), lambda _heard_at: None
+    from listener.overview.counts import CountingJournal
+    from listener.overview.metrics import Metrics
+    from listener.overview.textfile import Textfile
+
+    journal = CountingJournal(state_dir, power_safe=power_safe, hold=hold)
+    metrics = Metrics(journal, state_dir, hooks_file, presence)
+    return journal, Textfile(settings.metrics, metrics.text).write
+
+
+def _saying(
+    journal: Journal,
+    hooks_file: HooksFile,
+    presence: Presence,
+    write_metrics: Callable[[float], None],
+) -> Callable[[float], None]:
+    """What leaves a note, and writes the metrics, when the listener begins and a TICK_5 has come."""
+    from listener.supervisord.presence import say_present
+
+    def say(heard_at: float) -> None:
+        say_present(journal, presence, heard_at, hooks_file.problem)
+        write_metrics(heard_at)
+
+    return say
+
+
+def _lacks_metrics() -> bool:
+    """Whether what metrics need is not installed, which is logged."""
+    import logging
+
+    from listener.overview.textfile import lacking
+
+    lacks = lacking()
+    if lacks:
+        logging.getLogger(__name__).error("no metrics are written: %s", lacks)
+    return bool(lacks)
 
 
 def _inbox(state: Claim, run: str | None) -> InboxReader | None:

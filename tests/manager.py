@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from listener.hooks.settings import RestService
+from tests.support import served
 
 
 class Manager(ThreadingHTTPServer):
@@ -46,12 +47,9 @@ class _Answers(BaseHTTPRequestHandler):
 
 @contextmanager
 def running() -> Iterator[Manager]:
-    with Manager() as manager:
-        thread = threading.Thread(target=manager.serve_forever, args=(0.01,))
-        thread.start()
+    manager = Manager()
+    with served(manager):
         try:
             yield manager
         finally:
             manager.answers.set()
-            manager.shutdown()
-            thread.join()

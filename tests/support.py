@@ -10,9 +10,11 @@ import re
 import resource
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Literal, NoReturn, TypeVar
 
 import pytest
@@ -58,6 +60,19 @@ def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 15.0) -> _
         time.sleep(pause)  # between looks at the condition, never instead of one
         pause = min(0.05, pause * 2)
     return value
+
+
+@contextlib.contextmanager
+def served(server: BaseServer) -> Iterator[None]:
+    """The server answers, in a thread of its own, for the time of a `with`, and is closed then."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -63,14 +63,15 @@ def test_shipped_files_the_mib_and_the_command_are_in_an_installed_copy(
     subprocess.run([*pip, "install", "--no-deps", str(sources)], check=True)
     program = (
         "from importlib.resources import files; from listener.cli.shipped import shipped;"
-        f"print(*(shipped(name) for name in {SHIPPED}), files('listener.snmp') / 'CLOUDIFY-MIB.txt')"
+        f"print(*(shipped(name) for name in {SHIPPED}), files('listener.snmp') / 'CLOUDIFY-MIB.txt',"
+        " *(files('listener.overview.report') / name for name in ('page.css', 'page.html')))"
     )
     [installed] = (tmp_path / "venv").glob("lib/*/site-packages")  # what it needs, this Python has
     env = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     found = list(map(Path, result.stdout.split()))
-    assert [path.is_file() for path in found] == [True, True, True]
+    assert [path.is_file() for path in found] == [True] * 5
     assert all(path.is_relative_to(tmp_path / "venv") for path in found)
     assert (tmp_path / "venv/bin/conductor-hooks").is_file()
 

@@ -30,6 +30,7 @@ _MODULES = {
     "pause": "pause",
     "resume": "pause",
     "stop": "stop",
+    "report": "report",
     "plugins": "plugins",
     "traps": "run",
     "demo": "demo",

@@ -22,6 +22,7 @@ from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.interpreters.plugins import Plugin
 from listener.log import printable
+from listener.overview.textfile import lacking
 from listener.rabbitmq.broker import read_broker
 from listener.state.directory import path_of, writable_by_others
 
@@ -75,6 +76,8 @@ def _judged(
         used = plugins_used(table, actions)
         mistakes = sorted(mistakes + check_hooks(table, actions, may_import=may_import))
     mistakes += _broker_faults(table)
+    if table.listener.metrics and (lacks := lacking()):
+        mistakes.append(Mistake(0, lacks))
     doubts = (_BLANK if table.is_blank else "", writable_by_others(folder))
     return used, mistakes + [Mistake(0, text, is_warning=True) for text in doubts if text]
 

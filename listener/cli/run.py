@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from listener.actions.snmp_trap import action as snmp_trap
-from listener.actions.snmp_trap.inputs import read_targets
+from listener.actions.snmp_trap.inputs import read_users
 from listener.app import listen as serve
 from listener.cli.answers import common_options, output_option, print_json
 from listener.errors import HooksError
@@ -109,8 +109,7 @@ def _users(path: str, *, is_named: bool) -> list[User]:
     if wrong := wrong_in(mistakes, path):
         click.echo(f"not all users of version 3 are known: {wrong}", err=True)
     hooks = [hook for hook in (table.hooks if table else ()) if hook.implementation == snmp_trap.NAME]
-    targets = [target for hook in hooks for target in read_targets(hook.inputs, hook.timeout_s)[0]]
-    return list(dict.fromkeys(target.user for target in targets if target.version == "3"))
+    return list(dict.fromkeys(user for hook in hooks for user in read_users(hook.inputs)))
 
 
 def _as_text(trap: Trap) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -28,6 +28,7 @@ from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Standing, stand
+from listener.overview.words import destinations_of, lines_of
 
 
 @click.command(short_help="How the listener stands, and what needs doing.")
@@ -53,11 +54,11 @@ def status(
 
 
 def _print(standing: Standing, findings: Iterable[Finding]) -> None:
-    for name, text in _lines(standing):
+    for name, text in lines_of(standing):
         print_line(f"{name:<12}{one_line(text)}")
     if standing.tallies:
         click.echo()
-        print_table(_COLUMNS, map(dict, _destinations(standing)), whole=_COLUMNS[:-1])
+        print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
     click.echo()
     print_findings(findings, well="all is well")
 
@@ -77,51 +78,7 @@ def findings_as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
     return [finding._asdict() for finding in findings]
 
 
-def _lines(standing: Standing) -> Iterator[tuple[str, str]]:
-    """The name of each thing, and how it stands."""
-    listener, process, totals = standing.listener, standing.process, standing.totals
-    if listener is None:
-        yield "listener", "none has run yet"
-    else:
-        since = f"since {_moment(listener.began_at)}"
-        runs = f"process {listener.pid} runs {since}" if standing.is_running else "does not run"
-        seen = f", supervisord says {process.state}" if process.state else ""
-        yield "listener", f"{runs}{seen}; version {listener.version}"
-        hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
-        yield "hooks.conf", f"{listener.config}{hooks}"
-    yield "state", standing.folder
-    for hook in standing.in_hand:
-        yield "in hand", _in_hand(hook)
-    oldest = f", the oldest since {_moment(totals.oldest_at)}" if totals.oldest_at else ""
-    retries = totals.by_state.get("pending", 0) - totals.untried
-    yield "waiting", f"{totals.untried} never tried, {retries} for a retry{oldest}"
-    wrong = [f"{totals.by_state.get(state, 0)} {state}" for state in _WRONG]
-    yield "went wrong", ", ".join(wrong)
-    lost = f"the last at {_moment(totals.gap_at)}" if totals.gap_at else "none in 24 hours"
-    yield "discarded", lost
-    if standing.recorder is not None:
-        yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
-    if standing.forwarder is not None:
-        yield "forwarder", f"{standing.forwarder.said} (since {_moment(standing.forwarder.at)})"
-
-
-_WRONG = ("failed", "interrupted", "unreadable")
 _COLUMNS = ("sent", "failed", "last sent", "destination")
-
-
-def _in_hand(hook: InHand) -> str:
-    until = "" if hook.deadline_at is None else f", at most until {_moment(hook.deadline_at)}"
-    return f"hook {hook.hook} of entry {hook.entry_id} since {_moment(hook.began_at)}{until}"
-
-
-def _destinations(standing: Standing) -> Iterator[Mapping[str, Any]]:
-    for name, tally in standing.tallies.items():
-        last = _moment(tally.sent_at) if tally.sent else "never"
-        yield {"destination": name, "sent": tally.sent, "failed": tally.failed, "last sent": last}
-
-
-def _moment(at: float) -> str:
-    return iso_time(at)[:19].replace("T", " ") + "Z"
 
 
 def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
 
 
 def _doubts(hook: Hook) -> Iterator[Mistake]:
-    """What is doubtful in a hook's templates and conditions for its event types."""
+    """What is doubtful in a hook's templates, conditions and keys for its event types and action."""
     doubts = [
         (line, f"!template: {reason}")
         for template in hook.templates
@@ -102,6 +102,9 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
     for field in never_holding(hook):
         types = ", ".join(hook.event_types)
         doubts.append((hook.line, f"'when': {field!r} can never hold for an event of {types}"))
+    if hook.fresh and "." not in hook.implementation:
+        which = "'fresh' has no effect: it is for functions and plugin tasks"
+        doubts.append((hook.line, f"{which}, not for {hook.implementation!r}"))
     for line, doubt in doubts:
         yield Mistake(line, f"hook {hook.name!r}: {doubt}", is_warning=True)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from listener.hooks.values import BOOLEAN, INVALID, PATH, TEXT, Kind, choice, text, whole_number
+from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, choice, text, whole_number
 
 if TYPE_CHECKING:
     import yaml
@@ -95,11 +95,8 @@ def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
 
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
     """The path of a file; one where nothing is gets a warning."""
-    value = source.read(node, PATH, label)
-    if value is INVALID:
-        return INVALID
-    value = source.path(value)
-    if not os.path.isfile(value):
+    value = source.read_path(node, label)
+    if value is not INVALID and not os.path.isfile(value):
         source.warn(node, f"{label}: there is no file {value!r}")
     return value
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from listener.hooks.values import INVALID, Kind, near, nearest, shortened
+from listener.hooks.values import INVALID, PATH, Kind, near, nearest, shortened
 from listener.hooks.yaml_lines import ENDLESS, Values
 from listener.hooks.yaml_nodes import in_words_of, is_nothing
 
@@ -45,6 +45,11 @@ class Source(Values):
         elif not isinstance(found, bool):
             self._warn_of_look(node, found)
         return value
+
+    def read_path(self, node: yaml.Node, label: str) -> Any:
+        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong."""
+        value = self.read(node, PATH, label)
+        return value if value is INVALID else self.path(value)
 
     def mapping(
         self,

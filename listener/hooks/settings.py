@@ -43,6 +43,7 @@ class ListenerSettings(NamedTuple):
     plugins: str | None = None
     manager: RestService | None = None
     child_memory: int | None = None
+    metrics: str | None = None
     log_format: str = "text"
     log_level: str = "debug"
 
@@ -53,14 +54,12 @@ def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
 
 
 def _path(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; a relative one starts at the folder of hooks.conf."""
-    value = source.read(node, PATH, label)
-    return value if value is INVALID else source.path(value)
+    return source.read_path(node, label)
 
 
 def _folder(source: Source, node: yaml.Node, label: str) -> Any:
     """A path; one where nothing is gets a warning."""
-    value = _path(source, node, label)
+    value = source.read_path(node, label)
     if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
         source.warn(node, f"{label}: there is no {value!r}")
     return value
@@ -68,6 +67,20 @@ def _folder(source: Source, node: yaml.Node, label: str) -> Any:
 
 def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
     return source.several(node, label, _folder)
+
+
+def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
+    """A path that node_exporter would read; one that this user cannot write gets a warning."""
+    value = _path(source, node, label)
+    if value is INVALID:
+        return INVALID
+    if not value.endswith(".prom"):
+        source.refuse(node, f"{label} must end in .prom, or node_exporter does not read it")
+        return INVALID
+    folder = os.path.dirname(value)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        source.warn(node, f"{label}: {folder!r} is not there, or this user may not write to it")
+    return value
 
 
 def _program(source: Source, node: yaml.Node, label: str) -> Any:
@@ -116,6 +129,7 @@ _KEYS: Mapping[str, Reader] = {
     "plugins": _folder,
     "manager": _manager,
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
+    "metrics": _textfile,
     "durability": choice("process", "power"),
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,7 +17,7 @@ from listener.hooks.during import period
 from listener.hooks.readers import Reader, Source
 from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, Matcher
 from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, whole_number
-from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED, HOOK_FAILED_FIELDS
+from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED_FIELDS, OWN_FIELDS
 
 _PARAMETERS = "execution_parameters"
 
@@ -40,7 +40,7 @@ def never_holding(hook: Hook) -> Iterator[str]:
         possible: Sequence[str | None] = ()
         if field == "event_type" and ANY_EVENT not in hook.event_types:
             possible = hook.event_types
-        elif field in HOOK_FAILED_FIELDS and HOOK_FAILED not in hook.event_types:
+        elif field in HOOK_FAILED_FIELDS and not _has(field, hook.event_types):
             possible = [None]
         if (
             possible
@@ -48,6 +48,11 @@ def never_holding(hook: Hook) -> Iterator[str]:
             and not any(matcher(value) for matcher in matchers for value in possible)
         ):
             yield field
+
+
+def _has(field: str, event_types: Iterable[str]) -> bool:
+    """Whether one of these event types of our own has the field."""
+    return any(field in OWN_FIELDS.get(event_type, ()) for event_type in event_types)
 
 
 def _pairs(source: Source, node: yaml.Node) -> dict[str, yaml.Node]:

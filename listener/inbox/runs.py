@@ -31,6 +31,11 @@ def is_alive(run: str) -> bool:
     return True
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether that process was stopped, by SIGSTOP or a debugger, and does not continue by itself."""
+    return _stat(pid)[:1] in ([b"T"], [b"t"])
+
+
 def _stat(pid: int) -> list[bytes]:
     """The fields of /proc/<pid>/stat behind the name (proc(5)), state first; [] without that file."""
     try:

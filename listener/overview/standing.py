@@ -1,6 +1,6 @@
 """How the listener stands now: what runs, what waits, what has failed.
 
-Owns the one way of looking at it, which every verb and the metrics share. It changes nothing, and asks
+Owns the one way of looking at it, which every verb shares. It changes nothing, and asks
 supervisord one question. judgement.py says what is wrong with it.
 """
 

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from listener.dispatch.withdrawal import hand_over, is_forwarder
 from listener.errors import HooksError
 from listener.inbox.folder import discard
-from listener.inbox.runs import run_of
+from listener.inbox.runs import is_stopped, run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.rabbitmq.connection import Connection
 from listener.rabbitmq.messages import Message
-from listener.state.directory import is_locked
+from listener.state.directory import holder, is_locked
 from listener.state.journal import Journal
 from listener.supervisord.emit import WAKE_UP, enframe
 
@@ -28,8 +28,9 @@ LOOK_EVERY_S = 5.0
 class WhenKept:
     """As soon as a message is in the inbox of this host."""
 
-    source = FROM_BROKER
-    """What the history shows."""
+    def source_of(self, message: Message) -> str:
+        """What the history shows."""
+        return FROM_BROKER
 
     @property
     def turn_s(self) -> float:
@@ -60,8 +61,6 @@ class WhenKept:
 class WhenActed(WhenKept):
     """When the hooks of a message have ended; until then another host gets it if this one dies."""
 
-    source = SHARED_WITH_BROKER
-
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
         self._journal = Journal(state_dir)
@@ -70,6 +69,10 @@ class WhenActed(WhenKept):
         self._tags: dict[str, list[int]] = {}
         self._is_new = False
         self._look_at = 0.0
+
+    def source_of(self, message: Message) -> str:
+        """What is no notification has no hooks: it is kept here, and acknowledged at once."""
+        return FROM_BROKER if message.delivery.problem else SHARED_WITH_BROKER
 
     @property
     def turn_s(self) -> float:
@@ -87,7 +90,7 @@ class WhenActed(WhenKept):
                     self._tags.setdefault(key, []).append(message.tag)
             self._is_new = True
         for message in messages:
-            if message.delivery.problem:  # it is no notification, and has no hooks
+            if self.source_of(message) == FROM_BROKER:
                 connection.acknowledge(message.tag)
 
     def frames(self, messages: Sequence[Message]) -> bytes:
@@ -106,7 +109,7 @@ class WhenActed(WhenKept):
                     connection.acknowledge(tag)
 
     def end(self) -> None:
-        discard(self._state_dir, self.source)
+        discard(self._state_dir, SHARED_WITH_BROKER)
         hand_over(self._journal, self._run)
 
     def close(self) -> None:
@@ -121,6 +124,9 @@ class WhenActed(WhenKept):
             raise HooksError(
                 f"no listener runs here, {_STAY}: start it (supervisorctl start conductor-hooks)"
             )
+        pid = holder(self._state_dir)
+        if pid and is_stopped(pid):
+            raise HooksError(f"the listener is stopped, {_STAY}: let it continue (kill -CONT {pid})")
         self._look_at = now + LOOK_EVERY_S
 
 

@@ -7,7 +7,6 @@ calls it.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import random
@@ -28,7 +27,7 @@ from listener.rabbitmq.broker import read_broker
 from listener.rabbitmq.connection import Connection
 from listener.rabbitmq.presence import say_present
 from listener.rabbitmq.writer import Batch, Writer, unwritable
-from listener.state.directory import open_file, path_of
+from listener.state.directory import open_file, path_of, try_lock
 
 _log = logging.getLogger(__name__)
 
@@ -183,17 +182,12 @@ def _locked(state_dir: str) -> Iterator[None]:
     except OSError as error:
         raise HooksError(unwritable(state_dir, error)) from error
     with open(fd, "rb"):
-        _lock(fd, state_dir)
+        if not try_lock(fd):
+            raise HooksError(
+                f"another forwarder writes into {state_dir}: one takes all that a host gets; stop this"
+                " one"
+            )
         yield
-
-
-def _lock(fd: int, state_dir: str) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HooksError(
-            f"another forwarder writes into {state_dir}: one takes all that a host gets; stop this one"
-        ) from error
 
 
 def _probe(state_dir: str) -> None:

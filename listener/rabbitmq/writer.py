@@ -67,9 +67,9 @@ class Writer:
                     self._write(batch)
 
     def _write(self, batch: Batch) -> None:
-        texts = (message.text for message in batch.messages)
         try:
-            whole_file.add(batch.state_dir, batch.acknowledgement.source, texts)
+            for source, messages in itertools.groupby(batch.messages, batch.acknowledgement.source_of):
+                whole_file.add(batch.state_dir, source, [message.text for message in messages])
         except OSError as error:
             batch.connection.problem = unwritable(batch.state_dir, error)
             return

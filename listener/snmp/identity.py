@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from listener.errors import StateError
-from listener.state.directory import is_owner, open_file
+from listener.state.directory import holder, open_file
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def engine_identity(folder: str) -> EngineIdentity:
         stored = _read(path)
         is_new = stored is None
         stored = stored or _Stored((_ID_PREFIX + os.urandom(8)).hex(), 0, "")
-        if stored.machine_boot != machine_boot or is_owner(folder):
+        if stored.machine_boot != machine_boot or holder(folder) == os.getpid():
             stored = _Stored(stored.engine_id, stored.boots + 1, machine_boot)
             _check_boots(stored, path)
             _replace(path, msgspec.json.encode(stored) + b"\n")

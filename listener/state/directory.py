@@ -131,14 +131,13 @@ def lock(path: str) -> int:
     """
     fd = _open_lock(path)
     deadline = time.monotonic() + _ASKED_S
-    while not _try_lock(fd):
+    while not try_lock(fd):
         if time.monotonic() > deadline:
-            holder = os.read(fd, 32).decode("ascii", "replace").strip()
             os.close(fd)
             raise InUse(
-                f"process {holder or 'unknown'} works in the state directory {path}: one listener owns"
-                " it (numprocs must be 1); a listener whose supervisord was killed ends after the hook"
-                " in progress, so wait; otherwise stop it, or give this one its own state_dir"
+                f"process {holder(path) or 'unknown'} works in the state directory {path}: one listener"
+                " owns it (numprocs must be 1); a listener whose supervisord was killed ends after the"
+                " hook in progress, so wait; otherwise stop it, or give this one its own state_dir"
             )
         time.sleep(_ASKED_S / 10)
     with suppress(OSError):  # on a full disk the lock holds, too; it only cannot say whose it is
@@ -159,18 +158,18 @@ def is_locked(path: str) -> bool:
     """Whether a listener works in this directory now."""
     fd = _open_lock(path)
     try:
-        return not _try_lock(fd)
+        return not try_lock(fd)
     finally:
         os.close(fd)
 
 
-def is_owner(path: str) -> bool:
-    """Whether this process is the last that has locked this directory."""
+def holder(path: str) -> int | None:
+    """The process that was the last to lock this directory; None if that is not known."""
     try:
         with open(open_regular(os.path.join(path, "lock"), os.O_RDONLY), "rb") as file:
-            return file.read() == b"%d\n" % os.getpid()
-    except OSError:
-        return False
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return None
 
 
 def _open_lock(path: str) -> int:
@@ -184,7 +183,8 @@ def _open_lock(path: str) -> int:
         ) from error
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
+    """Lock an open file for this process, unless another one holds its lock; whether it is locked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

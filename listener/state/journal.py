@@ -110,10 +110,9 @@ class Journal:
         """
         row = as_row(entry)
         with self._database.transaction() if follow_ups else self._database as connection:
-            if not connection.execute(statements.SAVE, row).rowcount:
-                known = connection.execute(statements.IS_SAVED, row).fetchone()
-                if known is None:
-                    return None
+            is_saved = connection.execute(statements.SAVE, row).rowcount
+            if not is_saved and connection.execute(statements.IS_SAVED, row).fetchone() is None:
+                return None
             return [_accept(connection, follow_up) for follow_up in follow_ups]
 
     @_held
@@ -181,6 +180,11 @@ class Journal:
     def after(self, entry_id: int) -> list[Entry]:
         """Some entries with a higher id, the oldest first; [] when there are none."""
         return self._all("id > ? ORDER BY id LIMIT 1000", entry_id)
+
+    @_held
+    def before(self, entry_id: int) -> list[Entry]:
+        """Some entries with a lower id, the newest first; [] when there are none."""
+        return self._all("id < ? ORDER BY id DESC LIMIT 1000", entry_id)
 
     def _all(self, condition: str, *values: object) -> list[Entry]:
         with self._database as connection:

@@ -10,12 +10,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
+from listener.hooks.watch import HooksFile
 from listener.model.entry import Attempt, Entry, Run
+from listener.overview.counts import CountingJournal
+from listener.overview.metrics import Metrics
+from listener.overview.textfile import Textfile
 from listener.state.journal import Journal
+from listener.supervisord.presence import presence_of
 from tests.benchmarks.interpreter import CHECKOUT
 from tests.benchmarks.listeners import environment, ours, write_hooks_conf
 from tests.benchmarks.machine import LISTENER_CORE, SUPERVISORD_CORE, cpu_ns, on_core
@@ -52,15 +58,24 @@ def run(python: str, quick: bool) -> None:
                 us[place].append(_event_us(python, subject.name, folder, sink, events))
                 for verb, spent in ms.items():
                     spent[place].append(_verb_ms(python, folder, verb))
+        metrics = [_metrics_ms(folder) for folder in folders]
         ready = [_ready_ms(python, Path(name) / f"unsettled-{n}", n) for n in (0, _UNSETTLED)]
+        report_ms = [_once_ms(python, folder, "report", "--html", "-") for folder in folders]
     rows = [
         (f"{size:,} entries", f"{median(us[place]):.0f}",
-         *(f"{median(spent[place]):.0f}" for spent in ms.values()))
+         *(f"{median(spent[place]):.0f}" for spent in ms.values()), f"{report_ms[place]:.0f}")
         for place, size in enumerate(sizes)
     ]  # fmt: skip
     most = [judged(median(ms[verb][1]), at_most(limit)) + " ms" for verb, limit in _VERBS.items()]
+    most.append(judged(report_ms[1], at_most(30_000)) + " ms")
     rows.append(("ratio", judged(ratio(us[1], us[0]), at_most(1.15)), *most))
-    show("journal: µs from an event to its answer, ms of verbs", ("", "event", *_VERBS), rows)
+    show("journal: µs from an event to its answer, ms of verbs", ("", "event", *_VERBS, "report"), rows)
+    show(
+        "journal: ms to write the metrics of ten hooks",
+        ("", "metrics"),
+        [(f"{sizes[0]:,} entries", f"{metrics[0]:.2f}"),
+         (f"{sizes[1]:,} entries", judged(metrics[1], at_most(5)))],
+    )  # fmt: skip
     show(
         f"journal: CPU ms to READY, and with {_UNSETTLED:,} unsettled entries",
         ("", "READY"),
@@ -103,15 +118,33 @@ def _event_us(python: str, name: str, folder: Path, sink: Sink, events: int) -> 
 
 
 def _verb_ms(python: str, folder: Path, verb: str) -> float:
+    return median([_once_ms(python, folder, verb) for _ in range(5)])
+
+
+def _once_ms(python: str, folder: Path, *verb: str) -> float:
     env = environment(python, folder)
+    began = time.perf_counter()
+    with on_core(LISTENER_CORE):
+        command = [python, "-m", "listener", *verb]
+        result = subprocess.run(command, env=env, cwd=CHECKOUT, check=False, capture_output=True)
+    assert result.returncode in (0, 1), result.stderr  # status finds that no listener runs
+    return (time.perf_counter() - began) * 1000
+
+
+def _metrics_ms(folder: Path) -> float:
+    """As a listener does it that has acted on an event by each of ten hooks."""
+    hooks_file = HooksFile(folder / "hooks.conf", {})
+    presence = presence_of(str(hooks_file.path), None, {}, time.time())
     spent = []
-    for _ in range(5):
-        began = time.perf_counter()
-        with on_core(LISTENER_CORE):
-            command = [python, "-m", "listener", verb]
-            result = subprocess.run(command, env=env, cwd=CHECKOUT, check=False, capture_output=True)
-        assert result.returncode in (0, 1), result.stderr  # status finds that no listener runs
-        spent.append((time.perf_counter() - began) * 1000)
+    with closing(CountingJournal(str(folder / "state"))) as journal:
+        for number in range(10):
+            journal.counts.ended(msgspec.structs.replace(_SETTLED.runs[0], hook=f"hook-{number}"))
+        metrics = Metrics(journal, str(folder / "state"), hooks_file, presence)
+        textfile = Textfile(str(folder / "hooks.prom"), metrics.text)
+        for _ in range(21):
+            began = time.perf_counter()
+            textfile.write(time.time())
+            spent.append((time.perf_counter() - began) * 1000)
     return median(spent)
 
 

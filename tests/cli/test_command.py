@@ -19,7 +19,7 @@ def test_every_verb_explains_itself_and_accepts_the_common_options(verb: str) ->
     result = CliRunner().invoke(command, [verb, "--help"])
     assert result.exit_code == 0
     options = ["--config", "--state-dir"]
-    if verb not in ("listen", "forward", "emit", "demo"):
+    if verb not in ("listen", "forward", "emit", "demo", "report"):
         options.append("--output")
     assert [option for option in options if option not in result.output] == []
     lines = [line for line in result.output.splitlines() if "[default: /" not in line]

@@ -124,7 +124,7 @@ hooks:
       auth_protocol: SHA-256
       auth_key: correct horse
       destinations:
-        - destination_address: 127.0.0.1
+        - destination_address: !template "127.0.0.{{{{ 1 }}}}"
           priv_protocol: AES
           priv_key: battery staple
   - event_type: workflow_failed

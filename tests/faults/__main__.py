@@ -21,6 +21,7 @@ import pytest
 
 from tests.faults import (
     anything,
+    at_most,
     beside,
     commit_points,
     durable,
@@ -30,6 +31,7 @@ from tests.faults import (
     processes,
     rabbitmq,
     rabbitmq_hosts,
+    receivers,
     recorded,
     storage,
     unrecorded,
@@ -49,6 +51,7 @@ ROWS_OF_RABBITMQ: Mapping[str, rabbitmq.Row] = {
     "rabbitmq-two-acted": partial(rabbitmq_hosts.acted, 2),
     "rabbitmq-four-acted": partial(rabbitmq_hosts.acted, 4),
     "rabbitmq-acted-cut": rabbitmq_hosts.acted_cut,
+    "rabbitmq-acted-stopped": rabbitmq_hosts.stopped,
     "rabbitmq-single-active": rabbitmq_hosts.single_active,
 }
 """On a broker of the tool's own. The suite runs some of them, on its own broker."""
@@ -60,6 +63,9 @@ FAULTS: Mapping[str, Fault] = {
     "first-second": kills.first_second,
     "random-kills": kills.random_kills,
     "commands": kills.commands,
+    "webhook": receivers.webhook,
+    "notify": receivers.notify,
+    "at-most": at_most.at_most,
     "recorded-sigterm": recorded.sigterm,
     "recorded-sighup": recorded.sighup,
     "recorded-sigkill": recorded.sigkill,

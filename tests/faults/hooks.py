@@ -44,6 +44,9 @@ def fail(context):
 def told(context):
     _act("told", context, 0)
 
+def counted(context):
+    _note("counted", str(context["count"]), dict(context, execution_id=context["since"]))
+
 def fail_at_first(context, path):
     if not os.path.exists(path):
         raise ValueError("as it should, until there is " + path)

@@ -45,17 +45,17 @@ def random_kills(setting: Setting) -> Verdict:
     kills, events = (15, 600) if setting.short else (200, 10_000)
     hooks = Hooks(seconds=0.0005)
     with supervised(setting.folder, hooks) as supervisord:
-        return _killed(supervisord, setting, kills, names(events), hooks.names, 0.25)
+        return killed(supervisord, setting, kills, names(events), hooks.names, 0.25)
 
 
 def commands(setting: Setting) -> Verdict:
     """The same while a program runs that must not run twice."""
     kills, events = (6, 30) if setting.short else (100, 500)
     with supervised(setting.folder, Hooks((), more=_COMMAND)) as supervisord:
-        return _killed(supervisord, setting, kills, names(events), ("once",), 1.0)
+        return killed(supervisord, setting, kills, names(events), ("once",), 1.0)
 
 
-def _killed(
+def killed(
     supervisord: Supervised,
     setting: Setting,
     kills: int,
@@ -63,7 +63,7 @@ def _killed(
     hooks: Sequence[str],
     most_s: float,
 ) -> Verdict:
-    """Kill a listener for each part of the events, 0.1 s to `most_s` after its start."""
+    """Kill a listener for each part of the events, 0.1 s to `most_s` after its start; the verdict."""
     events = len(emitted)
     for number in range(kills):
         supervisord.send(emitted[number * events // kills : (number + 1) * events // kills])

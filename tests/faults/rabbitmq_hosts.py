@@ -6,13 +6,16 @@ host that a queue with `single_active` serves. Every action notes its beginning,
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.faults.hooks import Hooks, notes_in_order
+from tests.faults import processes
+from tests.faults.hooks import Hooks, names, notes_in_order
 from tests.faults.host import Host, forward, hosts, publish, wait_until_consuming, wait_until_over
-from tests.faults.ledger import Setting, Verdict, judge_hosts, read_journal, unless
+from tests.faults.ledger import Setting, Verdict, has_nothing_to_do, judge_hosts, read_journal, unless
 from tests.faults.rabbitmq import names_of, parts
 from tests.rabbitmq.proxy import Proxy
 from tests.rabbitmq.vhost import QUEUE, Vhost
@@ -113,6 +116,50 @@ def single_active(setting: Setting, vhost: Vhost) -> Verdict:
             active, standby = standby, active
         problems += [_problem_of_order(host, emitted) for host in some]
     return _judged_of(some, emitted, deaths).and_also(*problems)
+
+
+def stopped(setting: Setting, vhost: Vhost) -> Verdict:
+    """A forwarder and a listener in turn are stopped (SIGSTOP): the other host gets what is there."""
+    rounds = 1 if setting.short else 3
+    emitted = names(200 * rounds)
+    hooks = _hooks(vhost, "acted")._replace(seconds=0.02)
+    with hosts(setting.folder, hooks, hooks) as some:
+        victim, other = some
+        strikes = [victim.wait_for_forwarder, victim.wait_for_listener] * rounds
+        may_repeat: set[str] = set()
+        took: list[float] = []
+        held = 0
+        for part, strike in zip(parts(emitted, len(strikes)), strikes, strict=True):
+            before = victim.connections()
+            _publish_until_some_are_done(setting, vhost, part, victim)
+            with _stopped(strike()):
+                since = time.monotonic()
+                wait_for("all others", lambda: _has_the_rest(vhost, other), 60)
+                held += vhost.counts().unacknowledged
+                wait_until_over(vhost, [other])
+                took.append(time.monotonic() - since)
+            wait_until_consuming([victim], before)
+            wait_until_over(vhost, some)
+            may_repeat |= set(_begun(victim)[-_PREFETCH["acted"] :])
+        verdict = judge_hosts([host.folder for host in some], emitted, may_repeat)
+    seconds = [" ".join(f"{each:.0f}" for each in took[number::2]) for number in (0, 1)]
+    return verdict.and_also(
+        unless(held, "what was stopped had no message without an acknowledgement"),
+        remark="forwarder: over after {} s, listener: after {} s".format(*seconds),
+    )
+
+
+def _has_the_rest(vhost: Vhost, host: Host) -> bool:
+    return vhost.counts().ready == 0 and has_nothing_to_do(host.folder)
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    processes.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        processes.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

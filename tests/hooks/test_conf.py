@@ -450,13 +450,18 @@ hooks:
             "line 4: the key 'implementation' stands here twice; the last one counts",
         ),
         (
+            HOOK + "  fresh: true\n- {event_type: '*', implementation: command, fresh: true}\n",
+            "line 5: hook 'any-2': 'fresh' has no effect: it is for functions and plugin tasks, not for"
+            " 'command'",
+        ),
+        (
             f"{HOOK}- {{event_type: hook_failed, implementation: a.b, name: workflow_failed-1}}\n",
             "line 4: hook 2 has the name 'workflow_failed-1' of the hook in line 2, and is called"
             " 'workflow_failed-1-2'",
         ),
     ],
 )
-def test_what_the_original_ignores_is_only_a_warning(text: str, warning: str) -> None:
+def test_what_has_no_effect_is_only_a_warning(text: str, warning: str) -> None:
     hook = table_of(text).hooks[0]
 
     assert findings(text) == [warning]

@@ -39,6 +39,7 @@ def test_every_setting_is_read() -> None:
   plugins: /opt
   manager: {{rest_host: manager, rest_port: 8443, rest_protocol: http, rest_cert: {__file__}}}
   child_memory: 256
+  metrics: /tmp/conductor-hooks.prom
   log_format: json
   log_level: warning
 """
@@ -53,6 +54,7 @@ def test_every_setting_is_read() -> None:
         plugins="/opt",
         manager=RestService("manager", 8443, "http", __file__),
         child_memory=256,
+        metrics="/tmp/conductor-hooks.prom",
         log_format="json",
         log_level="warning",
     )
@@ -61,7 +63,7 @@ def test_every_setting_is_read() -> None:
 @pytest.mark.parametrize("section", ["", "{}"])
 def test_what_is_not_set_has_its_default(section: str) -> None:
     assert settings_of(section) == ListenerSettings(
-        None, None, (), "process", 30.0, 1_000_000, 900.0, None, None, None, "text", "debug"
+        None, None, (), "process", 30.0, 1_000_000, 900.0, None, None, None, None, "text", "debug"
     )
 
 
@@ -91,6 +93,8 @@ def test_an_interpreter_may_be_named_as_in_a_shell() -> None:
         ("python_path: [/usr, 5]", "'python_path' must be a path, found 5"),
         ("child_memory: 63", "'child_memory' must be a whole number from 64 to 1048576, found 63"),
         ("durability: ''", "'durability' must be process or power, found an empty text"),
+        ("metrics: 5", "'metrics' must be a path, found 5"),
+        ("metrics: /tmp/x", "'metrics' must end in .prom, or node_exporter does not read it"),
         ("keep_days: 0", "'keep_days' must be a number of days from 0.01 to 36500, found 0"),
         ("keep_entries: 0", "'keep_entries' must be a whole number from 1 to 100000000, found 0"),
         (
@@ -121,6 +125,7 @@ def test_a_wrong_setting_is_a_mistake_at_its_line(setting: str, mistake: str) ->
         ("python: no-such-python", "'python': 'no-such-python' is not there or not executable"),
         ("python_path: [/usr, hooks]", "'python_path': there is no '/nowhere/hooks'"),
         ("plugins: /nowhere/plugins", "'plugins': there is no '/nowhere/plugins'"),
+        ("metrics: x.prom", "'metrics': '/nowhere' is not there, or this user may not write to it"),
         (
             f"{HOST}cert.pem}}",
             "'manager': there is no certificate '/nowhere/cert.pem'; cloudify needs one, also over"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from listener.rabbitmq import acknowledgement
 from tests import listening
+from tests.children import child
 from tests.listening import Listener
 from tests.rabbitmq.forwarding import (
     CONSUMING,
@@ -22,6 +24,15 @@ from tests.rabbitmq.forwarding import (
 from tests.rabbitmq.vhost import Vhost
 from tests.support import event, wait_for
 
+HOLDER = """
+import sys
+from listener.state.directory import claim
+claimed = claim(sys.argv[1])
+sys.stdin.read()
+"""
+"""It has the lock as a listener has it, and reads no inbox."""
+
+TICK = event("when:1", eventname="TICK_5")
 SLOW = "{event_type: workflow_failed, implementation: test_functions.slow, timeout: 60}"
 
 
@@ -31,6 +42,13 @@ class Host(listening.Site):
     def listen(self) -> Listener:
         listener = self.start(SLOW, settings="python_path: [.]")
         listener.wait_for_log("hooks")
+        return listener
+
+    def listen_idly(self) -> Listener:
+        """One that has looked into its inbox already, and does it again when it is told to."""
+        listener = self.listen()
+        listener.send(TICK)
+        listener.wait_for_answers(1)
         return listener
 
 
@@ -45,7 +63,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 def read_inbox(listener: Listener, site: Site, count: int) -> None:
     """Let it read its inbox, once so many messages are there."""
     wait_for("the inbox", lambda: len([*chain.from_iterable(site.inbox())]) == count)
-    listener.send(event("when:1", eventname="TICK_5"))
+    listener.send(TICK)
 
 
 @pytest.fixture
@@ -59,7 +77,7 @@ def acted(site: Site, vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_message_is_acknowledged_when_its_hooks_have_ended_and_what_has_none_at_once(
     site: Site, vhost: Vhost, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = host.listen()
+    listener = host.listen_idly()
     vhost.publish(body("1"), "no notification", body("1"))
     with threaded(site, monkeypatch) as forwarder:
         wait_for("the unreadable one", lambda: vhost.counts() == (0, 2, 1))
@@ -73,24 +91,33 @@ def test_a_message_is_acknowledged_when_its_hooks_have_ended_and_what_has_none_a
 
 
 @pytest.mark.usefixtures("acted")
-def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies(
+def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_is_stopped_or_ends(
     site: Site, vhost: Vhost, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vhost.publish(body("1"))
     no_listener = "no listener runs here, so messages stay at the broker for other hosts: start it"
+    stopped = "the listener is stopped, so messages stay at the broker for other hosts: let it"
     with threaded(site, monkeypatch) as forwarder:
         forwarder.wait_until_it_says(no_listener)
         forwarder.wait_for_tries(3)
         assert vhost.counts() == (1, 0, 0)
-        listener = host.listen()
-        wait_for("the message", lambda: vhost.counts() == (0, 1, 1))
-        listener.close()
-        forwarder.wait_until_it_says(no_listener, CONSUMING, no_listener)
-        assert vhost.counts() == (1, 0, 0)
-        listener = host.listen()
-        read_inbox(listener, site, 1)
+        with child(HOLDER, str(host.state_dir)) as listener:
+            wait_for("the message", lambda: vhost.counts() == (0, 1, 1))
+            listener.send_signal(signal.SIGSTOP)
+            forwarder.wait_until_it_says(no_listener, CONSUMING, stopped)
+            wait_for("the broker to have it again", lambda: vhost.counts() == (1, 0, 0))
+            listener.send_signal(signal.SIGCONT)
+            wait_for("the message", lambda: vhost.counts() == (0, 1, 1))
+        forwarder.wait_until_it_says(no_listener, CONSUMING, stopped, CONSUMING, no_listener)
+        wait_for("the broker to have it again", lambda: vhost.counts() == (1, 0, 0))
         host.go()
-        wait_for("the acknowledgement", lambda: vhost.counts() == (0, 0, 1))
+        real = host.listen()
+
+        def is_acknowledged() -> bool:
+            real.send(TICK)
+            return vhost.counts() == (0, 0, 1)
+
+        wait_for("the acknowledgement", is_acknowledged)
     assert host.notes == ["1"]
 
 
@@ -98,7 +125,7 @@ def test_without_a_listener_messages_stay_at_the_broker_and_go_back_when_it_dies
 def test_what_a_killed_forwarder_has_brought_is_begun_only_after_it_has_come_again(
     site: Site, vhost: Vhost, host: Host
 ) -> None:
-    listener = host.listen()
+    listener = host.listen_idly()
     vhost.publish(body("1"), body("2"))
     with forwarding(site) as first:
         wait_for("both", lambda: vhost.counts() == (0, 2, 1))

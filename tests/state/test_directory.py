@@ -17,7 +17,7 @@ import pytest
 
 from listener.errors import InUse, NoStateDirectory, StateError
 from listener.state import directory
-from listener.state.directory import become_owner, claim, is_locked, is_owner, lock, make, path_of
+from listener.state.directory import become_owner, claim, holder, is_locked, lock, make, path_of
 from tests.children import child, said
 from tests.support import uncounted_env
 from tests.users import NOBODY, folder_of_nobody, mode, needs_root, unprivileged
@@ -137,12 +137,12 @@ def test_a_second_claim_is_refused_and_names_the_process_of_the_first(tmp_path: 
             lock(str(tmp_path))
 
 
-def test_an_owner_knows_that_it_is_one(tmp_path: Path) -> None:
-    assert not is_owner(str(tmp_path))
+def test_the_last_process_that_has_locked_it_is_known(tmp_path: Path) -> None:
+    assert holder(str(tmp_path)) is None
     (tmp_path / "lock").write_text("1\n")
-    assert not is_owner(str(tmp_path))
+    assert holder(str(tmp_path)) == 1
     os.close(lock(str(tmp_path)))
-    assert is_owner(str(tmp_path))
+    assert holder(str(tmp_path)) == os.getpid()
 
 
 def test_a_lock_ends_with_its_process_though_what_that_has_started_goes_on(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_claim_is_kept_when_the_directory_was_removed(
 
 def test_a_lock_that_is_a_fifo_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
-    assert not is_owner(str(tmp_path))
+    assert holder(str(tmp_path)) is None
     with pytest.raises(StateError, match="/lock: lock is no regular file; move it away"):
         lock(str(tmp_path))
 

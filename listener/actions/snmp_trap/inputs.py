@@ -6,7 +6,7 @@ values.py knows what each may be. action.py sends to the Targets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
@@ -30,8 +30,7 @@ def read_targets(
 
     A Fault's input is the place of the value: `community_string`, or `destinations.0.user`.
     """
-    hook = _Given({name: value for name, value in inputs.items() if name != "destinations"})
-    destinations = _destinations(inputs, hook)
+    hook, destinations = _given(inputs)
     targets: dict[str, Target] = {}
     for own in destinations:
         target = _Destination(own, hook, timeout_s).read()
@@ -42,6 +41,14 @@ def read_targets(
         targets[target.name] = target
     faults = dict.fromkeys(fault for given in (hook, *destinations) for fault in given.faults)
     return (() if faults else tuple(targets.values())), tuple(faults)
+
+
+def read_users(inputs: Mapping[str, Any]) -> Iterator[User]:
+    """The users of version 3 of a hook, whatever else its inputs lack or templates have yet to give."""
+    hook, destinations = _given(inputs)
+    for own in destinations:
+        if user := _Destination(own, hook, 0.0).read_user():
+            yield user
 
 
 class _Given:
@@ -61,6 +68,12 @@ class _Given:
             place = f"destinations.{self._position}" + (f".{name}" if name else "")
             label = f"destination {self._position + 1}: "
         self.faults.append(Fault(place, label + reason))
+
+
+def _given(inputs: Mapping[str, Any]) -> tuple[_Given, Sequence[_Given]]:
+    """The inputs of a hook, and the own ones of each destination."""
+    hook = _Given({name: value for name, value in inputs.items() if name != "destinations"})
+    return hook, _destinations(inputs, hook)
 
 
 def _destinations(inputs: Mapping[str, Any], hook: _Given) -> Sequence[_Given]:
@@ -126,6 +139,15 @@ class _Destination:
             address_name(host, port), host, port, version, is_inform, layout, community,
             timeout_s, retries, user, context_name, engine_id, source,
         )  # fmt: skip
+
+    def read_user(self) -> User | None:
+        """The user of version 3; None when there is none, or a value of it is wrong or missing."""
+        if self._values.get("version") != "3":
+            return None
+        faults = len(self._own.faults) + len(self._hook.faults)
+        user = self._user()
+        is_right = len(self._own.faults) + len(self._hook.faults) == faults
+        return user if is_right and INVALID not in user else None
 
     def _check_addresses(self, host: Any, source: Any) -> None:
         for name, address in (("destination_address", host), ("source_address", source)):

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
+
+from tests.support import served
 
 PASSWORD = "mailS3CRET"
 TOKEN = "pathS3CRET"
@@ -69,7 +71,7 @@ def web_server() -> Iterator[Web]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     web.url = f"json://127.0.0.1:{server.server_address[1]}/{TOKEN}"
-    with _serving(server):
+    with served(server):
         yield web
         web.answers.set()
 
@@ -97,7 +99,7 @@ def mail_server() -> Iterator[Mail]:
     server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
     port = server.server_address[1]
     mail.url = f"mailto://bot:{PASSWORD}@127.0.0.1:{port}?from=bot@example.org&to=ops@example.org"
-    with _serving(server):
+    with served(server):
         yield mail
 
 
@@ -107,15 +109,3 @@ def syslog_server() -> Iterator[Syslog]:
         own.bind(("127.0.0.1", 0))
         own.settimeout(15)
         yield Syslog(own)
-
-
-@contextmanager
-def _serving(server: BaseServer) -> Iterator[None]:
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()

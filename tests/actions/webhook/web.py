@@ -15,6 +15,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from tests.support import served
+
 HOST = "127.0.0.1"
 
 
@@ -109,15 +111,12 @@ class WebServer(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
-    with WebServer(tls) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = WebServer(tls)
+    with served(server):
         try:
             yield server
         finally:
             server.is_over.set()
-            server.shutdown()
-            thread.join()
 
 
 def replying(status: int, body: bytes = b"", **headers: str) -> Reply:

@@ -1,0 +1,79 @@
+"""The verb report: a page for the browser about what happened.
+
+Owns its options and the file that it writes. It gathers and judges nothing itself: overview/ does.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import suppress
+
+import click
+
+from listener.cli.answers import common_options, files, supervisor_option
+from listener.cli.entries import open_journal, time_option
+from listener.errors import HooksError
+from listener.overview.judgement import judge
+from listener.overview.report.gather import gather
+from listener.overview.report.page import render
+from listener.overview.standing import stand
+from listener.overview.words import destinations_of, lines_of
+from listener.state.directory import check_regular
+
+
+@click.command(short_help="One HTML page about what happened.")
+@click.option(
+    "--html", "path", required=True, metavar="FILE", shell_complete=files,
+    help="What to write; - for stdout.",
+)  # fmt: skip
+@click.option(
+    "--since", metavar="TIME", default="24h", show_default=True, callback=time_option,
+    help="30m, 2h, 7d, or a time (UTC).",
+)  # fmt: skip
+@supervisor_option
+@common_options("config", "state_dir")
+def report(
+    path: str, since: float, supervisor_config: str | None, config: str | None, state_dir: str | None
+) -> None:
+    """Write one HTML page that needs nothing else: to keep, to send or to print.
+
+    It names deployments and hooks: a new file is for its owner alone. One that is there keeps its mode.
+    """
+    journal, folder = open_journal(config, state_dir)
+    now = time.time()
+    standing = stand(journal, folder, supervisor_config, now)
+    page = render(
+        gather(journal, since, now),
+        lines=lines_of(standing),
+        destinations=list(destinations_of(standing)),
+        findings=judge(standing),
+    )
+    if path == "-":
+        click.echo(page)
+        return
+    try:
+        _replace(os.path.realpath(path), page)
+    except OSError as error:
+        raise HooksError(
+            f"the page cannot be written to {path}: {error.strerror}; name another file with --html"
+        ) from error
+
+
+def _replace(path: str, text: str) -> None:
+    """Write a file, all of it or nothing. Raises OSError."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=os.path.dirname(path), prefix=".report-", delete=False
+    ) as file:
+        try:
+            file.write(text)
+            file.flush()
+            with suppress(FileNotFoundError):
+                found = os.stat(path)
+                check_regular(path, found)
+                os.fchmod(file.fileno(), found.st_mode & 0o777)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise

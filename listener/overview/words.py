@@ -1,0 +1,59 @@
+"""A Standing in words: a line for each thing, a row for each destination.
+
+Owns these words, which `status` prints and `report` shows. It judges nothing; judgement.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from listener.model.notification import iso_time
+from listener.overview.standing import InHand, Standing
+
+_WRONG = ("failed", "interrupted", "unreadable")
+
+
+def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
+    """The name of each thing, and how it stands."""
+    listener, process, totals = standing.listener, standing.process, standing.totals
+    if listener is None:
+        yield "listener", "none has run yet"
+    else:
+        since = f"since {moment(listener.began_at)}"
+        runs = f"process {listener.pid} runs {since}" if standing.is_running else "does not run"
+        seen = f", supervisord says {process.state}" if process.state else ""
+        yield "listener", f"{runs}{seen}; version {listener.version}"
+        hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
+        yield "hooks.conf", f"{listener.config}{hooks}"
+    yield "state", standing.folder
+    for hook in standing.in_hand:
+        yield "in hand", _in_hand(hook)
+    oldest = f", the oldest since {moment(totals.oldest_at)}" if totals.oldest_at else ""
+    retries = totals.by_state.get("pending", 0) - totals.untried
+    yield "waiting", f"{totals.untried} never tried, {retries} for a retry{oldest}"
+    wrong = [f"{totals.by_state.get(state, 0)} {state}" for state in _WRONG]
+    yield "went wrong", ", ".join(wrong)
+    lost = f"the last at {moment(totals.gap_at)}" if totals.gap_at else "none in 24 hours"
+    yield "discarded", lost
+    if standing.recorder is not None:
+        yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
+    if standing.forwarder is not None:
+        yield "forwarder", f"{standing.forwarder.said} (since {moment(standing.forwarder.at)})"
+
+
+def _in_hand(hook: InHand) -> str:
+    until = "" if hook.deadline_at is None else f", at most until {moment(hook.deadline_at)}"
+    return f"hook {hook.hook} of entry {hook.entry_id} since {moment(hook.began_at)}{until}"
+
+
+def destinations_of(standing: Standing) -> Iterator[Mapping[str, Any]]:
+    """For each one: destination, sent, failed, last sent."""
+    for name, tally in standing.tallies.items():
+        last = moment(tally.sent_at) if tally.sent else "never"
+        yield {"destination": name, "sent": tally.sent, "failed": tally.failed, "last sent": last}
+
+
+def moment(at: float) -> str:
+    """The Unix time in UTC, to the second."""
+    return iso_time(at)[:19].replace("T", " ") + "Z"

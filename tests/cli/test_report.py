@@ -1,0 +1,65 @@
+"""The verb report: where its page goes, whole and for its owner alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from listener.state.journal import Journal
+from tests.cli.commands import failed, run, store
+from tests.support import file_size_limit
+
+
+@pytest.fixture(autouse=True)
+def _filled(folder: Path, journal: Journal) -> None:
+    store(journal, "failed", runs=(failed(),), deployment_id="prod")
+
+
+def report(*arguments: str) -> tuple[int, str]:
+    result = run("report", *arguments)
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_a_page_on_stdout_says_what_status_says_and_what_failed() -> None:
+    status, page = report("--html", "-")
+    assert status == 0
+    for words in ("none has run yet", "1 failed", "conductor-hooks replay 1", "ValueError: no", "prod"):
+        assert words in page
+
+
+def test_a_new_file_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(folder: Path) -> None:
+    path = folder / "page.html"
+    assert report("--html", str(path)) == (0, "")
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("old")
+    path.chmod(0o644)
+    (folder / "link.html").symlink_to(path)
+    assert report("--html", "link.html") == (0, "")
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(folder: Path) -> None:
+    path = folder / "page.html"
+    path.write_text("old")
+    before = sorted(folder.iterdir())
+    with file_size_limit(1000):
+        status, said = report("--html", str(path))
+    assert (status, "cannot be written" in said) == (2, True)
+    assert path.read_text() == "old"
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/dev/null", "no regular file"), ("none/page.html", "No such file")]
+)
+def test_a_place_for_no_file_is_refused_with_a_reason(path: str, reason: str) -> None:
+    status, said = report("--html", path)
+    assert status == 2
+    assert reason in said
+    assert Path("/dev/null").is_char_device()
+
+
+def test_since_bounds_what_the_page_counts() -> None:
+    assert "Nothing was accepted in this time" in report("--html", "-", "--since", "2099-01-01")[1]
