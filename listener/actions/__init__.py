@@ -19,6 +19,7 @@ from listener.interpreters.plugins import Plugin
 from listener.log import About
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
+from listener.state.stop import NOBODY, Stop
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -26,7 +27,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
     `entry_id` is 0 where the notification has no entry. `secrets` are for `mask`: nothing that is
-    logged or stored of the call shows them.
+    logged or stored of the call shows them. While `stop.is_asked()`, the attempt has to end, as it
+    does at its timeout.
     """
 
     hook: Hook
@@ -36,6 +38,7 @@ class Call(msgspec.Struct, frozen=True):
     reached: tuple[str, ...] = ()
     entry_id: int = 0
     secrets: tuple[str, ...] = ()
+    stop: Stop = NOBODY
 
     @property
     def label(self) -> About:

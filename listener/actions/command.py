@@ -77,7 +77,9 @@ class CommandAction(Action):
             raise ActionFailed("; ".join(fault.reason for fault in faults), retry_after_s=NEVER)
         request = _request(command, call)
         programs = self._started_by()
-        answer = programs.request(request, timeout_s=call.hook.timeout_s, label=call.label)
+        answer = programs.request(
+            request, timeout_s=call.hook.timeout_s, label=call.label, stop=call.stop
+        )
         if failure := _failure(command, answer):
             raise failure
         return ""

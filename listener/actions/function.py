@@ -47,7 +47,7 @@ class FunctionAction(Action):
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.worker)(plugin)
         try:
-            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label)
+            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label, stop=call.stop)
         finally:
             if hook.fresh:
                 worker.close()

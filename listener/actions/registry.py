@@ -48,6 +48,11 @@ class Actions:
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
 
     @property
+    def state_dir(self) -> str | None:
+        """Where what must outlive the process is kept, if anywhere."""
+        return self._surroundings.state_dir
+
+    @property
     def _all(self) -> Sequence[Action]:
         return (*self._by_name.values(), *self._installed.values(), self._function)
 

@@ -24,6 +24,9 @@ from listener.model.secrets import forms, mask, secrets_in
 
 _log = logging.getLogger(__name__)
 
+STOPPED = "stopped by conductor-hooks stop"
+"""What the text of an outcome begins with if a person has ended the attempt."""
+
 
 def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     """Run the hook's action once. `about` is what the log calls the notification."""
@@ -42,7 +45,8 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
 
     outcome = _run(work)
     actions.count(hook, is_done=outcome.is_done)
-    text, details = mask(outcome.text, call.secrets), mask(outcome.details, call.secrets)
+    how = f"{STOPPED}: " if call.stop.is_seen and not outcome.is_done else ""
+    text, details = mask(how + outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
 
 

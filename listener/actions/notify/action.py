@@ -20,6 +20,7 @@ from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.model.secrets import forms
+from listener.state.stop import NOBODY, Stop
 
 if TYPE_CHECKING:
     from listener.interpreters.worker import Worker
@@ -79,9 +80,14 @@ class NotifyAction(Action):
         deadline = time.monotonic() + call.hook.timeout_s
         problems = {}
         for done, destination in enumerate(destinations):
+            if call.stop.is_asked():
+                problems[destination] = "not sent"
+                continue
             timeout_s = (deadline - time.monotonic()) / (len(destinations) - done)
             inputs = {"url": destination.url, **message}
-            problems[destination] = self._ask("send", call.hook, inputs, timeout_s, call.secrets)
+            problems[destination] = self._ask(
+                "send", call.hook, inputs, timeout_s, call.secrets, call.stop
+            )
         return {destination: problem for destination, problem in problems.items() if problem}
 
     def _check(self, hook: Hook, destination: Destination) -> str:
@@ -94,6 +100,7 @@ class NotifyAction(Action):
         inputs: Mapping[str, str],
         timeout_s: float,
         secrets: Iterable[str] = (),
+        stop: Stop = NOBODY,
     ) -> str:
         """Call a function of sending.py; why it has failed, or ''."""
         own = forms(Destination(0, inputs["url"]).secrets)
@@ -108,9 +115,10 @@ class NotifyAction(Action):
         }
         worker = self._running()
         try:
-            answer = worker.request(request, timeout_s=timeout_s, label=f"hook {hook.name}")
-        except ActionTimedOut:
-            return f"no end within {timeout_s:.3g} s, its share of the time"
+            answer = worker.request(request, timeout_s=timeout_s, label=f"hook {hook.name}", stop=stop)
+        except ActionTimedOut as error:
+            late = f"no end within {timeout_s:.3g} s, its share of the time"
+            return str(error) if stop.is_seen else late
         except ActionFailed as error:
             return str(error)
         finally:

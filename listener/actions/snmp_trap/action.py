@@ -186,7 +186,7 @@ class SnmpTrapAction(Action):
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
         if informs:
-            problems |= self._sender.converse(informs, now + hook.timeout_s)
+            problems |= self._sender.converse(informs, now + hook.timeout_s, call.stop)
         for target in targets:
             if target.name in problems:
                 self._names.doubt(target.lookup)

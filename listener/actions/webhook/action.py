@@ -103,7 +103,8 @@ class WebhookAction(Action):
         from listener.actions.webhook.message import request_of
 
         request = request_of(webhook, call, self._now())
-        answer = self._client(webhook.route).exchange(request, webhook.name, call.hook.timeout_s)
+        client = self._client(webhook.route)
+        answer = client.exchange(request, webhook.name, call.hook.timeout_s, call.stop)
         return judge(answer, webhook, call.secrets, self._now())
 
     def _read(self, hook: Hook) -> _Inputs:
