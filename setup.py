@@ -95,6 +95,8 @@ setup(
             "apprise>=1.9,<3",
             # As in "metrics" above.
             "prometheus_client>=0.20,<1",
+            # Reads the JSON Schema of hooks.conf as editors do.
+            "jsonschema>=4.18,<5",
             # Verifies the signatures of webhooks as their receivers do.
             "standardwebhooks>=1,<2",
             # Reads the events of webhooks as their receivers do.

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from listener.model.entry import Entry
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.supervisord.emit import sample
 from tests.support import event, wait_for
 

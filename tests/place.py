@@ -13,7 +13,8 @@ import pytest
 
 from listener.inbox.reader import InboxReader, Record
 from listener.model.entry import Entry
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from tests.support import event
 
 FUNCTIONS = """

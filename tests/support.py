@@ -23,7 +23,7 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.model.delivery import Delivery
 from listener.model.entry import Entry
 from listener.model.notification import Notification
-from listener.state.journal import Filters
+from listener.state.filters import Filters
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 

@@ -14,10 +14,12 @@ import msgspec
 
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.interpreters.plugins import Plugin
 from listener.log import About
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
+from listener.state.stop import NOBODY, Stop
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -25,7 +27,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `reached` are the destinations that an earlier attempt has reached; this one leaves them out.
     `entry_id` is 0 where the notification has no entry. `secrets` are for `mask`: nothing that is
-    logged or stored of the call shows them.
+    logged or stored of the call shows them. While `stop.is_asked()`, the attempt has to end, as it
+    does at its timeout.
     """
 
     hook: Hook
@@ -35,6 +38,7 @@ class Call(msgspec.Struct, frozen=True):
     reached: tuple[str, ...] = ()
     entry_id: int = 0
     secrets: tuple[str, ...] = ()
+    stop: Stop = NOBODY
 
     @property
     def label(self) -> About:
@@ -108,6 +112,11 @@ class Action:
     def hosts(self, hook: Hook) -> Collection[str]:
         """The names and addresses that the hook sends to, as far as they must be resolved here."""
         return ()
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        """The inputs that a hook can have, and what each may be; {} where any may stand."""
+        return {}
 
     def plugins(self, hook: Hook) -> Sequence[Plugin]:
         """The managed plugins that have the hook's task, one for each tenant that has its own."""

@@ -77,7 +77,9 @@ class CommandAction(Action):
             raise ActionFailed("; ".join(fault.reason for fault in faults), retry_after_s=NEVER)
         request = _request(command, call)
         programs = self._started_by()
-        answer = programs.request(request, timeout_s=call.hook.timeout_s, label=call.label)
+        answer = programs.request(
+            request, timeout_s=call.hook.timeout_s, label=call.label, stop=call.stop
+        )
         if failure := _failure(command, answer):
             raise failure
         return ""
@@ -94,6 +96,10 @@ class CommandAction(Action):
             )
             if reason
         ]
+
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return _INPUTS
 
     def drain(self) -> None:
         if self._programs is not None:
@@ -133,7 +139,8 @@ class CommandAction(Action):
 
 
 def _shape(kind: type, wanted: str) -> Kind:
-    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted)
+    schema = {"type": "array" if kind is list else "object"}
+    return Kind(lambda value: value if isinstance(value, kind) else INVALID, wanted, schema=schema)
 
 
 _INPUTS: Mapping[str, Kind] = {

@@ -47,7 +47,7 @@ class FunctionAction(Action):
         }
         worker = (self._interpreters.new if hook.fresh else self._interpreters.worker)(plugin)
         try:
-            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label)
+            answer = worker.request(request, timeout_s=hook.timeout_s, label=call.label, stop=call.stop)
         finally:
             if hook.fresh:
                 worker.close()
@@ -126,7 +126,7 @@ class FunctionAction(Action):
 def _only_for_some(hook: Hook, plugins: Sequence[Plugin | None]) -> Fault | None:
     """A fault when only some tenants have the hook's plugin, and the hook does not name its tenants."""
     tenants = [plugin.tenant for plugin in plugins if plugin is not None and plugin.tenant]
-    if len(tenants) < len(plugins) or any(field == "tenant_name" for field, _ in hook.when.fields):
+    if len(tenants) < len(plugins) or any(each.name == "tenant_name" for each in hook.when):
         return None
     names = ", ".join(tenants)
     reason = (

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
+from typing import Any
 
-from listener.actions import Action, Fault, Surroundings
+from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.command import CommandAction
 from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
@@ -20,9 +21,10 @@ from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.actions.webhook.action import WebhookAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
-from listener.model.secrets import mask, secrets_in
+from listener.model.secrets import mask, mask_values, secrets_in
 
 BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, CommandAction, WebhookAction, NotifyAction)
 
@@ -44,6 +46,11 @@ class Actions:
         self._function = FunctionAction(surroundings)
         self._tallies: dict[str, Tally] = {}
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
+
+    @property
+    def state_dir(self) -> str | None:
+        """Where what must outlive the process is kept, if anywhere."""
+        return self._surroundings.state_dir
 
     @property
     def _all(self) -> Sequence[Action]:
@@ -70,6 +77,14 @@ class Actions:
         if known is None or known[0] is not hook:  # found once for each hooks.conf
             known = self._secrets[hook.line] = hook, secrets_in(hook.inputs, hook.taken)
         return known[1]
+
+    def shown_inputs(self, call: Call) -> dict[str, Any]:
+        """The inputs of a call's hook as a person may see them."""
+        kinds = self.of(call.hook._replace(problem="")).inputs()
+        shown: dict[str, Any] = mask_values(dict(call.hook.inputs), call.secrets)
+        if not kinds:
+            return shown
+        return {name: shown[name] if _is_open(kinds.get(name)) else "…" for name in shown}
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         """What would make the hook fail, as Action.check; without its secrets."""
@@ -135,6 +150,10 @@ class Actions:
     ) -> None:
         for action in self._all:
             action.close()
+
+
+def _is_open(kind: Kind | None) -> bool:
+    return kind is not None and not kind.is_secret
 
 
 def _as_written(hook: Hook) -> tuple[Hook, tuple[str, ...]]:

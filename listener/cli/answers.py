@@ -40,6 +40,7 @@ _COLOURS = {
     "dropped": "bright_black",
     "would run": "green",
     "would fail": "red",
+    "would not run": "bright_black",
 }
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
@@ -170,6 +171,11 @@ def one_line(value: Any, most: int | None = None) -> str:
     if most is not None and len(text) > most:
         text = text[: most - 1] + "…"
     return printable(text)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 hook`, `2 hooks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def coloured(state: str) -> str:

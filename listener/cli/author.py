@@ -1,7 +1,7 @@
 """The verbs that take a notification: fire, emit.
 
-Owns their options, how a notification is read or made up, and what they print. They run hooks through
-the same modules as the listener, so `fire` runs what the listener would run.
+Owns their options and what they print; notifications.py reads or makes up what they take. They run
+hooks through the same modules as the listener, so `fire` runs what the listener would run.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -25,8 +23,6 @@ from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
     common_options,
-    event_types,
-    files,
     output_option,
     print_json,
     print_table,
@@ -34,19 +30,17 @@ from listener.cli.answers import (
 )
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
-from listener.dispatch.attempt import attempt, log_end, rendered
+from listener.cli.notifications import described, notification_options, unknown, warn_of_unknown
+from listener.dispatch.attempt import attempt, log_end, rehearsed
 from listener.dispatch.job import Job, planned
-from listener.errors import ActionFailed, HooksError, UnreadableNotification
+from listener.errors import HooksError
 from listener.hooks.file import config_path, load
 from listener.hooks.forward import ForwardSettings
 from listener.hooks.table import HookTable
-from listener.hooks.text_file import text_of
-from listener.hooks.values import nearest
 from listener.log import printable
-from listener.model import payload
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry
-from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
+from listener.model.notification import EVENT_TYPES
 from listener.model.outcome import Tally
 from listener.state.directory import path_of
 from listener.state.journal import Journal
@@ -55,67 +49,8 @@ from listener.supervisord import emit as emitter
 _EPILOG = f"Conductor publishes the event types {', '.join(EVENT_TYPES)}."
 
 
-def _notification_options(verb: Any) -> Any:
-    """A notification from a file, or made up for an event type."""
-    for option in (
-        click.option(
-            "--set", "values", metavar="FIELD=VALUE", multiple=True,
-            help="A field of the made-up notification, such as error=… or tenant_name=acme;"
-            " VALUE is JSON, or else a text. Repeatable.",
-        ),
-        click.option("--notification", "file", metavar="FILE", shell_complete=files,
-                     help="The notification, in JSON; - is standard input."),
-        click.argument("event_type", required=False, shell_complete=event_types),
-    ):  # fmt: skip
-        verb = option(verb)
-    return verb
-
-
-def _notification(event_type: str | None, file: str | None, values: tuple[str, ...]) -> Any:
-    """The JSON value of the notification that the options describe."""
-    if (event_type is None) == (file is None):
-        either = "name either" if file else "name"
-        raise click.UsageError(
-            f"{either} an event type ({', '.join(EVENT_TYPES)}) or a file with --notification"
-        )
-    if event_type is not None:
-        now = datetime.now(timezone.utc)
-        return emitter.sample(event_type, dict(map(_field, values)), now)
-    if values:
-        raise click.UsageError("--set goes with an event type; with --notification, edit the file")
-    name = "standard input" if file == "-" else str(file)
-    try:
-        text = text_of(sys.stdin.buffer.read() if file == "-" else Path(name).read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
-        raise HooksError(f"{name} cannot be read: {reason}") from error
-    try:
-        value = payload.read_json(text)
-        payload.from_mapping(value)
-    except UnreadableNotification as error:
-        raise HooksError(f"{name}: {error}") from error
-    return value
-
-
-def _unknown(event_type: str) -> str:
-    """What is wrong with an event type that Conductor does not publish; '' for one that it does."""
-    if event_type in EVENT_TYPES:
-        return ""
-    return f"Conductor publishes no event type {event_type!r}; {nearest(event_type, EVENT_TYPES)}"
-
-
-def _field(assignment: str) -> tuple[str, Any]:
-    name, equals, text = assignment.partition("=")
-    if not equals:
-        raise click.UsageError(f"--set takes FIELD=VALUE, found {assignment!r}")
-    try:
-        return name, json.loads(text)
-    except ValueError:
-        return name, text
-
-
 @click.command(short_help="Run the hooks for a notification.", epilog=_EPILOG)
-@_notification_options
+@notification_options
 @click.option("--dry-run", is_flag=True, help="Show which hooks would run, and run none.")
 @click.option(
     "--through-supervisor", is_flag=True, help="Have the running listener run them, and wait for it."
@@ -144,11 +79,8 @@ def fire(
     if dry_run and through_supervisor:
         raise click.UsageError("--dry-run runs nothing, --through-supervisor does: choose one")
     log.start()
-    notification = _notification(event_type, file, values)
-    if notification["event_type"] not in OWN_EVENT_TYPES and (
-        problem := _unknown(notification["event_type"])
-    ):
-        click.echo(problem, err=True)
+    notification = described(event_type, file, values)
+    warn_of_unknown(notification["event_type"])
     if through_supervisor:
         from listener.cli.through import fire_through  # imports supervisor, which is slow
 
@@ -221,16 +153,13 @@ def _forecast(job: Job, actions: Actions) -> dict[str, Any]:
 
 def _forecast_of(call: Call, actions: Actions) -> dict[str, Any]:
     hook = call.hook
-    try:
-        faults = [fault.reason for fault in actions.check(rendered(call).hook, may_import=False)]
-    except ActionFailed as error:
-        faults = [str(error)]
+    _, fault = rehearsed(actions, call)
     return {
         "hook": hook.name,
         "implementation": hook.implementation,
-        "state": "would fail" if faults else "would run",
+        "state": "would fail" if fault else "would run",
         "attempts": 0,
-        "error": "; ".join(faults) or None,
+        "error": fault or None,
         "result": None,
         "seconds": None,
     }
@@ -256,7 +185,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
 
 
 @click.command(short_help="Print a notification for supervisord.", epilog=_EPILOG)
-@_notification_options
+@notification_options
 @click.option("--durable", is_flag=True, help="Put it into the listener's inbox first.")
 @click.option("--amqp", is_flag=True, help="Publish it to RabbitMQ instead, as a manager does.")
 @click.option(
@@ -282,8 +211,8 @@ def emit(
     """
     if amqp and durable:
         raise click.UsageError("--durable puts it into the inbox, --amqp into RabbitMQ: choose one")
-    notification = _notification(event_type, file, values)
-    if not is_any and (problem := _unknown(notification["event_type"])):
+    notification = described(event_type, file, values)
+    if not is_any and (problem := unknown(notification["event_type"])):
         raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
     own_id, data = emitter.frame(notification)
     if amqp:

@@ -15,8 +15,20 @@ import click
 from listener import log
 from listener.actions.check import plugin_line, plugins_used
 from listener.actions.registry import Actions
-from listener.cli.answers import common_options, files, output_option, print_json, print_line
+from listener.cli.answers import (
+    common_options,
+    count,
+    files,
+    output_option,
+    print_json,
+    print_line,
+)
+from listener.cli.backtest import Backtest, as_json, backtest, lines
+from listener.cli.entries import journal_in
+from listener.cli.schema import hooks_schema
+from listener.cli.trial import failing
 from listener.errors import HooksError
+from listener.hooks.cases import CASES
 from listener.hooks.file import config_path, read_bytes, read_file
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
@@ -31,69 +43,106 @@ _Used = tuple[Hook, Plugin]
 @click.command(short_help="Find every mistake in hooks.conf.")
 @click.argument("file", required=False, shell_complete=files)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
+@click.option("--schema", is_flag=True, help="Instead, print the JSON Schema of hooks.conf.")
+@click.option(
+    "--against",
+    type=click.Choice(["history"]),
+    help="Also show which events of the journal would run other hooks.",
+)
+@click.option(
+    "--last", type=click.IntRange(1), default=1000, show_default=True, help="Of these many events."
+)
 @output_option
 @common_options("config", "state_dir")
 def check(
-    file: str | None, no_import: bool, output: str, config: str | None, state_dir: str | None
+    file: str | None,
+    no_import: bool,
+    schema: bool,
+    against: str | None,
+    last: int,
+    output: str,
+    config: str | None,
+    state_dir: str | None,
 ) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
 
-    Exits with 1 when there is a mistake, with 0 when there is none or only warnings.
+    Exits with 1 when there is a mistake, or a difference to the history; with 0 when there is none, or
+    only warnings.
     """
     log.start()
+    if schema:
+        print_json(hooks_schema())
+        return
     name, table, mistakes = _read(file, config)
     used: list[_Used] = []
+    result: Backtest | None = None
     if table is not None:
-        used, mistakes = _judged(table, mistakes, state_dir, may_import=not no_import)
+        folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
+        used, mistakes = _judged(table, mistakes, folder, may_import=not no_import)
+        result = backtest(table, journal_in(folder).events(last)) if against else None
     if output == "json":
-        print_json(_as_json(name, table, mistakes, used))
+        print_json(_as_json(name, table, mistakes, used, result))
     else:
-        _print(name, table, mistakes, used)
-    sys.exit(0 if all(mistake.is_warning for mistake in mistakes) else 1)
+        _print(name, table, mistakes, used, result)
+    is_right = all(mistake.is_warning for mistake in mistakes)
+    sys.exit(0 if is_right and not (result and result.different) else 1)
 
 
 def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
     """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
     if file == "-":
-        return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd())
+        return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd(), CASES)
     name = config_path(file or config, os.environ)
     try:
-        return name, *read_file(name, os.environ)
+        return name, *read_file(name, os.environ, CASES)
     except OSError as error:
         hint = "name it, or set $CONDUCTOR_HOOKS_CONFIG"
         raise HooksError(f"{name} cannot be read: {error.strerror}; {hint}") from error
 
 
 def _judged(
-    table: HookTable, mistakes: list[Mistake], state_dir: str | None, *, may_import: bool
+    table: HookTable, mistakes: list[Mistake], folder: str, *, may_import: bool
 ) -> tuple[list[_Used], list[Mistake]]:
     """The plugins that the hooks use, and all that is wrong: with the file and with what it names."""
-    folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
     with Actions(table.listener, folder) as actions:
         used = plugins_used(table, actions)
-        mistakes = all_mistakes(table, mistakes, actions, may_import=may_import)
+        mistakes = all_mistakes(table, [*mistakes, *failing(table)], actions, may_import=may_import)
     doubt = writable_by_others(folder)
     return used, mistakes + ([Mistake(0, doubt, is_warning=True)] if doubt else [])
 
 
-def _print(name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]) -> None:
+def _print(
+    name: str,
+    table: HookTable | None,
+    mistakes: list[Mistake],
+    used: list[_Used],
+    result: Backtest | None,
+) -> None:
     for hook, plugin in used:
         print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
         label = "warning: " if mistake.is_warning else ""
         print_line(printable(mistake._replace(text=label + mistake.text).as_text(name)))
-    hooks = "" if table is None else f"{_count(len(table.hooks), 'hook')}, "
+    hooks = "" if table is None else f"{count(len(table.hooks), 'hook')}, "
+    hooks += f"{count(len(table.tests), 'test')}, " if table and table.tests else ""
     warnings = sum(mistake.is_warning for mistake in mistakes)
-    wrong = _count(len(mistakes) - warnings, "mistake")
-    print_line(f"{name}: {hooks}{wrong}, {_count(warnings, 'warning')}")
+    wrong = count(len(mistakes) - warnings, "mistake")
+    print_line(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
+    for line in lines(result) if result else ():
+        print_line(printable(line))
 
 
 def _as_json(
-    name: str, table: HookTable | None, mistakes: list[Mistake], used: list[_Used]
+    name: str,
+    table: HookTable | None,
+    mistakes: list[Mistake],
+    used: list[_Used],
+    result: Backtest | None,
 ) -> dict[str, Any]:
-    return {
+    answer = {
         "file": name,
         "hooks": None if table is None else len(table.hooks),
+        "tests": len(table.tests or ()) if table else None,
         "plugins": [
             {
                 "line": hook.line,
@@ -113,7 +162,4 @@ def _as_json(
             for mistake in mistakes
         ],
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return answer | {"against": as_json(result)} if result else answer

@@ -17,11 +17,13 @@ import click
 
 from listener.cli.answers import print_json, print_table, run_as_json
 from listener.errors import HooksError, UnreadableNotification
+from listener.hooks.values import unix_time
 from listener.model import payload
 from listener.model.entry import Entry
 from listener.model.notification import iso_time
 from listener.state.directory import path_of
-from listener.state.journal import FILE, Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import FILE, Journal
 
 MANY = 10
 """Verbs that change more entries ask first."""
@@ -42,6 +44,11 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         return state_dir_in(config, os.environ)
 
     folder = path_of(state_dir, os.environ, setting)
+    return journal_in(folder), folder
+
+
+def journal_in(folder: str) -> Journal:
+    """The journal that is in a state directory; the verb's end closes it. Raises HooksError."""
     try:
         os.stat(os.path.join(folder, FILE))
     except PermissionError as error:
@@ -56,20 +63,42 @@ def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, st
         ) from error
     journal = Journal(folder)
     click.get_current_context().call_on_close(journal.close)
-    return journal, folder
+    return journal
 
 
 def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
     """An option's Unix time: `90s`, `30m`, `2h`, `7d` ago, or ISO 8601 (UTC unless it says more)."""
     if value is None:
         return 0.0
+    return _time(value, -1, "30m, 2h, 7d or 2026-01-31T23:59")
+
+
+def until_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """An option's Unix time that is to come: as above, or the next `06:00`."""
+    if value is None:
+        return None
+    now = datetime.now(timezone.utc)
+    is_of_day = re.fullmatch(r"\d\d:\d\d", value)
+    at = _time(f"{now:%Y-%m-%dT}{value}" if is_of_day else value, 1, _UNTIL)
+    if is_of_day and at <= now.timestamp():
+        at += _SECONDS["d"]
+    if not 0 < at - time.time() < _MOST_S:
+        raise click.BadParameter(f"must be to come, within ten years; write {_UNTIL}")
+    return at
+
+
+_UNTIL = "06:00, 30m, 2h, 7d or 2026-12-31T23:59"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MOST_S = 3653 * 86_400
+
+
+def _time(value: str, sign: int, wanted: str) -> float:
     if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
-        return time.time() - int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+        return time.time() + sign * int(match[1]) * _SECONDS[match[2]]
     try:
-        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return unix_time(value)
     except ValueError as error:
-        raise click.BadParameter("write 30m, 2h, 7d or 2026-01-31T23:59") from error
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+        raise click.BadParameter(f"write {wanted}") from error
 
 
 def selecting(verb: _Verb) -> _Verb:

@@ -38,13 +38,16 @@ from listener.cli.entries import (
     selecting,
     time_option,
 )
+from listener.cli.pause import print_pauses
+from listener.dispatch.pauses import in_force
 from listener.errors import HooksError
 from listener.model import payload
 from listener.model.entry import Attempt, Entry, EntryState
 from listener.model.notification import iso_time
 from listener.model.outcome import Tally
 from listener.model.secrets import mask_values
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.state.statements import DROPPABLE
 
 _STATES = get_args(EntryState)
@@ -101,6 +104,7 @@ def history(
     unsettled = journal.unsettled() if follow else []
     newest = journal.newest(filters, limit + 1)
     entries = newest[:limit]
+    print_pauses(in_force(journal, time.time()))
     if not follow:
         print_entries(entries, output)
         if len(newest) > limit:

@@ -23,7 +23,9 @@ from listener.cli.entries import (
     required_entry,
     selecting,
 )
+from listener.cli.pause import print_pauses
 from listener.dispatch.dispatcher import Dispatcher
+from listener.dispatch.pauses import in_force
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse, UnreadableNotification
 from listener.hooks.file import config_path
@@ -59,8 +61,8 @@ def replay(
     """Run the hooks of entries again that were not done, as hooks.conf has them now.
 
     The listener runs them, within five seconds, if one works in the state directory; else they are run
-    here and now, as its owner, in this environment. --failed leaves out what the verb fire made. Exits
-    with 1 when a hook failed again.
+    here and now, as its owner, in this environment. What is paused waits for resume. --failed leaves
+    out what the verb fire made. Exits with 1 when a hook failed again.
     """
     log.start()
     journal, folder, entries = open_selected(config, state_dir, entry_ids, failed=failed, since=since)
@@ -75,15 +77,18 @@ def replay(
     if is_ours:
         _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
+    runs = [run for entry in planned for run in entry.runs]
+    paused = [each for each in in_force(journal, time.time()) if each.keeps(runs)]
+    print_pauses(paused)
     if is_ours:
         _run_here([entry.id for entry in planned], path, journal, folder)
-    elif planned and not no_wait:
+    elif planned and not no_wait and not paused:
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
     ended = [required_entry(journal, entry.id) for entry in planned]
     if planned or output == "json":
         print_entries(ended, output)
-    is_left_to_listener = no_wait and not is_ours
+    is_left_to_listener = (no_wait or paused) and not is_ours
     if any(run.state != "done" for entry in ended for run in entry.runs) and not is_left_to_listener:
         raise SystemExit(1)
 

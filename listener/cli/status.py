@@ -22,6 +22,8 @@ from listener.cli.answers import (
     supervisor_option,
 )
 from listener.cli.entries import open_journal
+from listener.cli.pause import print_pauses
+from listener.dispatch.pauses import in_force
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -43,6 +45,7 @@ def status(
     journal, folder = open_journal(config, state_dir)
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
+    print_pauses(in_force(journal, standing.at))
     if output == "json":
         print_json(_as_json(standing, findings))
     else:

@@ -14,13 +14,16 @@ from typing import Any
 import click
 
 from listener.cli.entries import open_journal, required_entry
+from listener.cli.pause import print_pauses
+from listener.dispatch.pauses import in_force
 from listener.errors import HooksError
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry, Run
 from listener.overview.judgement import judge
 from listener.overview.standing import stand
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.supervisord.control import Control, address_of
 from listener.supervisord.presence import read_presence
 
@@ -80,8 +83,11 @@ def _accepted(journal: Journal, key: str) -> Entry | None:
 
 
 def _tried(journal: Journal, entry: Entry) -> Entry:
-    """The entry when each of its hooks was tried once, or none will be."""
+    """The entry when each of its hooks was tried once, or none will be before a pause ends."""
     while not entry.is_settled and any(map(_is_awaited, entry.runs)):
+        if paused := [each for each in in_force(journal, time.time()) if each.keeps(entry.runs)]:
+            print_pauses(paused)
+            break
         time.sleep(_LOOK_S)
         entry = required_entry(journal, entry.id)
     return entry

@@ -1,7 +1,7 @@
 """One attempt at one hook: its action is run, and its end becomes an Outcome; both are logged.
 
 Owns the funnel: any exception of an action is an Outcome, so a hook that fails never stops the next. It
-knows no journal and no retries; the runner calls it, and the verb `fire`.
+knows no journal and no retries; the runner calls it, and the verbs `fire` and `explain`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from listener.model.secrets import forms, mask, secrets_in
 
 _log = logging.getLogger(__name__)
 
+STOPPED = "stopped by conductor-hooks stop"
+"""What the text of an outcome begins with if a person has ended the attempt."""
+
 
 def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     """Run the hook's action once. `about` is what the log calls the notification."""
@@ -33,9 +36,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
         loggable(call.notification.event_type), hook.implementation, hook.name, about,
         extra={"fields": {"hook": hook.name}},
     )  # fmt: skip
-    token = rest_token_of(call.notification)
-    secrets = actions.secrets_of(hook) + (forms((token,)) if token else ())
-    call = msgspec.structs.replace(call, secrets=secrets)
+    call = with_secrets(actions, call)
 
     def work() -> str:
         nonlocal call
@@ -44,8 +45,27 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
 
     outcome = _run(work)
     actions.count(hook, is_done=outcome.is_done)
-    text, details = mask(outcome.text, call.secrets), mask(outcome.details, call.secrets)
+    how = f"{STOPPED}: " if call.stop.is_seen and not outcome.is_done else ""
+    text, details = mask(how + outcome.text, call.secrets), mask(outcome.details, call.secrets)
     return msgspec.structs.replace(outcome, text=text, details=details)
+
+
+def rehearsed(actions: Actions, call: Call) -> tuple[Call, str]:
+    """The call as an attempt would make it, and why it would fail: '' if nothing is seen beforehand."""
+    call = with_secrets(actions, call)
+    try:
+        call = rendered(call)
+        faults = [fault.reason for fault in actions.check(call.hook, may_import=False)]
+    except ActionFailed as error:
+        faults = [str(error)]
+    return call, mask("; ".join(faults), call.secrets)
+
+
+def with_secrets(actions: Actions, call: Call) -> Call:
+    """The call with what nothing that is said of it shows."""
+    token = rest_token_of(call.notification)
+    secrets = actions.secrets_of(call.hook) + (forms((token,)) if token else ())
+    return msgspec.structs.replace(call, secrets=secrets)
 
 
 def rendered(call: Call) -> Call:

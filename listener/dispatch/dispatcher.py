@@ -19,6 +19,7 @@ from listener.dispatch.agenda import Agenda
 from listener.dispatch.job import Job, planned, resumed
 from listener.dispatch.limits import Limits
 from listener.dispatch.overdue import Overdue
+from listener.dispatch.pauses import Pauses
 from listener.dispatch.runner import Runner
 from listener.errors import ListenerMustEnd, UnreadableNotification
 from listener.hooks.table import HookTable
@@ -66,8 +67,11 @@ class Dispatcher:
         self._limits = Limits(journal)
         self._overdue = Overdue(journal, now, monotonic)
         self._agenda = Agenda(wait_for_retries_s)
+        self._pauses = Pauses(journal, now, monotonic)
         self._now = now
-        self._runner = Runner(actions, journal, self._agenda, self._plan, now, jitter, delete_token)
+        self._runner = Runner(
+            actions, journal, self._agenda, self._pauses, self._plan, now, jitter, delete_token
+        )
         self._is_stopping = is_stopping
 
     def deliver(self, delivery: Delivery) -> None:
@@ -90,12 +94,12 @@ class Dispatcher:
         self._run_fresh()
 
     def _is_next(self, job: Job) -> bool:
-        """Whether the hooks of a delivery run at once: no other entry comes first.
+        """Whether the hooks of a delivery run at once: no other entry comes first, nothing is paused.
 
         Instant hooks run before the journal accepts the delivery, so it must not know that one yet.
         That is known already of one with suppressed runs.
         """
-        if job.entry.is_settled or self._agenda.must_wait(job.entry.execution_id):
+        if job.entry.is_settled or self._agenda.must_wait(job.entry.execution_id) or self._pauses:
             return False
         is_instant = job.hooks[0] is not None and self._actions.is_instant(job.hooks[0])
         return not is_instant or self._journal.find(str(job.entry.key)) is None
@@ -120,10 +124,13 @@ class Dispatcher:
     def recall(self) -> None:
         """Put every unsettled entry of the journal on the agenda, and forget all others.
 
-        An earlier process left such an entry, or the verb `replay` reopened it.
+        An earlier process left such an entry, or the verb `replay` reopened it. What is paused is
+        looked at first.
         """
         if lost := self._journal.renew_if_removed():
             _log.error("%s", lost)
+        self._pauses.look()
+        self._agenda.release(self._pauses.ended_at)
         if not self._journal.is_changed():
             return
         unsettled = self._journal.unsettled()
@@ -155,7 +162,12 @@ class Dispatcher:
         self._runner.finish()
 
     def work(self) -> float | None:
-        """Resume one entry that is due; the seconds until the next one is due, None if none will be."""
+        """Resume one entry that is due; the seconds until the next one is due, None if none will be.
+
+        None while everything is paused, too: `recall` sees the end of that.
+        """
+        if self._pauses.is_total:
+            return None
         now = self._now()
         entry_id = self._agenda.pop_fresh(now)
         if entry_id is None:
@@ -254,7 +266,7 @@ class Dispatcher:
 
     def _run_fresh(self) -> None:
         """Run all that was never tried; when the listener is to end, leave the rest to the next one."""
-        while not self._is_stopping():
+        while not self._is_stopping() and not self._pauses.is_total:
             entry_id = self._agenda.pop_fresh(self._now())
             if entry_id is None:
                 return

@@ -20,6 +20,7 @@ from listener.model import payload
 from listener.model.delivery import Delivery, as_entry
 from listener.model.entry import Entry, Run
 from listener.model.notification import Notification
+from listener.state.stop import NOBODY, Stop
 
 
 class Job(msgspec.Struct):
@@ -51,11 +52,13 @@ class Job(msgspec.Struct):
         runs = self.entry.runs
         self.entry = self.entry.with_runs((*runs[:position], run, *runs[position + 1 :]))
 
-    def call(self, position: int, hook: Hook) -> Call:
+    def call(self, position: int, hook: Hook, stop: Stop = NOBODY) -> Call:
         """What the action of this run is called with."""
         entry = self.entry
         reached = entry.runs[position].reached
-        return Call(hook, self.notification, self.hook_context, entry.received_at, reached, entry.id)
+        return Call(
+            hook, self.notification, self.hook_context, entry.received_at, reached, entry.id, stop=stop
+        )
 
 
 def planned(delivery: Delivery, table: HookTable | None, now: float) -> Job:

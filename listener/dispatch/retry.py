@@ -6,7 +6,7 @@ no clock; the runner asks it after each attempt, and before it resumes an entry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from listener.model.entry import Run
 from listener.model.outcome import NEVER, Outcome
@@ -28,10 +28,15 @@ def retry_at(run: Run, outcome: Outcome, retries: int, now: float, jitter: float
     return now + pause_s
 
 
-def first_due(runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
-    """The position, from `begin` on, of the first pending run whose time has come."""
+def first_due(
+    runs: Sequence[Run], now: float, begin: int = 0, paused: Container[str] = ()
+) -> int | None:
+    """The position, from `begin` on, of the first pending run whose time has come.
+
+    Those of `paused` hooks are left out.
+    """
     for position, run in enumerate(runs[begin:], begin):
-        if run.state == "pending" and is_due(run, now):
+        if run.state == "pending" and run.hook not in paused and is_due(run, now):
             return position
     return None
 

@@ -17,12 +17,14 @@ from listener.actions.registry import Actions
 from listener.dispatch.agenda import Agenda
 from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job
+from listener.dispatch.pauses import Pauses
 from listener.dispatch.retry import first_due, retry_at
 from listener.model.delivery import Delivery, hook_failed
 from listener.model.entry import Entry, Run
 from listener.model.notification import HOOK_FAILED
 from listener.model.outcome import Outcome
 from listener.state.journal import Journal
+from listener.state.stop import NOBODY, Stop, path_of
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Beginning(NamedTuple):
 
 
 class Runner:
-    """Runs the hooks of Jobs, and puts on `agenda` what is left to do.
+    """Runs the hooks of Jobs that are not paused, and puts on `agenda` what is left to do.
 
     `plan` makes the Job of a delivery, for hooks on hook_failed. The others are as in Dispatcher.
     """
@@ -60,6 +62,7 @@ class Runner:
         actions: Actions,
         journal: Journal,
         agenda: Agenda,
+        pauses: Pauses,
         plan: Callable[[Delivery], Job],
         now: Callable[[], float],
         jitter: Callable[[], float],
@@ -68,6 +71,7 @@ class Runner:
         self._actions = actions
         self._journal = journal
         self._agenda = agenda
+        self._pauses = pauses
         self._plan = plan
         self._now = now
         self._jitter = jitter
@@ -85,7 +89,7 @@ class Runner:
             for position, run in enumerate(job.entry.runs)
         ]
         now = self._now()
-        position = first_due(runs, now)
+        position = self._first_due(runs, now)
         if position is not None:
             runs[position] = runs[position].begun(now)
         self._save(job, runs)
@@ -129,12 +133,17 @@ class Runner:
         while True:
             outcome, known = known or self._attempt(job, position), None
             end = _End(job, position, outcome, self._now())
-            following = first_due(job.entry.runs, end.at, position + 1)
+            following = self._first_due(job.entry.runs, end.at, position + 1)
             if following is None:
                 self._unfinished = end
                 return
             self._finish(end, following)
             position = following
+
+    def _first_due(self, runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
+        """As in retry.py; None while everything is paused, which can come between two hooks, too."""
+        self._pauses.look_if_due()
+        return None if self._pauses.is_total else first_due(runs, now, begin, self._pauses.hooks)
 
     def finish(self) -> None:
         """Store and log the last end, if that is still to be done.
@@ -153,9 +162,15 @@ class Runner:
             reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
             return Outcome("failed", reason, 0.0)
         self._running = job, position
-        outcome = attempt(self._actions, job.call(position, hook), job.about)
+        call = job.call(position, hook, self._stop(job, position))
+        outcome = attempt(self._actions, call, job.about)
         self._running = None
         return outcome
+
+    def _stop(self, job: Job, position: int) -> Stop:
+        """What the verb `stop` can end this attempt by, as the journal knows it."""
+        folder, began_at = self._actions.state_dir, job.entry.runs[position].attempts[-1].began_at
+        return Stop(path_of(folder, job.entry.id, began_at)) if folder else NOBODY
 
     def in_progress(self) -> str:
         """The hook that runs now, and the most seconds until the last of its entry has ended; or ''."""
@@ -210,7 +225,7 @@ class Runner:
         if job.entry.is_settled:
             self.settle(job)
         elif job.entry.state == "pending":
-            self._agenda.put(job.entry)
+            self._agenda.put(job.entry, self._pauses.hooks)
 
     def settle(self, job: Job) -> None:
         """Forget an entry that has nothing left to do, and its rest_token if no other one needs it."""

@@ -33,4 +33,8 @@ def _at_most(value: Any) -> Any:
     return AtMost(runs, per_s, field, value) if is_right else INVALID
 
 
-AT_MOST = Kind(_at_most, f"like '10 per 5m' or '10 per 5m per deployment_id', of 1 to {_MOST} runs")
+AT_MOST = Kind(
+    _at_most,
+    f"like '10 per 5m' or '10 per 5m per deployment_id', of 1 to {_MOST} runs",
+    schema={"type": "string", "pattern": f"^{_WORDS.pattern}$"},
+)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import yaml
 
+from listener.hooks import forward, settings
 from listener.hooks.at_most import AT_MOST
 from listener.hooks.forward import read_forward
 from listener.hooks.readers import COMMENT, Reader, Source
+from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
 from listener.hooks.settings import read_settings
 from listener.hooks.table import ANY_EVENT, Hook, HookTable
 from listener.hooks.values import BOOLEAN, DURATION, INVALID, TEXT, Kind, nearest, number, whole_number
@@ -26,30 +29,32 @@ from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, WORKFLOW_O
 
 
 def read(
-    text: str, *, env: Mapping[str, str], folder: str | os.PathLike[str]
+    text: str, *, env: Mapping[str, str], folder: str | os.PathLike[str], tests: Reader = COMMENT
 ) -> tuple[HookTable | None, list[Mistake]]:
     """The table in the text of a hooks.conf, and all that is wrong or doubtful in it, by line.
 
     The table is None when there is a mistake that is more than a warning, and not of one hook or of
-    `forward` alone.
+    `forward` alone. `tests` reads the section of that name, which is ignored by default.
     """
     source = Source(env, folder)
-    table = _read_table(source, text)
+    table = _read_table(source, text, {**SECTIONS, "tests": tests})
     mistakes = sorted(set(source.mistakes))
     is_usable = all(mistake.is_warning or mistake.is_of_part for mistake in mistakes)
     return (table if is_usable else None), mistakes
 
 
-def _read_table(source: Source, text: str) -> HookTable:
+def _read_table(source: Source, text: str, readers: Mapping[str, Reader]) -> HookTable:
     root = source.parse(text)
     if root is None or is_nothing(root):
         return HookTable(is_blank=True)
-    sections = source.read(root, _sections, "the file")
+    sections = source.read(root, partial(_sections, readers=readers), "the file")
     return HookTable(**({} if sections is INVALID else sections), files=tuple(source.files))
 
 
-def _sections(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
-    return source.mapping(node, label, _SECTIONS, is_open=True)
+def _sections(
+    source: Source, node: yaml.Node, label: str, *, readers: Mapping[str, Reader]
+) -> dict[str, Any]:
+    return source.mapping(node, label, readers, is_open=True)
 
 
 def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
@@ -110,9 +115,7 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
 
 
 def _keys(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
-    keys = source.mapping(
-        node, label, _HOOK_KEYS, required=("event_type", "implementation"), is_open=True
-    )
+    keys = source.mapping(node, label, _HOOK_KEYS, required=_REQUIRED, is_open=True)
     if isinstance(node, yaml.MappingNode) and "event_type" in keys:
         _check_after(source, node, label, is_wanted=WORKFLOW_OVERDUE in keys["event_type"])
     return keys
@@ -150,15 +153,14 @@ def _label(node: yaml.Node, position: int) -> str:
     return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
 
 
-def _several(reader: Reader) -> Reader:
-    return lambda source, node, label: source.several(node, label, reader)
+def _event_types(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
+    return source.several(node, label, _event_type)
 
 
 def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
     name = source.read(node, TEXT, label)
-    known = (*EVENT_TYPES, *OWN_EVENT_TYPES, ANY_EVENT)
-    if name is not INVALID and name not in known:
-        hint = nearest(name, known)
+    if name is not INVALID and name not in _KNOWN:
+        hint = nearest(name, _KNOWN)
         source.warn(node, f"{label}: Conductor publishes no event type {name!r}; {hint}")
     return name
 
@@ -209,13 +211,15 @@ def _name(value: Any) -> Any:
     return TEXT.read(str(value) if type(value) is int else value)
 
 
-_NAME = Kind(_name, TEXT.wanted)
-_HOOK_KEYS: Mapping[str, Reader] = {
+_KNOWN = (*EVENT_TYPES, *OWN_EVENT_TYPES, ANY_EVENT)
+_NAME = Kind(_name, TEXT.wanted, schema={"type": ["string", "integer"]})
+_REQUIRED = ("event_type", "implementation")
+_HOOK_KEYS: Mapping[str, Kind | Form] = {
     "name": _NAME,
-    "event_type": _several(_event_type),
-    "when": read_when,
+    "event_type": Form(_event_types, one_or_more({"anyOf": [{"enum": _KNOWN}, of(TEXT)]})),
+    "when": Form(read_when, WHEN),
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
-    "inputs": _inputs,
+    "inputs": Form(_inputs, {"type": ["object", "null"]}),
     "timeout": number("seconds", 86_400),
     "retries": whole_number(0, 1_000),
     "repeatable": BOOLEAN,
@@ -227,8 +231,10 @@ _HOOK_KEYS: Mapping[str, Reader] = {
 }
 
 
-_SECTIONS: Mapping[str, Reader] = {
-    "hooks": _hooks,
-    "listener": read_settings,
-    "forward": read_forward,
+SECTIONS: Mapping[str, Form] = {
+    "hooks": Form(_hooks, {"type": "array", "items": {"$ref": "#/$defs/hook"}}),
+    "listener": Form(read_settings, mapping(settings.KEYS)),
+    "forward": Form(read_forward, mapping(forward.KEYS)),
 }
+
+HOOK_SCHEMA = mapping(_HOOK_KEYS, _REQUIRED)

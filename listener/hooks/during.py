@@ -31,6 +31,10 @@ class Period(NamedTuple):
     end: int
     zone: tzinfo
 
+    def clock(self, at: float) -> str:
+        """What wall clocks of the zone show at this Unix time: `Sat 2026-01-10 13:00 Europe/Berlin`."""
+        return f"{datetime.fromtimestamp(at, self.zone):%a %Y-%m-%d %H:%M} {self.zone}"
+
     def has(self, at: float) -> bool:
         """Whether wall clocks of the zone show a time within it at this Unix time."""
         clock = datetime.fromtimestamp(at, self.zone)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from listener.errors import InvalidYaml, SettingsError
 from listener.hooks import text_file
 from listener.hooks.conf import read
+from listener.hooks.readers import COMMENT, Reader
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import NO_YAML
@@ -47,10 +48,10 @@ def state_dir_in(config: str | None, env: Mapping[str, str]) -> str | None:
 
 
 def read_file(
-    path: str | os.PathLike[str], env: Mapping[str, str]
+    path: str | os.PathLike[str], env: Mapping[str, str], tests: Reader = COMMENT
 ) -> tuple[HookTable | None, list[Mistake]]:
     """Like `read`, for a file. Raises OSError when there is none or it cannot be read."""
-    table, mistakes = read_bytes(text_file.read(path), env, os.path.dirname(path))
+    table, mistakes = read_bytes(text_file.read(path), env, os.path.dirname(path), tests)
     if os.stat(path).st_mode & 0o022:
         writable = f"group or others may write this file, and so run what they like: chmod go-w {path}"
         mistakes.insert(0, Mistake(0, writable, is_warning=True))
@@ -58,7 +59,7 @@ def read_file(
 
 
 def read_bytes(
-    data: bytes, env: Mapping[str, str], folder: str
+    data: bytes, env: Mapping[str, str], folder: str, tests: Reader = COMMENT
 ) -> tuple[HookTable | None, list[Mistake]]:
     """Like `read`, for the bytes of a file."""
     try:
@@ -66,7 +67,7 @@ def read_bytes(
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return None, [Mistake(line, f"not UTF-8: {error.reason}; save the file as UTF-8")]
-    return read(text, env=env, folder=folder)
+    return read(text, env=env, folder=folder, tests=tests)
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str]) -> Version:

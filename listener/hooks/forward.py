@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, choice, text, whole_number
+from listener.hooks import schema
+from listener.hooks.schema import Form
+from listener.hooks.values import BOOLEAN, INVALID, PATH, TEXT, Kind, choice, text, whole_number
 
 if TYPE_CHECKING:
     import yaml
 
-    from listener.hooks.readers import Reader, Source
+    from listener.hooks.readers import Source
 
 OF_THE_MANAGER = "/opt/mgmtworker/work/broker_config.json"
 """Where a manager keeps what its own worker knows of the broker."""
@@ -57,7 +59,7 @@ class ForwardSettings(NamedTuple):
 def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
     """The settings that the section names, and the defaults of all others."""
     known = len(source.mistakes)
-    settings = ForwardSettings(**source.mapping(node, "forward", _KEYS))
+    settings = ForwardSettings(**source.mapping(node, "forward", KEYS))
     if settings.single_active and settings.queue == ForwardSettings().queue:
         source.refuse(
             node,
@@ -104,16 +106,16 @@ def _file(source: Source, node: yaml.Node, label: str) -> Any:
 _SHORT = text("a text of at most 255 bytes", most=255)
 """A name in AMQP."""
 
-_KEYS: Mapping[str, Reader] = {
-    "hosts": _hosts,
-    "broker_config": _file,
+KEYS: Mapping[str, Kind | Form] = {
+    "hosts": Form(_hosts, schema.one_or_more(schema.of(_HOST_KIND))),
+    "broker_config": Form(_file, schema.of(PATH)),
     "username": TEXT,
     "password": text(is_secret=True),
     "vhost": _SHORT,
     "tls": BOOLEAN,
-    "ca": _file,
-    "cert": _file,
-    "key": _file,
+    "ca": Form(_file, schema.of(PATH)),
+    "cert": Form(_file, schema.of(PATH)),
+    "key": Form(_file, schema.of(PATH)),
     "verify_host": BOOLEAN,
     "queue": _SHORT,
     "exchange": _SHORT,

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from listener.hooks.values import INVALID, PATH, Kind, near, nearest, shortened
+from listener.hooks.schema import Form
+from listener.hooks.values import INVALID, PATH, Kind, near, nearest, quoted, shortened
 from listener.hooks.yaml_lines import ENDLESS, Values
-from listener.hooks.yaml_nodes import in_words_of, is_nothing
+from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, items_of
 
 _TYPO = 0.8
 """How much a key has to be like one of ours to be taken for it: 1 is the same word."""
@@ -30,7 +31,10 @@ class Source(Values):
         try:
             if isinstance(reader, Kind):
                 return self._of_kind(node, reader, label)
-            return reader(self, node, label) if self._is_known(node) else INVALID
+            if reader is not COMMENT and not self._is_known(node):
+                return INVALID
+            function = reader.read if isinstance(reader, Form) else reader
+            return function(self, node, label)
         except RecursionError:
             self.refuse(node, ENDLESS)
             return INVALID
@@ -107,17 +111,24 @@ class Source(Values):
 
     def several(self, node: yaml.Node, label: str, reader: Reader) -> tuple[Any, ...]:
         """What the reader takes of each item of a list, or of the one value that is no list."""
-        nodes = [node]
-        if isinstance(node, yaml.SequenceNode) and not node.tag.startswith("!"):
-            nodes = node.value
-            if not nodes:
-                self.refuse(node, f"{label} is an empty list; name at least one")
+        nodes = items_of(node)
+        if not nodes:
+            self.refuse(node, f"{label} is an empty list; name at least one")
         values = [self.read(item, reader, label) for item in nodes]
         return tuple(value for value in values if value is not INVALID)
 
+    def written(self, node: yaml.Node) -> str:
+        """What the file says at a node that has one value or several, for an explanation."""
+        return " or ".join(map(self._written, items_of(node)))
 
-Reader = Kind | Callable[[Source, yaml.Node, str], Any]
+    def _written(self, node: yaml.Node) -> str:
+        if is_text(node) or is_nothing(node):
+            return quoted(node.value if is_text(node) else None)
+        return " ".join(self.text_of(node).split())
+
+
+Reader = Kind | Form | Callable[[Source, yaml.Node, str], Any]
 """Takes the value at a node: as its kind does, or with a function where lines of more nodes matter."""
 
-COMMENT: Reader = lambda *_: None  # noqa: E731
+COMMENT = Form(lambda *_: None, {})
 """Takes whatever stands there, and leaves it alone."""

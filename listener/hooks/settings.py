@@ -10,12 +10,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from listener.hooks.values import INVALID, PATH, PORT, TEXT, choice, number, whole_number
+from listener.hooks import schema
+from listener.hooks.schema import Form
+from listener.hooks.values import INVALID, PATH, PORT, TEXT, Kind, choice, number, whole_number
 
 if TYPE_CHECKING:
     import yaml
 
-    from listener.hooks.readers import Reader, Source
+    from listener.hooks.readers import Source
 
 
 class RestService(NamedTuple):
@@ -50,7 +52,7 @@ class ListenerSettings(NamedTuple):
 
 def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
     """The settings that the section names, and the defaults of all others."""
-    return ListenerSettings(**source.mapping(node, "listener", _KEYS))
+    return ListenerSettings(**source.mapping(node, "listener", KEYS))
 
 
 def _path(source: Source, node: yaml.Node, label: str) -> Any:
@@ -112,24 +114,25 @@ def _manager(source: Source, node: yaml.Node, label: str) -> Any:
     return service
 
 
-_MANAGER_KEYS: Mapping[str, Reader] = {
+_PATH = schema.of(PATH)
+_MANAGER_KEYS: Mapping[str, Kind | Form] = {
     "rest_host": TEXT,
     "rest_port": PORT,
     "rest_protocol": choice("https", "http"),
-    "rest_cert": _path,
+    "rest_cert": Form(_path, _PATH),
 }
 
 _MIN_MEMORY_MIB = 64
 """A child that has imported cloudify has taken a third of it."""
 
-_KEYS: Mapping[str, Reader] = {
-    "state_dir": _path,
-    "python": _program,
-    "python_path": _folders,
-    "plugins": _folder,
-    "manager": _manager,
+KEYS: Mapping[str, Kind | Form] = {
+    "state_dir": Form(_path, _PATH),
+    "python": Form(_program, _PATH),
+    "python_path": Form(_folders, schema.one_or_more(_PATH)),
+    "plugins": Form(_folder, _PATH),
+    "manager": Form(_manager, schema.mapping(_MANAGER_KEYS, ("rest_host",))),
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
-    "metrics": _textfile,
+    "metrics": Form(_textfile, _PATH),
     "durability": choice("process", "power"),
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),

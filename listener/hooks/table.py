@@ -15,32 +15,35 @@ from listener.hooks.settings import ListenerSettings
 from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
+    from listener.hooks.cases import Case
     from listener.hooks.template import Template
 
 ANY_EVENT = "*"
 
 DEFAULT_TIMEOUT_S = 60.0
 
-Matcher = Callable[[Any], Any]
-"""Whether a field's value is as one condition wants it."""
 
-Condition = Callable[[Mapping[str, Any], float], bool]
-"""Whether something holds for a hook context and the Unix time of its receipt."""
+class Condition(NamedTuple):
+    """One condition of a hook: whether it holds for a hook context and the Unix time of its receipt.
+
+    `wanted` is what hooks.conf says. `found` says what there is; only an explanation asks for it.
+    """
+
+    name: str
+    holds: Callable[[Mapping[str, Any], float], Any]
+    wanted: str
+    found: Callable[[Mapping[str, Any], float], str]
 
 
-class Conditions(NamedTuple):
-    """What must hold for a hook to run: of each of these fields any matcher, and each one of `also`."""
+Conditions = tuple[Condition, ...]
 
-    fields: tuple[tuple[str, tuple[Matcher, ...]], ...] = ()
-    also: tuple[Condition, ...] = ()
 
-    def hold(self, hook_context: Mapping[str, Any], at: float) -> bool:
-        """Whether all of them hold, whatever the event type is."""
-        for field, matchers in self.fields:
-            found = hook_context.get(field)
-            if not any(matcher(found) for matcher in matchers):
-                return False
-        return not self.also or all(condition(hook_context, at) for condition in self.also)
+def unmet(conditions: Conditions, hook_context: Mapping[str, Any], at: float) -> Condition | None:
+    """The first of these conditions that does not hold; None when all hold."""
+    for condition in conditions:
+        if not condition.holds(hook_context, at):
+            return condition
+    return None
 
 
 class Hook(NamedTuple):
@@ -60,7 +63,7 @@ class Hook(NamedTuple):
     inputs: Mapping[str, Any]
     line: int
     input_lines: Mapping[str, int]
-    when: Conditions = Conditions()
+    when: Conditions = ()
     timeout_s: float = DEFAULT_TIMEOUT_S
     retries: int = 0
     repeatable: bool | None = None
@@ -75,8 +78,19 @@ class Hook(NamedTuple):
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""
-        is_any = ANY_EVENT in self.event_types and event_type not in OWN_EVENT_TYPES
-        return is_any or event_type in self.event_types
+        event_types = self.event_types
+        return event_type in event_types or (
+            ANY_EVENT in event_types and event_type not in OWN_EVENT_TYPES
+        )
+
+    def unmet(self, event_type: str, hook_context: Mapping[str, Any], at: float) -> Condition | None:
+        """The first condition that keeps the hook from this event; None when it matches."""
+        if not self.enabled:
+            return Condition("enabled", _never, "true", lambda *_: "false")
+        if not self.is_for(event_type):
+            wanted = " or ".join(self.event_types)
+            return Condition("event_type", _never, wanted, lambda *_: event_type)
+        return unmet(self.when, hook_context, at)
 
     def line_of(self, place: str | None) -> int:
         """The line of an input, or of what it stands in; of `destinations.0.user`, for one."""
@@ -88,7 +102,8 @@ class Hook(NamedTuple):
 class HookTable(NamedTuple):
     """All hooks of one file, in its order, and its other sections.
 
-    `files` are those that !file names. `is_blank`: nothing at all stood in the file, or only comments.
+    `files` are those that !file names. `tests` is None where they are not read. `is_blank`: nothing at
+    all stood in the file, or only comments.
     """
 
     hooks: tuple[Hook, ...] = ()
@@ -96,6 +111,7 @@ class HookTable(NamedTuple):
     is_blank: bool = False
     files: tuple[str, ...] = ()
     forward: ForwardSettings | None = None
+    tests: tuple[Case, ...] | None = None
 
     @property
     def has_problem(self) -> bool:
@@ -103,8 +119,12 @@ class HookTable(NamedTuple):
 
     def match(self, event_type: str, hook_context: Mapping[str, Any], at: float) -> Sequence[Hook]:
         """Every enabled hook for the notification that came at this Unix time, in the file's order."""
-        return [hook for hook in self.of(event_type) if hook.when.hold(hook_context, at)]
+        return [hook for hook in self.of(event_type) if unmet(hook.when, hook_context, at) is None]
 
     def of(self, event_type: str) -> Sequence[Hook]:
         """Every enabled hook for this event type, in the file's order."""
         return [hook for hook in self.hooks if hook.enabled and hook.is_for(event_type)]
+
+
+def _never(_context: Mapping[str, Any], _at: float) -> bool:
+    return False

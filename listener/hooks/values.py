@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 _SHOWN = 40
+_QUOTED = 200
+
+Schema = Mapping[str, Any]
+"""A JSON Schema."""
+
+_TEXT: Schema = {"type": "string"}
 
 INVALID: Any = object()
 """Stands in place of a wrong value, whose mistake has been or will be reported."""
@@ -21,12 +28,14 @@ INVALID: Any = object()
 class Kind(NamedTuple):
     """What a value may be. `read` gives what to use of a plain value, or INVALID.
 
-    `wanted` completes "it must be …". A wrong value of a secret kind is never shown.
+    `wanted` completes "it must be …". A wrong value of a secret kind is never shown. `schema` says as
+    much of it as a JSON Schema can.
     """
 
     read: Callable[[Any], Any]
     wanted: str
     is_secret: bool = False
+    schema: Schema = _TEXT
 
     def refusal(self, found: str) -> str:
         """What a person reads about a value that is INVALID; `found` says what it is."""
@@ -45,7 +54,7 @@ def text(
             return INVALID
         return value if least <= size <= most and "\0" not in value else INVALID
 
-    return Kind(read, wanted, is_secret)
+    return Kind(read, wanted, is_secret, {**_TEXT, "minLength": min(least, 1)})
 
 
 def number(unit: str, most: float, least: float = 0.01) -> Kind:
@@ -55,7 +64,8 @@ def number(unit: str, most: float, least: float = 0.01) -> Kind:
         value = _number(value)
         return float(value) if type(value) in (int, float) and least <= value <= most else INVALID
 
-    return Kind(read, f"a number of {unit} from {least:g} to {most:g}")
+    schema = {"type": "number", "minimum": least, "maximum": most}
+    return Kind(read, f"a number of {unit} from {least:g} to {most:g}", schema=schema)
 
 
 def whole_number(least: int, most: int) -> Kind:
@@ -63,7 +73,8 @@ def whole_number(least: int, most: int) -> Kind:
         value = _number(value)
         return value if type(value) is int and least <= value <= most else INVALID
 
-    return Kind(read, f"a whole number from {least} to {most}")
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return Kind(read, f"a whole number from {least} to {most}", schema=schema)
 
 
 def _number(value: Any) -> Any:
@@ -87,9 +98,15 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MOST_DAYS = 30
 
 
+def unix_time(text: str) -> float:
+    """The Unix time of an ISO 8601 time, in UTC unless it says more. Raises ValueError."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+
+
 def choice(*words: str) -> Kind:
     wanted = " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
-    return Kind(lambda value: value if value in words else INVALID, wanted)
+    return Kind(lambda value: value if value in words else INVALID, wanted, schema={"enum": words})
 
 
 def _boolean(value: Any) -> Any:
@@ -104,8 +121,12 @@ _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 TEXT = text()
 PATH = text("a path")
 PORT = whole_number(1, 65535)._replace(wanted="a port from 1 to 65535")
-BOOLEAN = Kind(_boolean, "true or false")
-DURATION = Kind(_duration, f"a duration of at most {_MOST_DAYS}d, such as 90s, 5m, 2h or 1d")
+BOOLEAN = Kind(_boolean, "true or false", schema={"enum": [True, False, *_TRUTH]})
+DURATION = Kind(
+    _duration,
+    f"a duration of at most {_MOST_DAYS}d, such as 90s, 5m, 2h or 1d",
+    schema={"type": ["number", "string"], "pattern": "^[0-9.]+[smhd]?$"},
+)
 """Read as seconds. A number is seconds, too."""
 
 
@@ -123,8 +144,13 @@ def in_words(value: Any) -> str:
     return shortened(str(value))
 
 
-def shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def quoted(value: Any) -> str:
+    """A value that was found, in an explanation: a text in quotes, all else as in a mistake."""
+    return f'"{shortened(value, _QUOTED)}"' if isinstance(value, str) else in_words(value)
+
+
+def shortened(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

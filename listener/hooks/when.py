@@ -8,45 +8,46 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from listener.hooks.during import period
-from listener.hooks.readers import Reader, Source
-from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, Matcher
-from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, whole_number
+from listener.hooks.readers import Source
+from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
+from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, unmet
+from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, quoted, whole_number
 from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED_FIELDS, OWN_FIELDS
 
 _PARAMETERS = "execution_parameters"
 
+Matcher = Callable[[Any], Any]
+"""Whether a value is as one condition wants it."""
+
 
 def read_when(source: Source, node: yaml.Node, label: str) -> Conditions:
-    """The conditions in a mapping, all of which must hold."""
+    """The conditions in a mapping, all of which must hold, in the file's order."""
     pairs = _pairs(source, node)
     parameters = {name: _parameter(name) for name in pairs if name.startswith(f"{_PARAMETERS}.")}
     found = source.mapping(node, label, {**_CONDITIONS, **parameters})
     excluded = pairs.get("not")
     if isinstance(excluded, yaml.MappingNode) and _contradicts(pairs, _pairs(source, excluded)):
         source.warn(excluded, f"{label} can never hold: 'not' excludes all that it allows")
-    fields = tuple((name, value) for name, value in found.items() if name in _FIELDS)
-    return Conditions(fields, tuple(found[name] for name in found if name not in _FIELDS))
+    return tuple(found.values())
 
 
 def never_holding(hook: Hook) -> Iterator[str]:
     """The fields whose conditions cannot hold for any event type of the hook."""
-    for field, matchers in hook.when.fields if hook.event_types else ():
+    for condition in hook.when if hook.event_types else ():
+        field = condition.name
         possible: Sequence[str | None] = ()
         if field == "event_type" and ANY_EVENT not in hook.event_types:
             possible = hook.event_types
         elif field in HOOK_FAILED_FIELDS and not _has(field, hook.event_types):
             possible = [None]
-        if (
-            possible
-            and matchers
-            and not any(matcher(value) for matcher in matchers for value in possible)
-        ):
+        is_right = condition.holds is not _never
+        if possible and is_right and not any(condition.holds({field: each}, 0.0) for each in possible):
             yield field
 
 
@@ -73,23 +74,94 @@ def _written(node: yaml.Node) -> set[tuple[str, object]]:
     return {(each.tag, str(each.value)) for each in nodes}
 
 
-def _several(kind: Reader) -> Reader:
-    return lambda source, node, label: source.several(node, label, kind)
+def _field(name: str, kind: Kind) -> Form:
+    """What reads the condition on a field of the context."""
+    return _valued(name, kind, lambda context: context.get(name))
+
+
+def _parameter(name: str) -> Form:
+    """What reads the condition on a parameter: `execution_parameters.a.b`."""
+    keys = name.split(".")
+    return _valued(name, _VALUE, lambda context: _found(context, keys))
+
+
+def _valued(name: str, kind: Kind, value_in: Callable[[Mapping[str, Any]], Any]) -> Form:
+    def read(source: Source, node: yaml.Node, label: str) -> Condition:
+        matches = _any_of(source.several(node, label, kind))
+        is_secret = "." in name and _is_secret(name)
+        return Condition(
+            name,
+            (lambda context, _: matches(value_in(context))) if matches else _never,
+            "…" if is_secret else source.written(node),
+            lambda context, _: "…" if is_secret else quoted(value_in(context)),
+        )
+
+    return Form(read, one_or_more(of(kind)))
+
+
+def _is_secret(parameter: str) -> bool:
+    from listener.model.secrets import names_secret  # slow to import, and seldom needed
+
+    return names_secret(parameter)
+
+
+def _any_of(matchers: Sequence[Matcher]) -> Matcher | None:
+    """Whether any of them matches; None when all that was written is wrong."""
+    if len(matchers) > 1:
+        return lambda found: any(matcher(found) for matcher in matchers)
+    return matchers[0] if matchers else None
+
+
+def _never(_context: Mapping[str, Any], _at: float) -> bool:
+    """What a condition with a mistake holds for."""
+    return False
 
 
 def _not(source: Source, node: yaml.Node, label: str) -> Condition:
     excluded = read_when(source, node, label)
-    return lambda context, at: not excluded.hold(context, at)
+    return Condition(
+        "not",
+        lambda context, at: unmet(excluded, context, at) is not None,
+        f"anything but {_wanted(excluded)}",
+        lambda context, at: _all_found(excluded, context, at),
+    )
 
 
 def _any(source: Source, node: yaml.Node, label: str) -> Condition:
     several = source.several(node, label, read_when)
-    return lambda context, at: any(conditions.hold(context, at) for conditions in several)
+
+    def found(context: Mapping[str, Any], at: float) -> str:
+        """Of the mapping that holds, or the first in each that does not."""
+        whys = [unmet(conditions, context, at) for conditions in several]
+        if None in whys:
+            return _all_found(several[whys.index(None)], context, at)
+        failing = {why.name: why for why in whys if why}
+        return _all_found(failing.values(), context, at)
+
+    return Condition(
+        "any",
+        lambda context, at: any(unmet(conditions, context, at) is None for conditions in several),
+        " or ".join(map(_wanted, several)),
+        found,
+    )
+
+
+def _wanted(conditions: Conditions) -> str:
+    return "(" + ", ".join(f"{each.name}: {each.wanted}" for each in conditions) + ")"
+
+
+def _all_found(conditions: Iterable[Condition], context: Mapping[str, Any], at: float) -> str:
+    return ", ".join(f"{each.name}: {each.found(context, at)}" for each in conditions)
 
 
 def _during(source: Source, node: yaml.Node, label: str) -> Condition:
     periods = source.several(node, label, _period)
-    return lambda _, at: any(each.has(at) for each in periods)
+    return Condition(
+        "during",
+        lambda _, at: any(each.has(at) for each in periods),
+        source.written(node),
+        lambda _, at: " or ".join(dict.fromkeys(each.clock(at) for each in periods)),
+    )
 
 
 def _period(source: Source, node: yaml.Node, label: str) -> Any:
@@ -101,17 +173,6 @@ def _period(source: Source, node: yaml.Node, label: str) -> Any:
     except ValueError as error:
         source.refuse(node, f"{label} {error}")
         return INVALID
-
-
-def _parameter(name: str) -> Reader:
-    """What reads the condition on a parameter: `execution_parameters.a.b`."""
-    keys = name.split(".")
-
-    def read(source: Source, node: yaml.Node, label: str) -> Condition:
-        matchers = source.several(node, label, _VALUE)
-        return lambda context, _: any(matcher(_found(context, keys)) for matcher in matchers)
-
-    return read
 
 
 def _found(value: Any, keys: Sequence[str]) -> Any:
@@ -162,18 +223,28 @@ def _equals(value: float) -> Matcher:
 
 
 _KINDS: Mapping[type, Kind] = {
-    bool: Kind(_flag, "true or false"),
-    str: Kind(_pattern, "a text (write a number in quotes)"),
-    int: Kind(_count, "a whole number from 1 to 1001"),
+    bool: Kind(_flag, "true or false", schema={"type": ["boolean", "null"]}),
+    str: Kind(_pattern, "a text (write a number in quotes)", schema={"type": ["string", "null"]}),
+    int: Kind(_count, "a whole number from 1 to 1001", schema={"type": "integer"}),
 }
-_VALUE = Kind(_value, "a text, a number, true, false or null")
-_FIELDS: Mapping[str, Reader] = {
-    field: _several(_KINDS[kind]) for field, kind in {**CONTEXT_FIELDS, **HOOK_FAILED_FIELDS}.items()
+_VALUE = Kind(
+    _value,
+    "a text, a number, true, false or null",
+    schema={"type": ["string", "number", "boolean", "null"]},
+)
+_FIELDS: Mapping[str, Form] = {
+    field: _field(field, _KINDS[kind])
+    for field, kind in {**CONTEXT_FIELDS, **HOOK_FAILED_FIELDS}.items()
 }
-_CONDITIONS: Mapping[str, Reader] = {
+_CONDITIONS: Mapping[str, Form] = {
     **_FIELDS,
     f"{_PARAMETERS}.NAME": _parameter(f"{_PARAMETERS}.NAME"),
-    "not": _not,
-    "any": _any,
-    "during": _during,
+    "not": Form(_not, WHEN),
+    "any": Form(_any, one_or_more(WHEN)),
+    "during": Form(_during, one_or_more(TEXT.schema)),
+}
+
+WHEN_SCHEMA = {
+    **mapping({name: _CONDITIONS[name] for name in _CONDITIONS if "." not in name}),
+    "patternProperties": {rf"^{_PARAMETERS}\.": _parameter(_PARAMETERS).schema},
 }

@@ -40,6 +40,12 @@ def is_whole_number(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == PREFIX + "int"
 
 
+def items_of(node: yaml.Node) -> list[yaml.Node]:
+    """The items of a list, or the one value that is no list."""
+    is_list = isinstance(node, yaml.SequenceNode) and not node.tag.startswith("!")
+    return node.value if is_list else [node]
+
+
 def in_words_of(node: yaml.Node) -> str:
     """What a mistake calls the thing that was found; never the value behind !env or !file."""
     if node.tag.startswith("!"):

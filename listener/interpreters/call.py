@@ -11,12 +11,11 @@ import logging
 import pickle
 import select
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from listener import log
 from listener.interpreters.child import sessions
+from listener.interpreters.deadline import Deadline
 from listener.interpreters.output import Output
 
 _log = logging.getLogger(__name__)
@@ -49,20 +48,19 @@ class CallProcess:
         """Whether it cannot take a request any more, or was never forked."""
         return bool(dict(self._poll.poll(0)).get(self._channel.fileno(), 0) & select.POLLHUP)
 
-    def begin(self, deadline: float) -> None:
+    def begin(self, deadline: Deadline) -> None:
         """Wait until the process is there. Raises TimeoutError; EOFError or OSError when it has ended,
         ValueError when it is none of ours."""
         if not self.pid:
             self.pid = int(self._line(deadline))
 
-    def exchange(self, request: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    def exchange(self, request: Mapping[str, Any], deadline: Deadline) -> dict[str, Any]:
         """Send the request, log the output, return the answer. Raises as `begin` does.
 
         A program is there only when the request has come, and then says so first.
         """
         self.output.secrets = request.get("secrets", ())
-        timeout_s = max(0.0, deadline - time.monotonic())
-        message = pickle.dumps({**request, "timeout_s": timeout_s}, _PICKLE_PROTOCOL)
+        message = pickle.dumps({**request, "timeout_s": deadline.left_s}, _PICKLE_PROTOCOL)
         line = self._line(deadline, message)
         if not self.pid:
             self.pid = int(line)
@@ -72,7 +70,7 @@ class CallProcess:
         self.output.finish_line()
         return _judged(answer, self.output)
 
-    def _line(self, deadline: float, message: bytes = b"") -> bytes:
+    def _line(self, deadline: Deadline, message: bytes = b"") -> bytes:
         """The next line that the process sends, while it is sent the message."""
         rest = memoryview(message)
         self._poll.modify(self._channel, select.POLLIN | (select.POLLOUT if rest else 0))
@@ -90,10 +88,9 @@ class CallProcess:
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
 
-    def _wait(self, deadline: float) -> dict[int, int]:
+    def _wait(self, deadline: Deadline) -> dict[int, int]:
         """What can be read or written now. Raises TimeoutError when that is nothing until then."""
-        wait_s = deadline - time.monotonic()
-        ready = wait_s > 0 and log.flush_during(lambda seconds: self._poll.poll(seconds * 1000), wait_s)
+        ready = deadline.wait(lambda seconds: self._poll.poll(seconds * 1000))
         if not ready:
             raise TimeoutError
         return dict(ready)

@@ -11,6 +11,7 @@ import sys
 
 from listener.inbox.folder import IN_HOOK
 from listener.interpreters.call import CallProcess
+from listener.interpreters.deadline import Deadline
 from listener.interpreters.worker import Worker
 
 
@@ -25,7 +26,7 @@ class Programs(Worker):
     def __init__(self, memory_mib: int | None) -> None:
         super().__init__(sys.executable, env={**os.environ, IN_HOOK: "1"}, memory_mib=memory_mib)
 
-    def _next_call(self, deadline: float, label: str) -> CallProcess:
+    def _next_call(self, deadline: Deadline, label: str) -> CallProcess:
         try:
             return self._running_server().program()
         except OSError as error:

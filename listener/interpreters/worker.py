@@ -15,8 +15,10 @@ from typing import Any
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import exits
 from listener.interpreters.call import CallProcess
+from listener.interpreters.deadline import Deadline
 from listener.interpreters.fork_server import ForkServer
 from listener.interpreters.output import Output
+from listener.state.stop import NOBODY, Stop
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +55,15 @@ class Worker:
         self._unshared: set[str] = set()
         self._left: list[Output] = []
 
-    def request(self, request: Mapping[str, Any], *, timeout_s: float, label: str) -> dict[str, Any]:
+    def request(
+        self, request: Mapping[str, Any], *, timeout_s: float, label: str, stop: Stop = NOBODY
+    ) -> dict[str, Any]:
         """The answer of a process that serves this request alone. `label` is for its output in the log.
 
-        Raises ActionTimedOut when it takes longer than `timeout_s`, ActionFailed when the process
-        ends before it answers, or there can be none.
+        Raises ActionTimedOut when it takes longer than `timeout_s` or is stopped, ActionFailed when
+        the process ends before it answers, or there can be none.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = Deadline(timeout_s, stop)
         self._look()
         try:
             answer = self._exchange(request, deadline, label)
@@ -67,10 +71,9 @@ class Worker:
                 self.close()
                 answer = self._exchange(request, deadline, label)
         except TimeoutError as how:
-            raise ActionTimedOut(
-                f"no end within {timeout_s:g} s, the hook's 'timeout'; {self.what} and the programs"
-                f" it started were {how}"
-            ) from None
+            late = "" if stop.is_seen else f"no end within {timeout_s:g} s, the hook's 'timeout'; "
+            what = f"{self.what} and the programs it started were {how}"
+            raise ActionTimedOut(late + what) from None
         return answer
 
     def make_ahead(self, module: str = "") -> None:
@@ -80,7 +83,7 @@ class Worker:
         with suppress(OSError):  # the next call tries again, and says why
             self._ahead = self._server.fork("" if module in self._unshared else module)
 
-    def _exchange(self, request: Mapping[str, Any], deadline: float, label: str) -> dict[str, Any]:
+    def _exchange(self, request: Mapping[str, Any], deadline: Deadline, label: str) -> dict[str, Any]:
         """Raises ActionFailed, and TimeoutError, which says how the process was ended."""
         call = self._next_call(deadline, label)
         call.output.label = label
@@ -106,7 +109,7 @@ class Worker:
         how = exits.in_words(self._server.status_of(call) if self._server else None)
         return f"the process of the call {how} before it answered"
 
-    def _next_call(self, deadline: float, label: str) -> CallProcess:
+    def _next_call(self, deadline: Deadline, label: str) -> CallProcess:
         """A process that waits for its request. Raises TimeoutError and ActionFailed."""
         while True:
             server = self._running_server()

@@ -6,7 +6,8 @@ makes them, the journal stores them, the verbs print them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from listener.model.outcome import Outcome
 from listener.model.outcome import State as AttemptState
 from listener.model.secrets import mask_tokens
 
-RunState = Literal["pending", "running", "done", "suppressed", "failed", "interrupted"]
+RunState = Literal["pending", "running", "done", "suppressed", "failed", "interrupted", "dropped"]
 EntryState = Literal[
     "pending", "running", "done", "suppressed", "failed", "interrupted", "ignored", "unreadable",
     "dropped",
@@ -86,6 +87,10 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         """The run when it is above its hook's limit, and is not to begin."""
         return msgspec.structs.replace(self, state="suppressed")
 
+    def dropped(self) -> Run:
+        """The run when a person has given it up."""
+        return msgspec.structs.replace(self, state="dropped")
+
 
 class Entry(msgspec.Struct, frozen=True):
     """The journal's row for a notification; times are Unix times.
@@ -114,10 +119,14 @@ class Entry(msgspec.Struct, frozen=True):
     def is_settled(self) -> bool:
         return self.state not in UNSETTLED
 
-    @property
-    def due_at(self) -> float:
-        """The Unix time from which there is something to do for it; 0.0: at once."""
-        return min((run.due_at for run in self.runs if run.state in UNSETTLED), default=0.0)
+    def due_at(self, paused: Container[str] = ()) -> float:
+        """The Unix time from which there is something to do for it, but for paused hooks.
+
+        0.0: at once; infinite: not before a pause ends.
+        """
+        unsettled = [run for run in self.runs if run.state in UNSETTLED]
+        times = [run.due_at for run in unsettled if run.hook not in paused]
+        return min(times, default=math.inf if unsettled else 0.0)
 
     @property
     def is_fresh(self) -> bool:
@@ -143,5 +152,5 @@ def state_of(runs: Sequence[Run]) -> EntryState:
 
 
 _WORST_FIRST: tuple[EntryState, ...] = (
-    "running", "pending", "failed", "interrupted", "suppressed", "done"
+    "running", "pending", "failed", "interrupted", "dropped", "suppressed", "done"
 )  # fmt: skip

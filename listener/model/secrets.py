@@ -93,15 +93,22 @@ def mask(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def mask_values(value: Any, levels: int = _LEVELS) -> Any:
-    """The JSON value with `…` for each value whose key names a secret, or that nests too deep."""
+def mask_values(value: Any, secrets: Sequence[str] = (), levels: int = _LEVELS) -> Any:
+    """The JSON value with `…` for each value whose key names a secret, or that nests too deep.
+
+    The texts in it, as keys, too, are masked of these secrets.
+    """
+    if isinstance(value, str):
+        return mask(value, secrets)
     if not levels and isinstance(value, (list, dict)):
         return "…"
     if isinstance(value, list):
-        return [mask_values(item, levels - 1) for item in value]
+        return [mask_values(item, secrets, levels - 1) for item in value]
     if isinstance(value, dict):
         return {
-            key: "…" if item and names_secret(key) else mask_values(item, levels - 1)
+            mask(str(key), secrets): (
+                "…" if item and names_secret(str(key)) else mask_values(item, secrets, levels - 1)
+            )
             for key, item in value.items()
         }
     return value

@@ -18,7 +18,8 @@ from listener.model.outcome import Tally
 from listener.rabbitmq import presence as rabbitmq
 from listener.rabbitmq.presence import ForwarderPresence
 from listener.state.directory import is_locked
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.state.totals import Totals
 from listener.supervisord.presence import Presence, read_presence
 

@@ -20,6 +20,7 @@ from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address, Host, resolve
 from listener.snmp.target import address_name
+from listener.state.stop import LOOK_S, NOBODY, Stop
 
 _log = logging.getLogger(__name__)
 
@@ -92,10 +93,13 @@ class TrapSender:
         if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise ActionFailed(_reason(refused, len(datagram), peer))
 
-    def converse(self, conversations: Mapping[str, Conversation], deadline: float) -> dict[str, str]:
+    def converse(
+        self, conversations: Mapping[str, Conversation], deadline: float, stop: Stop = NOBODY
+    ) -> dict[str, str]:
         """Send informs, side by side, until each is acknowledged or given up.
 
-        Returns the reasons of those that failed, by the same keys. All have ended by `deadline`.
+        Returns the reasons of those that failed, by the same keys. All have ended by `deadline`, or
+        soon after `stop` is asked for.
         """
         problems: dict[str, str] = {}
         waiting: dict[str, _Waiting] = {}
@@ -111,7 +115,7 @@ class TrapSender:
                 for key, one in list(waiting.items()):
                     with _noting(problems, key):
                         if not (one.fileno() in ready and one.receive()):
-                            one.retry_if_due(now, is_late=now >= deadline)
+                            one.retry_if_due(now, is_late=now >= deadline or stop.is_asked())
                             continue
                     del waiting[key]
         return problems
@@ -121,7 +125,8 @@ class TrapSender:
         poll = select.poll()
         for one in waiting:
             poll.register(one, select.POLLIN)
-        wait_s = max(0.0, min(deadline, *(one.next_at for one in waiting)) - self._now())
+        next_at = min(deadline, *(one.next_at for one in waiting))
+        wait_s = min(LOOK_S, max(0.0, next_at - self._now()))
         return {fd for fd, _ in log.flush_during(lambda seconds: poll.poll(seconds * 1000), wait_s)}
 
     def close(self) -> None:

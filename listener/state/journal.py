@@ -8,16 +8,16 @@ it beside a listener, and SQLite keeps the processes apart.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from listener.model.entry import UNSETTLED, Entry, Run
 from listener.model.outcome import Tally
 from listener.state import statements
-from listener.state.database import IN_MEMORY, NOTABLE, QUIET, Database
+from listener.state.database import IN_MEMORY, NOTABLE, Database
+from listener.state.filters import Filters
 from listener.state.hold import Hold
 from listener.state.pruning import prune
 from listener.state.rows import Milestone, as_row, from_row, runs_column
@@ -29,24 +29,6 @@ SERIALS = "serials"
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-class Filters(NamedTuple):
-    """Which entries are wanted; what is empty lets all pass. `since` is Unix time."""
-
-    states: tuple[str, ...] = ()
-    event_type: str = ""
-    execution_id: str = ""
-    since: float = 0.0
-
-    def let_pass(self, entry: Entry) -> bool:
-        """Whether an entry is wanted."""
-        return (
-            (not self.states or entry.state in self.states)
-            and (not self.event_type or entry.event_type == self.event_type)
-            and (not self.execution_id or entry.execution_id == self.execution_id)
-            and entry.received_at >= self.since
-        )
 
 
 def _held(method: Callable[Concatenate[Journal, _P], _T]) -> Callable[Concatenate[Journal, _P], _T]:
@@ -144,8 +126,7 @@ class Journal:
 
         Returns what is lost, in words; '' when nothing was removed.
         """
-        lost = self._database.removal()
-        if lost:
+        if lost := self._database.removal():
             self._database.close()
         return lost
 
@@ -163,18 +144,13 @@ class Journal:
     @_held
     def newest(self, filters: Filters, limit: int) -> list[Entry]:
         """The entries that pass all filters, newest first, at most `limit`."""
-        is_state = f"state IN ({', '.join('?' for _ in filters.states)})"
-        if QUIET.isdisjoint(filters.states):
-            is_state = f"{NOTABLE} AND {is_state}"
-        conditions = {
-            is_state: filters.states,
-            "event_type = ?": filters.event_type and (filters.event_type,),
-            "execution_id = ?": filters.execution_id and (filters.execution_id,),
-            "received_at >= ?": filters.since and (filters.since,),
-        }
-        used = {condition: values for condition, values in conditions.items() if values}
-        values = itertools.chain(*used.values(), (limit,))
-        return self._all(f"{' AND '.join(used) or '1'} ORDER BY id DESC LIMIT ?", *values)
+        condition, values = filters.condition()
+        return self._all(f"{condition} ORDER BY id DESC LIMIT ?", *values, limit)
+
+    @_held
+    def events(self, limit: int) -> list[Entry]:
+        """The newest entries of events that came from elsewhere, oldest first, at most `limit`."""
+        return self._all(statements.EVENTS, limit)[::-1]
 
     @_held
     def after(self, entry_id: int) -> list[Entry]:

@@ -6,7 +6,7 @@ Owns the conditions under which a row changes. It executes nothing; journal.py a
 from __future__ import annotations
 
 from listener.model.entry import FIRE, UNSETTLED
-from listener.model.notification import ENDED, STARTED
+from listener.model.notification import ENDED, OWN_EVENT_TYPES, STARTED
 from listener.state.database import NOTABLE
 
 DROPPABLE = ("pending", "failed", "interrupted", "unreadable")
@@ -19,6 +19,9 @@ MILESTONES = f"""
     SELECT id, received_at, event_type, execution_id FROM entries
     WHERE id > ? AND event_type IN {(STARTED, *ENDED)} AND execution_id IS NOT NULL
     AND source != '{FIRE}' ORDER BY id LIMIT 1000"""  # noqa: S608
+EVENTS = f"""
+    event_type IS NOT NULL AND event_type NOT IN {OWN_EVENT_TYPES} AND source != '{FIRE}'
+    ORDER BY id DESC LIMIT ?"""
 INSERT = """
     INSERT INTO entries (received_at, source, state, body, key, serials, event_type, execution_id,
         rest_token, runs, error)

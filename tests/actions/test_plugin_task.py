@@ -15,7 +15,7 @@ from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.settings import ListenerSettings
-from listener.hooks.table import Conditions, Hook
+from listener.hooks.table import Condition, Hook
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
@@ -370,7 +370,8 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
     )
     hook = hook_for("the-doors.doors.version")
     assert action.check(hook, may_import=True) == [Fault(None, reason, is_certain=False)]
-    theirs = hook._replace(when=Conditions(fields=(("tenant_name", ()),)))
+    when = Condition("tenant_name", lambda *_: True, "", lambda *_: "")
+    theirs = hook._replace(when=(when,))
     assert action.check(theirs, may_import=True) == []
 
 

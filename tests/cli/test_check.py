@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import HOOKS, OF_PLUGIN, answer, run
+from listener.hooks.conf import read
+from listener.model.entry import Run
+from listener.state.journal import Journal
+from tests.cli.commands import HOOKS, OF_PLUGIN, answer, done, new, run
 from tests.handmade_plugins import make_plugin
 
 
@@ -16,7 +19,7 @@ def test_a_good_file_is_exit_0_in_one_line_or_one_object(folder: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"{folder}/hooks.conf: 2 hooks, 0 mistakes, 0 warnings\n"
     assert answer(run("check", "--output", "json")) == {
-        "file": f"{folder}/hooks.conf", "hooks": 2, "plugins": [], "findings": []
+        "file": f"{folder}/hooks.conf", "hooks": 2, "tests": 0, "plugins": [], "findings": []
     }  # fmt: skip
 
 
@@ -126,6 +129,112 @@ def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> N
     [warning] = answer(run("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
     assert warning["text"].endswith(f": chmod go-w {folder}/state")
+
+
+# Against the history
+
+EDITED = """
+hooks:
+  - &a
+    {name: a, event_type: workflow_failed, when: {tenant_name: acme}, implementation: command,
+     inputs: {argv: ["true"]}}
+  - {<<: *a, name: sunday, when: {during: Sun}}
+  - {event_type: workflow_started, implementation: test_functions.greet, inputs: {name: b}}
+listener: {state_dir: state}
+"""
+SUNDAY = 1_768_132_800.0
+
+
+def test_events_of_the_history_are_named_that_would_run_other_hooks(
+    folder: Path, journal: Journal
+) -> None:
+    table, _ = read(EDITED, env={}, folder=folder)
+    assert table is not None
+    greet = Run("other-name", "test_functions.greet", "done", fingerprint=table.hooks[2].fingerprint)
+    for entry in (
+        new(runs=(done("a"),), tenant_name="acme", received_at=SUNDAY - 86_400),
+        new("ignored", tenant_name="acme", received_at=SUNDAY),
+        new(runs=(done("a"), done("gone")), tenant_name="beta", received_at=SUNDAY),
+        new(runs=(greet,), event_type="workflow_started"),  # recognised by its inputs
+        new("ignored", tenant_name="acme", source="fire"),
+        new("ignored", event_type="hook_failed", tenant_name="acme"),
+        new("unreadable", event_type=None),
+    ):
+        journal.accept(entry)
+    result = run("check", "-", "--against", "history", stdin=EDITED)
+    assert (result.returncode, result.stderr) == (1, "")
+    lines = result.stdout.splitlines()
+    assert lines[:-1] == [
+        "standard input: 3 hooks, 0 mistakes, 0 warnings",
+        "hook 'a' would run 1 more time: entries 2",
+        "hook 'sunday' would run 2 more times: entries 2, 3",
+        "hook 'a' would run 1 fewer time: entries 3",
+        "hook 'gone' would run 1 fewer time: entries 3",
+    ]
+    assert lines[-1].startswith("4 events, from 2026-01-10T12:00:00.000Z to ")
+    assert lines[-1].endswith(": 2 would run other hooks")
+
+    last = run("check", "-", "--against", "history", "--last", "1", "--output", "json", stdin=EDITED)
+    assert answer(last)["against"]["events"] == 1
+    assert answer(last)["against"]["hooks"] == []
+
+
+# Tests of hooks
+
+TRIED = """
+hooks:
+  - {name: page, event_type: workflow_failed, implementation: command, inputs: {argv: ["true"]},
+     when: {tenant_name: acme, execution_parameters.x: 1}}
+  - {name: night, event_type: "*", implementation: command, inputs: {argv: ["true"]},
+     when: {during: "22:00-06:00"}}
+tests:
+  - event: {event_type: workflow_failed, tenant_name: acme, execution_parameters: {x: 1}}
+    at: 2026-01-31T12:00:00Z
+    runs: page
+  - {event: workflow_failed, at: 2026-01-31 23:00, runs: [night], runs_not: page}
+  - {event: workflow_queued, at: 2026-01-31T12:00+01:00, runs: []}
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_tests_that_hold_are_counted() -> None:
+    result = run("check", "-", stdin=TRIED)
+    assert result.returncode == 0
+    assert result.stdout == "standard input: 2 hooks, 3 tests, 0 mistakes, 0 warnings\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("tenant_name: acme, execution_parameters: {x: 1}", "tenant_name: beta", 'line 10: test 1: hook'
+         """ 'page' does not run: when.tenant_name: wants "acme", found "beta\""""),
+        ("runs: page", "runs_not: [page]", "line 10: test 1: hook 'page' runs: event_type:"
+         ' workflow_failed; when.tenant_name: "acme"; when.execution_parameters.x: 1'),
+        ("31 23:00", "31 23:00+09:00", "line 11: test 2: hook 'night' does not run: when.during: wants"
+         ' "22:00-06:00", found Sat 2026-01-31 14:00 UTC'),
+        ("12:00+01:00", "23:00+01:00", "line 12: test 3: hook 'night' runs: event_type:"
+         " workflow_queued; when.during: Sat 2026-01-31 22:00 UTC"),
+        ("runs: [night]", "runs: [nigth]", "line 11: test 2: there is no hook 'nigth'; did you mean"),
+        ("acme, execution_parameters: {", "acme, x: {", "line 8: test 1: a notification has no"),
+        ("runs: []", "run: []", "line 12: test 3 has the unknown key 'run'; did you mean 'runs'?"),
+        (", runs: []", "", "line 12: test 3 names no hook; add 'runs' or 'runs_not'"),
+        ("event: workflow_queued, ", "", "line 12: test 3 has no 'event'; add it"),
+        ("event: workflow_queued", "event: [a]", "line 12: test 3: 'event' must be an event type, or"),
+        ("event: workflow_queued", "event: {a: 1}", "line 12: test 3: 'event' must be an event type"),
+        ("2026-01-31 23:00", "noon", "line 11: test 2: 'at' must be a time, as in 2026-01-31T23:59"),
+        ("event: workflow_queued", "event: !env GONE", "line 12: the environment variable"),
+        ("2026-01-31 23:00", "5", "line 11: test 2: 'at' must be a time, as in 2026-01-31T23:59"),
+        ("tests:", "tests: {}\nx:", "line 7: 'tests' must be a list of tests, found a mapping"),
+        ("runs: [night]", "runs: [5]", "line 11: test 2: 'runs' must be a text, found 5"),
+        ("event: workflow_queued", "event: workflow_qeued", "line 12: warning: test 3: Conductor"),
+    ],
+)  # fmt: skip
+def test_a_test_that_fails_says_why_at_its_line(old: str, new: str, found: str) -> None:
+    assert old in TRIED
+    result = run("check", "-", stdin=TRIED.replace(old, new, 1))
+    assert result.returncode == (0 if "warning" in found else 1)
+    assert f"\nstandard input, {found}" in f"\n{result.stdout}"
 
 
 # The section `forward`

@@ -66,6 +66,13 @@ def test_it_waits_until_each_hook_was_tried_and_not_for_retries(supervisord: Rea
     assert states == {"note": "done", "fail": "pending"}
 
 
+def test_in_a_pause_it_says_so_and_does_not_wait(supervisord: RealSupervisord) -> None:
+    assert ": in force" in CliRunner().invoke(command, ["pause"]).stdout
+    result = fire("workflow_failed", "--output", "json")
+    assert "; conductor-hooks resume\n" in result.stderr
+    assert '"state": "pending"' in result.stdout
+
+
 def test_what_no_hook_matches_is_said_to_be_so(supervisord: RealSupervisord) -> None:
     result = fire("workflow_cancelled")
     assert result.exit_code == 1

@@ -25,8 +25,9 @@ from listener.hooks.watch import HooksFile
 from listener.model.delivery import Delivery, decode
 from listener.model.entry import Entry, Run
 from listener.model.serials import Serials
+from listener.state.filters import Filters
 from listener.state.hold import Hold
-from listener.state.journal import Filters, Journal
+from listener.state.journal import Journal
 from tests.support import Finishing
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -139,17 +140,22 @@ class Model:
         self.now = 1000.0
         self.entries: dict[int, Entry] = {}
         self.fresh: list[int] = []
+        self.parked: dict[int, Entry] = {}
+        self.released_at = 0.0
         self.next_id = 1
 
+    def waits_until(self, entry: Entry) -> float:
+        return max(entry.received_at, self.released_at) + WAIT_S
+
     def is_waiting(self, entry: Entry) -> bool:
-        if entry.execution_id is None or self.now >= entry.received_at + WAIT_S:
+        if entry.execution_id is None or self.now >= self.waits_until(entry):
             return False
         earlier = (other for other in self.entries.values() if other.id < entry.id)
         return any(other.execution_id == entry.execution_id for other in earlier)
 
     def ready(self) -> list[int]:
         entries = self.entries.values()
-        return [each.id for each in entries if each.due_at <= self.now and not self.is_waiting(each)]
+        return [each.id for each in entries if each.due_at() <= self.now and not self.is_waiting(each)]
 
     def add(self, execution_id: str | None, delay_s: float | None) -> None:
         """A fresh entry, or one that was tried before."""
@@ -174,7 +180,7 @@ class Model:
         self.fresh = [other for other in self.fresh if other != entry_id]
 
     def work(self, retry_in_s: float | None) -> int | None:
-        """Resume what comes; it is settled, or has to be tried again."""
+        """Resume what comes; it is settled, has to be tried again, or is parked for an endless time."""
         ready = self.ready()
         entry_id = self.agenda.pop_fresh(self.now)
         if entry_id is not None:
@@ -190,10 +196,23 @@ class Model:
         assert entry_id in ready
         if retry_in_s is None:
             self._forget(entry_id)
+        elif retry_in_s == math.inf:
+            self.parked[entry_id] = self.entries.pop(entry_id)
+            self.agenda.put(self.parked[entry_id], {"h"})
         else:
             tried = entry(entry_id, at=self.now + retry_in_s).runs
             self._put(self.entries[entry_id].with_runs(tried))
         return entry_id
+
+    def release(self) -> None:
+        """A pause ends: what was parked comes in the order of the ids, as if it were fresh."""
+        self.advance(0.5)
+        self.released_at = self.now
+        self.agenda.release(self.now)
+        self.fresh += self.parked
+        self.entries |= {each: entry(each, of.execution_id, received_at=of.received_at)
+                         for each, of in self.parked.items()}  # fmt: skip
+        self.parked = {}
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
@@ -205,9 +224,9 @@ class Model:
         for each in self.entries.values():
             assert each.id in self.agenda
             assert each.execution_id is None or self.agenda.must_wait(each.execution_id)
-            waits_until = each.received_at + WAIT_S if self.is_waiting(each) else 0.0
+            waits_until = self.waits_until(each) if self.is_waiting(each) else 0.0
             assert next_at is not None
-            assert next_at <= max(each.due_at, waits_until, self.now)
+            assert next_at <= max(each.due_at(), waits_until, self.now)
 
 
 SECONDS = st.sampled_from([0.0, 1.0, 2.0, 300.0, 899.0, 900.0, 2000.0])
@@ -216,6 +235,8 @@ STEPS = st.one_of(
     st.tuples(st.just("forget"), st.integers(0, 9)),
     st.tuples(st.just("work"), st.none() | SECONDS),
     st.tuples(st.just("work"), st.none()),
+    st.tuples(st.just("work"), st.just(math.inf)),
+    st.tuples(st.just("release")),
     st.tuples(st.just("advance"), SECONDS),
 )
 
@@ -229,6 +250,7 @@ def test_nothing_is_lost_or_early_and_an_execution_s_order_is_kept_unless_the_wa
     for name, *values in steps:
         getattr(model, name)(*values)
         model.check()
+    model.release()
     model.advance(10_000.0)
     while model.work(None) is not None:
         model.check()

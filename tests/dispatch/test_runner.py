@@ -79,9 +79,10 @@ def test_the_end_of_an_event_is_stored_before_anything_is_done_for_the_next(hous
 def test_an_event_uses_the_journal_once_more_than_it_has_hooks(house: House, hooks: int) -> None:
     house.hooks(*(hook(f"h{number}") for number in range(hooks)))
     enter = Database.__enter__
+    dispatcher = house.recalled()
 
     with patch.object(Database, "__enter__", autospec=True, side_effect=enter) as used:
-        house.start().act(delivery(serial=1))
+        dispatcher.act(delivery(serial=1))
 
     assert used.call_count == hooks + 1
     assert house.run_states == ["done"] * hooks

@@ -17,7 +17,8 @@ import pytest
 
 from listener.actions.snmp_trap.action import NAME as TRAP
 from listener.model.outcome import Tally
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from tests.support import event
 
 COMMAND = [sys.executable, "-W", "error", "-m", "listener"]

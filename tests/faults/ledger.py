@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from listener.model.entry import Entry, Run
 from listener.model.notification import HOOK_FAILED
-from listener.state.journal import FILE, Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import FILE, Journal
 from tests.faults.hooks import Note, notes
 
 _ONCE = "once"  # the hook that is not repeatable

@@ -19,6 +19,7 @@ import pytest
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import worker as worker_module
+from listener.interpreters.deadline import Deadline
 from listener.interpreters.output import MAX_OUTPUT
 from listener.interpreters.worker import Worker
 from tests.processes import children, living
@@ -441,7 +442,7 @@ def test_an_interpreter_ended_while_idle_is_replaced_with_a_warning(
 ) -> None:
     interpreter = int(call(worker, "interpreter"))
     assert worker._ahead is not None
-    worker._ahead.begin(time.monotonic() + LIMIT_S)
+    worker._ahead.begin(Deadline(LIMIT_S))
     os.kill(interpreter, signum)
 
     def told() -> list[str]:
@@ -460,7 +461,7 @@ def test_a_process_made_ahead_that_is_killed_is_replaced_without_a_word(
     call(worker, "own")
     ahead = worker._ahead
     assert ahead is not None
-    ahead.begin(time.monotonic() + LIMIT_S)
+    ahead.begin(Deadline(LIMIT_S))
     os.kill(ahead.pid, signal.SIGKILL)
     wait_for("its end", lambda: ahead.has_hung_up)
     assert call(worker, "own") != str(ahead.pid)
@@ -551,7 +552,7 @@ def test_a_timeout_that_is_over_before_a_process_is_there_is_a_timeout(worker: W
 def test_a_request_that_is_not_read_ends_at_the_timeout(worker: Worker) -> None:
     call(worker, "own")
     assert worker._ahead is not None
-    worker._ahead.begin(time.monotonic() + LIMIT_S)
+    worker._ahead.begin(Deadline(LIMIT_S))
     os.kill(worker._ahead.pid, signal.SIGSTOP)
     with pytest.raises(ActionTimedOut):
         call(worker, "length", {"text": "x" * 10_000_000}, timeout_s=SHORT_S)

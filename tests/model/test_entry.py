@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import msgspec
 import pytest
@@ -78,9 +79,15 @@ def test_an_entry_is_in_the_state_of_its_worst_run(
 
 
 def test_an_entry_is_due_when_the_first_of_its_unsettled_runs_is() -> None:
-    assert entry().due_at == entry(run("done", 3.0)).due_at == 0.0
-    assert entry(run("done", 3.0), run("pending", 9.0), run("pending", 8.0)).due_at == 8.0
-    assert entry(run("pending", 9.0), run("running")).due_at == 0.0
+    assert entry().due_at() == entry(run("done", 3.0)).due_at() == 0.0
+    assert entry(run("done", 3.0), run("pending", 9.0), run("pending", 8.0)).due_at() == 8.0
+    assert entry(run("pending", 9.0), run("running")).due_at() == 0.0
+
+
+def test_an_entry_that_has_only_runs_of_paused_hooks_left_is_not_due() -> None:
+    retried = Run("trap", "my.trap", "pending", 9.0)
+    assert entry(run("pending"), retried).due_at({"page"}) == 9.0
+    assert entry(run("pending"), run("done")).due_at({"page"}) == math.inf
 
 
 def test_an_entry_is_fresh_until_something_was_tried() -> None:

@@ -15,7 +15,8 @@ from listener.model.entry import Entry, Run
 from listener.rabbitmq.acknowledgement import WhenActed
 from listener.rabbitmq.messages import read_message
 from listener.rabbitmq.writer import Batch, Writer
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.supervisord.emit import WAKE_UP, enframe
 from tests.listening import notification
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from listener.model.entry import Entry, Run
 from listener.model.outcome import Outcome
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 
 TOKEN = "ctok-AbCdEfGhIj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 RUN = Run("page", "my.page")

@@ -21,8 +21,9 @@ from listener.errors import OtherSchema, StateError
 from listener.model.entry import Entry
 from listener.model.outcome import Outcome, Tally
 from listener.state import database
+from listener.state.filters import Filters
 from listener.state.hold import Hold
-from listener.state.journal import FILE, Filters, Journal
+from listener.state.journal import FILE, Journal
 from tests.children import child, said, tell
 from tests.state.entries import RUN, TOKEN, bodies, entry, ids
 from tests.users import NOBODY, folder_of_nobody, mode, needs_root, unprivileged

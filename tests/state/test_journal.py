@@ -13,7 +13,8 @@ import pytest
 from listener.errors import StateError
 from listener.model.entry import Entry
 from listener.model.outcome import Tally
-from listener.state.journal import Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from listener.state.rows import Milestone
 from tests.state.entries import FAILED, RUN, TOKEN, bodies, entry, ids
 

@@ -17,7 +17,8 @@ from listener.hooks.settings import ListenerSettings
 from listener.model.entry import Run
 from listener.model.outcome import Tally
 from listener.state import database
-from listener.state.journal import FILE, Filters, Journal
+from listener.state.filters import Filters
+from listener.state.journal import FILE, Journal
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import hook, lines
 from tests.supervisord.supervised import DEFECT, STDOUT, Supervised, defect, notification

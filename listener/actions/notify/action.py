@@ -18,7 +18,9 @@ from listener.actions.notify.inputs import INPUTS, Destination, without_scheme
 from listener.actions.notify.message import default_body, default_title, kind_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.model.secrets import forms
+from listener.state.stop import NOBODY, Stop
 
 if TYPE_CHECKING:
     from listener.interpreters.worker import Worker
@@ -59,6 +61,10 @@ class NotifyAction(Action):
         found = [(each, self._check(hook, each)) for each in inputs["urls"]]
         return [Fault("urls", f"{each.name}: {reason}") for each, reason in found if reason]
 
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return INPUTS
+
     def drain(self) -> None:
         if self._worker is not None:
             self._worker.drain()
@@ -74,9 +80,14 @@ class NotifyAction(Action):
         deadline = time.monotonic() + call.hook.timeout_s
         problems = {}
         for done, destination in enumerate(destinations):
+            if call.stop.is_asked():
+                problems[destination] = "not sent"
+                continue
             timeout_s = (deadline - time.monotonic()) / (len(destinations) - done)
             inputs = {"url": destination.url, **message}
-            problems[destination] = self._ask("send", call.hook, inputs, timeout_s, call.secrets)
+            problems[destination] = self._ask(
+                "send", call.hook, inputs, timeout_s, call.secrets, call.stop
+            )
         return {destination: problem for destination, problem in problems.items() if problem}
 
     def _check(self, hook: Hook, destination: Destination) -> str:
@@ -89,6 +100,7 @@ class NotifyAction(Action):
         inputs: Mapping[str, str],
         timeout_s: float,
         secrets: Iterable[str] = (),
+        stop: Stop = NOBODY,
     ) -> str:
         """Call a function of sending.py; why it has failed, or ''."""
         own = forms(Destination(0, inputs["url"]).secrets)
@@ -103,9 +115,10 @@ class NotifyAction(Action):
         }
         worker = self._running()
         try:
-            answer = worker.request(request, timeout_s=timeout_s, label=f"hook {hook.name}")
-        except ActionTimedOut:
-            return f"no end within {timeout_s:.3g} s, its share of the time"
+            answer = worker.request(request, timeout_s=timeout_s, label=f"hook {hook.name}", stop=stop)
+        except ActionTimedOut as error:
+            late = f"no end within {timeout_s:.3g} s, its share of the time"
+            return str(error) if stop.is_seen else late
         except ActionFailed as error:
             return str(error)
         finally:

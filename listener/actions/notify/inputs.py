@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from listener.hooks.schema import one_or_more
 from listener.hooks.values import INVALID, TEXT, Kind, text
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,29})://(?=.)")
@@ -57,7 +58,12 @@ def _destinations(value: Any) -> Any:
 
 
 INPUTS: Mapping[str, Kind] = {
-    "urls": Kind(_destinations, "an Apprise URL, as in mailto://…, or a list of them", is_secret=True),
+    "urls": Kind(
+        _destinations,
+        "an Apprise URL, as in mailto://…, or a list of them",
+        is_secret=True,
+        schema=one_or_more(TEXT.schema),
+    ),
     "title": text(least=0),
     "body": TEXT,
 }

@@ -11,13 +11,15 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.snmp_trap.inputs import read_targets
+from listener.actions.snmp_trap.values import OF_HOOK
 from listener.errors import ActionFailed, StateError
 from listener.hooks.table import ANY_EVENT, Hook
+from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 from listener.snmp import mib
 from listener.snmp.identity import engine_identity
@@ -112,6 +114,10 @@ class SnmpTrapAction(Action):
     def hosts(self, hook: Hook) -> Collection[str]:
         return [target.host for target in self._read(hook).targets]
 
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        return OF_HOOK
+
     def is_instant(self, hook: Hook) -> bool:
         return self._read(hook).is_instant
 
@@ -183,7 +189,7 @@ class SnmpTrapAction(Action):
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
         if informs:
-            problems |= self._sender.converse(informs, now + hook.timeout_s)
+            problems |= self._sender.converse(informs, now + hook.timeout_s, call.stop)
         for target in targets:
             if target.name in problems:
                 self._names.doubt(target.lookup)

@@ -12,7 +12,7 @@ from typing import Any
 
 from listener.actions import Fault
 from listener.actions.inputs import read_inputs
-from listener.actions.snmp_trap.values import INPUTS
+from listener.actions.snmp_trap.values import INPUTS, OF_HOOK
 from listener.hooks.values import INVALID, in_words
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.names import family_of, literal
@@ -80,10 +80,9 @@ def _destinations(inputs: Mapping[str, Any], hook: _Given) -> Sequence[_Given]:
     """The own inputs of each destination: those of the hook itself where it has no list of them."""
     if "destinations" not in inputs:
         return [hook]
-    found = inputs["destinations"]
-    if not isinstance(found, list) or not found:
-        shape = "a list of addresses, or of mappings with a 'destination_address' each"
-        hook.fault("destinations", f"'destinations' must be {shape}, found {in_words(found)}")
+    found, kind = inputs["destinations"], OF_HOOK["destinations"]
+    if kind.read(found) is INVALID:
+        hook.fault("destinations", f"'destinations' {kind.refusal(in_words(found))}")
         return []
     if "destination_address" in inputs:
         name = "destination_address"

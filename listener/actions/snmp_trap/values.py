@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from listener.hooks.schema import mapping
 from listener.hooks.values import INVALID, PORT, TEXT, Kind, choice, number, text, whole_number
 from listener.snmp.mib import LAYOUTS
 from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS
@@ -62,12 +63,19 @@ _NAME = text("a text of 1 to 32 bytes", most=32)
 
 _VERSIONS = choice("2c", "3")
 
+
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list) and value else INVALID
+
+
+_DESTINATIONS = "a list of addresses, or of mappings with a 'destination_address' each"
+
 INPUTS: Mapping[str, Kind] = {
     "destination_address": Kind(_address, "a name or an address, without a port, brackets or spaces"),
     "destination_port": PORT,
     "source_address": Kind(_source_address, "one address of this host, not a name"),
     "community_string": Kind(_community, f"a text; {_QUOTED}", is_secret=True),
-    "version": Kind(_version, _VERSIONS.wanted),
+    "version": Kind(_version, _VERSIONS.wanted, schema={"enum": ["2c", "3", 3]}),
     "notify": choice("trap", "inform"),
     "layout": choice(*LAYOUTS),
     "timeout": number("seconds", 3600),
@@ -79,4 +87,14 @@ INPUTS: Mapping[str, Kind] = {
     "priv_key": _PASS_PHRASE,
     "context_name": _NAME,
     "engine_id": Kind(_engine_id, "5 to 32 bytes in hexadecimal, in quotes"),
+}
+"""Of each destination; a hook has those that its destinations share."""
+
+OF_HOOK: Mapping[str, Kind] = {
+    **INPUTS,
+    "destinations": Kind(
+        _several,
+        _DESTINATIONS,
+        schema={"type": "array", "minItems": 1, "items": {"anyOf": [TEXT.schema, mapping(INPUTS)]}},
+    ),
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
+from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ class WebhookAction(Action):
         host = urlsplit(reached).hostname
         return [host] if host else []
 
+    @classmethod
+    def inputs(cls) -> Mapping[str, Kind]:
+        from listener.actions.webhook.inputs import INPUTS
+
+        return INPUTS
+
     def prepare(self, hook: Hook) -> None:
         """Import what the hook needs and read its certificates; what is wrong `check` has said."""
         self.check(hook, may_import=False)
@@ -105,7 +112,8 @@ class WebhookAction(Action):
         from listener.actions.webhook.message import request_of
 
         request = request_of(webhook, call, self._now())
-        answer = self._client(webhook.route).exchange(request, webhook.name, call.hook.timeout_s)
+        client = self._client(webhook.route)
+        answer = client.exchange(request, webhook.name, call.hook.timeout_s, call.stop)
         return judge(answer, webhook, call.secrets, self._now())
 
     def _read(self, hook: Hook) -> _Inputs:

@@ -20,12 +20,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from listener import log
 from listener.actions.webhook.answer import Answer
 from listener.actions.webhook.faults import reason
 from listener.actions.webhook.inputs import Route
 from listener.actions.webhook.message import Request
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.interpreters.deadline import Deadline
+from listener.state.stop import NOBODY, Stop
 
 _MOST_BYTES = 4096
 _SERVERS = 32
@@ -55,7 +56,7 @@ class Client:
         """Whether a request was given up: then another Client is needed."""
         return self._guard.is_over
 
-    def exchange(self, request: Request, name: str, timeout_s: float) -> Answer:
+    def exchange(self, request: Request, name: str, timeout_s: float, stop: Stop = NOBODY) -> Answer:
         """The answer to a request. Raises ActionTimedOut, or ActionFailed when there is none.
 
         An answer whose body is late or broken is an answer all the same. A kept connection that the
@@ -64,7 +65,7 @@ class Client:
         """
         exchange = Exchange(self._pools, request, timeout_s)
         exchange.start()
-        has_ended = log.flush_during(exchange.has_ended.wait, timeout_s)
+        has_ended = Deadline(timeout_s, stop).wait(exchange.has_ended.wait)
         answer, error = exchange.answer, exchange.error
         if not has_ended:
             self._guard.end()
@@ -72,8 +73,10 @@ class Client:
         if answer is not None:
             return answer
         if error is None:
-            what = "the request may have arrived; look at the server, or raise the hook's 'timeout'"
-            raise ActionTimedOut(f"{name}: no answer within {timeout_s:g} s; {what}")
+            what = "the request may have arrived; look at the server"
+            late = "" if stop.is_seen else f" within {timeout_s:g} s"
+            advice = "" if stop.is_seen else ", or raise the hook's 'timeout'"
+            raise ActionTimedOut(f"{name}: no answer{late}; {what}{advice}")
         if isinstance(error, (HTTPError, OSError)):
             raise ActionFailed(reason(error, name)) from error
         raise error

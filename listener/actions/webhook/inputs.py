@@ -54,7 +54,7 @@ class Webhook(NamedTuple):
 
 def read_webhook(inputs: Mapping[str, Any], folder: str) -> tuple[Webhook | None, tuple[Fault, ...]]:
     """The webhook; or None, and all that is wrong. Relative paths start at `folder`."""
-    values, faults = read_inputs(inputs, _INPUTS, required=("url",))
+    values, faults = read_inputs(inputs, INPUTS, required=("url",))
     if "key" in values and "cert" not in values:
         faults.append(Fault("key", "'key' needs 'cert', the certificate that it belongs to"))
     if faults:
@@ -169,7 +169,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"[\t -~\xa0-\xff]*")
 _FRAMING = ("connection", "content-length", "host", "transfer-encoding")
 
-_INPUTS: Mapping[str, Kind] = {
+INPUTS: Mapping[str, Kind] = {
     "url": Kind(
         _url, "a URL, http://… or https://…, in ASCII, without a user or blanks", is_secret=True
     ),
@@ -178,8 +178,9 @@ _INPUTS: Mapping[str, Kind] = {
         _headers,
         "a mapping of names to texts, in quotes, without line feeds; not " + ", ".join(_FRAMING),
         is_secret=True,
+        schema={"type": "object"},
     ),
-    "body": Kind(_body, "a text, or what JSON can hold"),
+    "body": Kind(_body, "a text, or what JSON can hold", schema={}),
     "secret": Kind(_secret, f"a text, or {_PREFIX} and base64", is_secret=True),
     "ca": PATH,
     "cert": PATH,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from listener.model.entry import Entry, Run
 
 OUTCOMES = (
-    "done", "failed", "timed out", "interrupted", "suppressed", "pending", "running",
+    "done", "failed", "timed out", "interrupted", "suppressed", "dropped", "pending", "running",
 )  # fmt: skip
 _WRONG = ("failed", "timed out", "interrupted")
 

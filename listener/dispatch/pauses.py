@@ -1,0 +1,194 @@
+"""What a person has paused: every hook, or single ones.
+
+Owns the notes of the journal that say so: the verbs write a note for each pause, the listener one that
+says which of them it has taken. It runs nothing. The dispatcher and the runner ask it before they begin
+a run.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Container, Iterable, Sequence
+
+import msgspec
+
+from listener.log import printable
+from listener.model.entry import Run
+from listener.model.notification import iso_time
+from listener.state.journal import Journal
+
+_log = logging.getLogger(__name__)
+
+_PREFIX = "pause "
+_TAKEN = "paused"
+LOOK_S = 5.0
+
+
+class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Times are Unix times. `hook` is '' for all hooks, `until` is None where only `resume` ends it.
+
+    `gives_up`: it is to end, and what it has kept is not to run.
+    """
+
+    by: str
+    since: float
+    hook: str = ""
+    until: float | None = None
+    comment: str = ""
+    gives_up: bool = False
+
+    @property
+    def note(self) -> str:
+        """The name of its note. Each pause has its own, so that no other one is removed by mistake."""
+        return f"{_PREFIX}{self.since!r} {self.hook}"
+
+    def is_over(self, now: float) -> bool:
+        return self.until is not None and self.until <= now and not self.gives_up
+
+    def keeps(self, runs: Iterable[Run]) -> bool:
+        """Whether it holds back any of these runs."""
+        return any(run.state == "pending" and self.hook in ("", run.hook) for run in runs)
+
+    def __str__(self) -> str:
+        what = f"hook {self.hook} is paused" if self.hook else "paused"
+        until = f", until {iso_time(self.until)}" if self.until else ""
+        comment = self.comment and f" ({self.comment})"
+        return printable(f"{what} by {self.by} since {iso_time(self.since)}{until}{comment}")
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """What the listener holds back, and the Unix time at which a pause has last ended."""
+
+    pauses: tuple[Pause, ...] = ()
+    ended_at: float = 0.0
+
+
+def in_force(journal: Journal, now: float) -> list[Pause]:
+    """The pauses that are noted and not over, whether a listener has taken them or not."""
+    return [pause for pause in _noted(journal) if not pause.is_over(now)]
+
+
+def begin_pause(journal: Journal, pause: Pause) -> None:
+    """Note a pause in place of an earlier one of the same hook."""
+    earlier = [each.note for each in _noted(journal) if each.hook == pause.hook]
+    journal.note(pause.note, _text(pause))
+    journal.forget(earlier)
+
+
+def end_pause(journal: Journal, pause: Pause, *, gives_up: bool) -> None:
+    """End a pause; where it `gives_up` what it has kept, the owner of the journal does so first."""
+    if gives_up:
+        journal.note(pause.note, _text(msgspec.structs.replace(pause, gives_up=True)))
+    else:
+        journal.forget([pause.note])
+
+
+def is_taken(journal: Journal, pause: Pause) -> bool:
+    """Whether the listener holds back what this pause names."""
+    return pause.note in (each.note for each in _taken(journal).pauses)
+
+
+def _noted(journal: Journal) -> list[Pause]:
+    notes = journal.all_noted(_PREFIX)
+    return sorted((msgspec.json.decode(text, type=Pause) for text in notes.values()), key=_since)
+
+
+def _since(pause: Pause) -> float:
+    return pause.since
+
+
+def _taken(journal: Journal) -> _Taken:
+    text = journal.noted(_TAKEN)
+    return msgspec.json.decode(text, type=_Taken) if text else _Taken()
+
+
+def _text(value: msgspec.Struct) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Pauses:
+    """Those in force. `is_total`: no hook may begin; `hooks` are the names of those that may not.
+
+    `now` gives Unix time, `monotonic` seconds. The journal is read at the first look.
+    """
+
+    def __init__(
+        self, journal: Journal, now: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self._journal = journal
+        self._now = now
+        self._monotonic = monotonic
+        self._looked_at = -math.inf
+        self._known: _Taken | None = None
+        self.is_total = False
+        self.hooks: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.is_total or bool(self.hooks)
+
+    @property
+    def ended_at(self) -> float:
+        """The Unix time at which a pause has last ended; 0.0 if none has."""
+        return self._known.ended_at if self._known else 0.0
+
+    def look(self) -> None:
+        """Take what is paused now, and give up what is to be given up: no entry may be in work."""
+        for pause in self._take():
+            if pause.gives_up:
+                self._give_up(pause)
+                self._journal.forget([pause.note])
+                self._take()
+
+    def look_if_due(self) -> None:
+        """Take what is paused now, unless this was done in the last seconds."""
+        if self._monotonic() - self._looked_at >= LOOK_S:
+            self._take()
+
+    def _take(self) -> Sequence[Pause]:
+        self._looked_at = self._monotonic()
+        now = self._now()
+        noted = _noted(self._journal)
+        if over := [pause.note for pause in noted if pause.is_over(now)]:
+            self._journal.forget(over)
+        pauses = tuple(pause for pause in noted if not pause.is_over(now))
+        if self._known is None or self._known.pauses != pauses:
+            self._put_in_force(pauses, now)
+        return pauses
+
+    def _put_in_force(self, pauses: tuple[Pause, ...], now: float) -> None:
+        noted = self._known or _taken(self._journal)
+        before = self._known.pauses if self._known else ()  # a start says again what is in force
+        hooks = {pause.hook for pause in pauses}
+        ended = [pause for pause in noted.pauses if pause.hook not in hooks]
+        _log_changes([pause for pause in pauses if pause not in before], ended)
+        self.is_total, self.hooks = "" in hooks, frozenset(hooks - {""})
+        self._known = _Taken(pauses, now if ended else noted.ended_at)
+        if self._known != noted:
+            self._journal.note(_TAKEN, _text(self._known))
+
+    def _give_up(self, pause: Pause) -> None:
+        """Drop every run that was kept by this pause alone, and for which nothing was begun."""
+        others = self.hooks - {pause.hook}
+        count = 0
+        for entry in self._journal.unsettled():
+            again = entry.with_runs([_given_up(run, pause.hook, others) for run in entry.runs])
+            if again != entry:
+                self._journal.save(again)
+                count += 1
+        _log.info("given up by conductor-hooks resume --drop, entries: %d", count)
+
+
+def _given_up(run: Run, hook: str, others: Container[str]) -> Run:
+    is_kept = run.state == "pending" and not run.attempts and hook in ("", run.hook)
+    return run.dropped() if is_kept and run.hook not in others else run
+
+
+def _log_changes(begun: Sequence[Pause], ended: Sequence[Pause]) -> None:
+    for pause in begun:
+        if not pause.gives_up:
+            _log.warning("%s: events are kept, and run when it ends (conductor-hooks resume%s)",
+                         pause, pause.hook and f" --hook {printable(pause.hook)}")  # fmt: skip
+    for pause in ended:
+        what = "is given up" if pause.gives_up else "runs in order"
+        _log.warning("the pause is over, and what it has kept %s (%s)", what, pause)
