@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from pathlib import Path
 
@@ -19,3 +20,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def _own_state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDUCTOR_HOOKS_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _output_of_hooks(caplog: pytest.LogCaptureFixture) -> None:
+    """At every level, as in a listener that says nothing else."""
+    caplog.set_level(logging.DEBUG, "listener.interpreters.output")

@@ -138,7 +138,7 @@ def test_lines_below_the_level_are_left_out_whoever_logs_them(
 ) -> None:
     log.set_form("text", level)
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
-        logging.getLogger("listener.interpreters.output").log(number, "printed")
+        logging.getLogger("listener.interpreters").log(number, "printed")
         logging.getLogger("somebody").log(number, "of a library")
     log.flush()
     text = capfd.readouterr().err
