@@ -24,7 +24,6 @@ from listener.model.entry import Run
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 _CELL = 400  # characters of a value in a table
-_BELOW = " " * 6
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
 
 _COLOURS = {
@@ -195,15 +194,15 @@ def _escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def print_line(text: str) -> None:
-    """One line; where a terminal is too narrow for it, what does not fit stands indented below.
+def print_line(text: str, *, below: int = 6) -> None:
+    """One line; where a terminal is too narrow for it, what does not fit stands `below`.
 
     A path is not divided, so that it can be copied.
     """
     columns = shutil.get_terminal_size().columns
     if sys.stdout.isatty() and _width(click.unstyle(text)) > columns:
         text = textwrap.fill(
-            text, columns, subsequent_indent=_BELOW, break_on_hyphens=False, break_long_words=False
+            text, columns, subsequent_indent=" " * below, break_on_hyphens=False, break_long_words=False
         )
     click.echo(text)
 

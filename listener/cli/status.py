@@ -22,8 +22,7 @@ from listener.cli.answers import (
     supervisor_option,
 )
 from listener.cli.entries import open_journal
-from listener.cli.pause import print_pauses
-from listener.dispatch.pauses import in_force
+from listener.cli.pause import pause_as_json
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -45,7 +44,6 @@ def status(
     journal, folder = open_journal(config, state_dir)
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
-    print_pauses(in_force(journal, standing.at))
     if output == "json":
         print_json(_as_json(standing, findings))
     else:
@@ -55,12 +53,13 @@ def status(
 
 def _print(standing: Standing, findings: Iterable[Finding]) -> None:
     for name, text in lines_of(standing):
-        print_line(f"{name:<12}{one_line(text)}")
+        print_line(f"{name:<12}{one_line(text)}", below=12)
     if standing.tallies:
         click.echo()
         print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
     click.echo()
-    print_findings(findings, well="all is well")
+    resume = "; conductor-hooks resume ends the pause" if standing.pauses else ""
+    print_findings(findings, well=f"all is well{resume}")
 
 
 def print_findings(findings: Iterable[Finding], *, well: str) -> None:
@@ -101,6 +100,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "problem": standing.process.why_not or None,
         },
         "in_hand": [_in_hand_as_json(hook) for hook in standing.in_hand],
+        "pauses": [pause_as_json(each) for each in standing.pauses],
         "entries": dict(totals.by_state),
         "never_tried": totals.untried,
         "oldest_unsettled_at": iso_time(totals.oldest_at) if totals.oldest_at else None,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
-from listener.overview.standing import Standing
+from listener.overview.standing import Process, Standing
 
 SILENT_S = 15.0
 """Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
@@ -41,26 +41,36 @@ def _listener(standing: Standing) -> Iterator[Finding]:
             "supervisorctl tail -20000 conductor-hooks stderr says why, and in which it works",
         )
     elif not standing.is_running:
-        seen = f", and supervisord says {state}" if state else ""
-        yield Finding(
-            "listener", f"it does not run{seen}", f"{_cure_of(state)}; its log says why it ended"
-        )
-    elif listener.supervisord and not standing.in_hand and _is_deaf(standing):
+        yield _not_running(standing.process)
+    elif listener.supervisord and not standing.in_hand and _is_silent(standing):
+        since = iso_time(max(listener.heard_at, listener.began_at))
         yield Finding(
             "listener",
-            f"it has heard nothing from supervisord since {iso_time(listener.heard_at)}",
-            "subscribe to TICK_5 (see the shipped section), then supervisorctl restart"
-            f" {listener.process.partition(':')[2]}",
+            f"it has noted no TICK_5 in its journal since {since}{_in_log(standing.process)}",
+            "if its log says that events are held, do what that says; else see that its section has"
+            " TICK_5 among its events, then supervisorctl update",
         )
     if listener and listener.process and not state:
         yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
 
 
-def _cure_of(state: str) -> str:
-    return "correct what its log names, then " + _START if state == "FATAL" else _START
+def _not_running(process: Process) -> Finding:
+    if process.state not in _CANNOT_START:
+        seen = f", and supervisord says {process.state}" if process.state else ""
+        return Finding("listener", f"it does not run{seen}", f"{_START}; its log says why it ended")
+    logged = _in_log(process) if "log" in process.description else ""  # else it was not even begun
+    what = f"supervisord cannot start it ({process.state}): {process.description}{logged}"
+    return Finding("listener", what, f"correct that, then {_START}")
 
 
-def _is_deaf(standing: Standing) -> bool:
+_CANNOT_START = ("STARTING", "BACKOFF", "FATAL")
+
+
+def _in_log(process: Process) -> str:
+    return process.last_error and f"; the last ERROR in its log: {process.last_error}"
+
+
+def _is_silent(standing: Standing) -> bool:
     listener = standing.listener
     return listener is not None and standing.at - max(listener.heard_at, listener.began_at) > SILENT_S
 
@@ -70,7 +80,7 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     if listener is not None and standing.is_running and listener.problem:
         yield Finding(
             listener.config,
-            f"not in force as it is: {listener.problem.splitlines()[0]}",
+            f"not in force, earlier hooks are: {listener.problem.splitlines()[0]}",
             f"conductor-hooks check {listener.config} says where; correct it",
         )
 
@@ -94,7 +104,7 @@ def _entries(standing: Standing) -> Iterator[Finding]:
     if standing.totals.gaps:
         yield Finding(
             "supervisord",
-            f"it discarded events {standing.totals.gaps} times in the last 24 hours",
+            "it discarded events in the last 24 hours, and their ERROR in the log says how many",
             "raise buffer_size in the listener's section; conductor-hooks history --state dropped",
         )
 
@@ -112,7 +122,7 @@ def _ways_in(standing: Standing) -> Iterator[Finding]:
         yield Finding(
             "recorder",
             f"events are not recorded: {recorder['trouble']}",
-            "mend that; until then the buffer alone keeps them",
+            "correct that; until the next event comes, supervisord's buffer alone keeps them",
         )
     if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
         yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")

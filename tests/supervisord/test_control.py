@@ -56,6 +56,21 @@ def test_the_listener_knows_its_supervisord_too(supervisord: RealSupervisord, tm
     assert address_of(here, str(tmp_path / "empty.conf")).url == f"unix://{supervisord.folder}/s"
 
 
+@pytest.mark.parametrize(
+    ("logged", "error"),
+    [
+        ("T1Z ERROR old\nT2Z ERROR why:\n    more\nT3Z INFO x ERROR y\n", "T2Z ERROR why: more"),
+        ('{"level": "ERROR"}\n{"level": "INFO"}\n', '{"level": "ERROR"}'),
+        ("", ""),
+    ],
+)
+def test_the_last_error_in_a_log(supervisord: RealSupervisord, logged: str, error: str) -> None:
+    [log] = supervisord.folder.glob("conductor-hooks-stderr*.log")
+    log.write_text(logged)
+    found = Control(address_of(None, str(supervisord.conf))).last_error("conductor-hooks")
+    assert found == error
+
+
 def test_without_both_it_says_how_to_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HooksError, match=r"could not find .*; name it with --supervisor-config"):
         address_of(None, str(tmp_path / "none"))
