@@ -80,7 +80,7 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     if listener is not None and standing.is_running and listener.problem:
         yield Finding(
             listener.config,
-            f"not in force, earlier hooks are: {listener.problem.splitlines()[0]}",
+            f"not all of it is in force: {listener.problem.splitlines()[0]}",
             f"conductor-hooks check {listener.config} says where; correct it",
         )
 

@@ -110,7 +110,7 @@ def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> 
     [finding] = judge(WELL._replace(listener=broken))
     assert finding == (
         "/etc/hooks.conf",
-        "not in force, earlier hooks are: hooks.conf:3: no such key",
+        "not all of it is in force: hooks.conf:3: no such key",
         "conductor-hooks check /etc/hooks.conf says where; correct it",
     )
 
