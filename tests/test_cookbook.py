@@ -22,7 +22,7 @@ from tests.dispatch.support import delivery
 from tests.support import Finishing
 
 _README = (Path(__file__).parents[1] / "README.rst").read_text()
-_COOKBOOK = _README.partition("\nCookbook\n")[2].partition("\nTest a hook\n")[0]
+_COOKBOOK = _README.partition("\nCookbook\n")[2].partition("\nFrom a stock manager\n")[0]
 RECIPES: Mapping[str, str] = dict(re.findall(r"\*\*(.+?)\*\*[^*]*::\n\n((?: {4}.*\n)+)", _COOKBOOK))
 """Each fragment by its lead."""
 
@@ -172,13 +172,6 @@ def test_at_night_the_pager_gets_it_and_the_chat_by_day(kitchen: Kitchen) -> Non
         kitchen.clock(time)
         kitchen.act(f"x{number}")
     assert [where for where, _ in kitchen.messages] == ["pager", "chat", "chat", "pager"]
-
-
-def test_nobody_is_paged_for_a_test_deployment(kitchen: Kitchen) -> None:
-    kitchen.cook("Not for test deployments")
-    for number, deployment in enumerate(("test-1", "my-sandbox", "shop")):
-        kitchen.act(f"x{number}", deployment_id=deployment)
-    assert kitchen.messages == [("pager", FAILED)]
 
 
 def test_the_pager_gets_a_workflow_that_has_no_end(kitchen: Kitchen) -> None:
