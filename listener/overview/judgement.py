@@ -47,8 +47,8 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         yield Finding(
             "listener",
             f"it has noted no TICK_5 in its journal since {since}{_in_log(standing.process)}",
-            "if its log says that events are held, do what that says; else see that its section has"
-            " TICK_5 among its events, then supervisorctl update",
+            "do what its log says; if TICK_5 is not among its section's events, add it, then"
+            " supervisorctl update",
         )
     if listener and listener.process and not state:
         yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")

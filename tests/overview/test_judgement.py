@@ -69,11 +69,11 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
         (
             {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
             "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z; the last ERROR in its"
-            " log: disk full", "that events are held",
+            " log: disk full", "do what its log says",
         ),
         (
             {"listener": replace(DEAF, heard_at=0.0), "in_hand": ()},
-            "listener", "no TICK_5 in its journal since 2023-11-14T21:13:20", "TICK_5 among its events",
+            "listener", "no TICK_5 in its journal since 2023-11-14T21:13:20", "TICK_5 is not among",
         ),
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
