@@ -16,7 +16,6 @@ SILENT_S = 15.0
 """Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
 
 _LATE_S = 5.0  # so long after its deadline a hook's processes are dead
-_START = "supervisorctl start conductor-hooks"
 
 
 def judge(standing: Standing) -> list[Finding]:
@@ -33,31 +32,28 @@ def judge(standing: Standing) -> list[Finding]:
 def _listener(standing: Standing) -> Iterator[Finding]:
     listener, state = standing.listener, standing.process.state
     if listener is None:
-        yield Finding("listener", "none has run yet with this state directory", _START)
+        start = "supervisorctl start conductor-hooks"
+        yield Finding("listener", "none has run yet with this state directory", start)
     elif not standing.is_running and state == "RUNNING":
         yield Finding(
             "listener",
             "supervisord says RUNNING, but it does not work in this state directory",
-            "supervisorctl tail -20000 conductor-hooks stderr says why, and in which it works",
+            f"supervisorctl tail -20000 {listener.known_as} stderr says why, and in which it works",
         )
     elif not standing.is_running:
         seen = f", and supervisord says {state}" if state else ""
-        yield Finding(
-            "listener", f"it does not run{seen}", f"{_cure_of(state)}; its log says why it ended"
-        )
+        first = "correct what its log names, then " if state == "FATAL" else ""
+        start = f"{first}supervisorctl start {listener.known_as}; its log says why it ended"
+        yield Finding("listener", f"it does not run{seen}", start)
     elif listener.supervisord and not standing.in_hand and _is_deaf(standing):
         yield Finding(
             "listener",
             f"it has heard nothing from supervisord since {iso_time(listener.heard_at)}",
             "subscribe to TICK_5 (see the shipped section), then supervisorctl restart"
-            f" {listener.process.partition(':')[2]}",
+            f" {listener.known_as}",
         )
     if listener and listener.process and not state:
         yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
-
-
-def _cure_of(state: str) -> str:
-    return "correct what its log names, then " + _START if state == "FATAL" else _START
 
 
 def _is_deaf(standing: Standing) -> bool:
@@ -76,12 +72,16 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
 
 
 def _in_hand(standing: Standing) -> Iterator[Finding]:
-    for hook in standing.in_hand if standing.is_running else ():
+    listener = standing.listener
+    if listener is None or not standing.is_running:
+        return
+    for hook in standing.in_hand:
         if hook.deadline_at is not None and standing.at > hook.deadline_at + _LATE_S:
             yield Finding(
                 f"entry {hook.entry_id}",
                 f"hook {hook.hook} should have ended at {iso_time(hook.deadline_at)}",
-                "supervisorctl restart conductor-hooks",
+                f"conductor-hooks stop {hook.entry_id}; if that does not help, supervisorctl restart"
+                f" {listener.known_as}",
             )
 
 

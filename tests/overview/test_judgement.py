@@ -23,7 +23,7 @@ LISTENER = Presence(
     began_at=NOW - 3600,
     config="/etc/hooks.conf",
     supervisord="1.1",
-    process="hooks:listener",
+    process="hooks:hooks",
     heard_at=NOW - 3,
 )
 WELL = Standing(
@@ -56,13 +56,13 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
     [
         ({"listener": None}, "listener", "none has run yet", "supervisorctl start"),
         ({"is_running": False, "process": Process("FATAL")}, "listener", "says FATAL", "correct"),
-        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start"),
+        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start hooks;"),
         ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
         ({"listener": DEAF, "in_hand": ()}, "listener", "heard nothing", "subscribe to TICK_5"),
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
             {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
-            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "restart",
+            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "supervisorctl restart hooks",
         ),
         ({"totals": totals(by_state={"failed": 2})}, "journal", "2 failed", "replay --failed"),
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
