@@ -62,7 +62,8 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
             {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
-            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "supervisorctl restart hooks",
+            "entry 7", "hook page should have ended at 2023-11-14T22:12:41",
+            "supervisorctl restart hooks",
         ),
         ({"totals": totals(by_state={"failed": 2})}, "journal", "2 failed", "replay --failed"),
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
