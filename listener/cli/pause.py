@@ -1,7 +1,7 @@
 """The verbs pause and resume: events are kept for a while, and no hook, or not that one, runs.
 
 Owns their options, and what a person reads about a pause. What a pause does stands in
-dispatch/pauses.py. history and replay call it to say what is paused.
+dispatch/pauses.py. Other verbs call it to say what is paused.
 """
 
 from __future__ import annotations
@@ -136,10 +136,14 @@ def _when(folder: str) -> str:
     return " when a listener starts: none runs now"
 
 
-def _as_json(pause: Pause, state: str) -> dict[str, object]:
+def pause_as_json(pause: Pause) -> dict[str, object]:
+    """A pause as every verb prints it; `hook` is None where all are paused."""
     times = {"since": iso_time(pause.since), "until": pause.until and iso_time(pause.until)}
-    named = {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None}
-    return {**named, **times, "state": state}
+    return {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None, **times}
+
+
+def _as_json(pause: Pause, state: str) -> dict[str, object]:
+    return {**pause_as_json(pause), "state": state}
 
 
 def _answer(text: str, answer: dict[str, object], output: str) -> None:

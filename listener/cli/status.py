@@ -22,8 +22,7 @@ from listener.cli.answers import (
     supervisor_option,
 )
 from listener.cli.entries import open_journal
-from listener.cli.pause import print_pauses
-from listener.dispatch.pauses import in_force
+from listener.cli.pause import pause_as_json
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -45,7 +44,6 @@ def status(
     journal, folder = open_journal(config, state_dir)
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
-    print_pauses(in_force(journal, standing.at))
     if output == "json":
         print_json(_as_json(standing, findings))
     else:
@@ -100,6 +98,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.process.since) if standing.process.since else None,
             "problem": standing.process.why_not or None,
         },
+        "pauses": list(map(pause_as_json, standing.pauses)),
         "in_hand": [_in_hand_as_json(hook) for hook in standing.in_hand],
         "entries": dict(totals.by_state),
         "never_tried": totals.untried,
