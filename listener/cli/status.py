@@ -20,6 +20,7 @@ from listener.cli.answers import (
     print_line,
     print_table,
     supervisor_option,
+    tallies_as_json,
 )
 from listener.cli.entries import open_journal
 from listener.cli.pause import pause_as_json
@@ -110,14 +111,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "said": standing.forwarder.said,
             "since": iso_time(standing.forwarder.at),
         },
-        "destinations": [
-            {
-                "destination": name,
-                **tally._asdict(),
-                "sent_at": iso_time(tally.sent_at) if tally.sent else None,
-            }
-            for name, tally in standing.tallies.items()
-        ],
+        "destinations": tallies_as_json(standing.tallies),
         "findings": findings_as_json(findings),
     }  # fmt: skip
 
