@@ -13,6 +13,7 @@ import pytest
 from listener.rabbitmq import forwarder as module
 from listener.rabbitmq import parameters
 from listener.rabbitmq.forwarder import Forwarder, Stop
+from listener.rabbitmq.presence import read_presence
 from listener.rabbitmq.writer import Writer
 from listener.state.directory import lock
 from tests.certificates import Authority
@@ -302,6 +303,8 @@ def test_a_second_forwarder_waits_until_the_first_has_ended(
         with threaded(site, monkeypatch) as second:
             second.wait_until_it_says(words)
             second.wait_for_tries(3)
+            of_first = read_presence(str(site.state))
+            assert of_first and of_first.pid == first.process.pid and not of_first.is_trouble
             assert first.terminate() == 0
             second.wait_until_it_says(words, CONSUMING)
 
