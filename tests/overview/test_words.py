@@ -18,7 +18,7 @@ ALIVE = run_of(os.getpid())
     ("forwarder", "words"),
     [
         (ForwarderPresence(ALIVE, NOW, "consuming", False), "consuming (since 2023-11-14 22:13:20Z)"),
-        (ForwarderPresence(ALIVE, NOW, "no route", True), "cannot consume (since 2023-11-14 22:13:20Z)"),
+        (ForwarderPresence(ALIVE, NOW, "no", True), "cannot consume (since 2023-11-14 22:13:20Z)"),
         (ForwarderPresence(DEAD, NOW, "consuming", False), "does not run"),
     ],
     ids=["consuming", "in trouble", "dead"],
