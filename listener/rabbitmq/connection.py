@@ -60,8 +60,8 @@ class Connection:
         return f"queue {self._settings.queue!r} of {self._name}, vhost {self._broker.vhost!r}"
 
     def others(self) -> str:
-        """What other consumers of the queue mean; '' when there are none."""
-        if not self._others:
+        """What other consumers of the queue mean; '' when they are right, or there are none."""
+        if self._settings.single_active or not self._others:
             return ""
         return (
             f"other consumers of the queue {self._settings.queue!r}: {self._others}. Each message goes"
