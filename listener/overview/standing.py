@@ -7,9 +7,10 @@ supervisord one question. judgement.py says what is wrong with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from listener.dispatch.pauses import Pause, in_force
 from listener.errors import HooksError
 from listener.hooks.file import load
 from listener.hooks.table import Hook, HookTable
@@ -64,6 +65,7 @@ class Standing(NamedTuple):
     recorder: Mapping[str, Any] | None
     forwarder: ForwarderPresence | None
     tallies: Mapping[str, Tally]
+    pauses: Sequence[Pause]
     table: HookTable | None
 
 
@@ -84,6 +86,7 @@ def stand(journal: Journal, folder: str, supervisor_config: str | None, now: flo
         recorder=recorder,
         forwarder=rabbitmq.read_presence(folder),
         tallies=journal.tallies(),
+        pauses=in_force(journal, now),
         table=table,
     )
 

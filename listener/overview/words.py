@@ -28,6 +28,8 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
         hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
         yield "hooks.conf", f"{listener.config}{hooks}"
     yield "state", standing.folder
+    for pause in standing.pauses:
+        yield "paused", str(pause).removeprefix("paused ")
     for hook in standing.in_hand:
         yield "in hand", _in_hand(hook)
     oldest = f", the oldest since {moment(totals.oldest_at)}" if totals.oldest_at else ""

@@ -39,6 +39,7 @@ WELL = Standing(
     recorder={"trouble": "", "recorded": 7, "failed": 0},
     forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
     tallies={},
+    pauses=(),
     table=None,
 )
 DEAF = replace(LISTENER, heard_at=NOW - 20)
