@@ -114,7 +114,10 @@ def _ways_in(standing: Standing) -> Iterator[Finding]:
             f"events are not recorded: {recorder['trouble']}",
             "mend that; until then the buffer alone keeps them",
         )
-    if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
+    if forwarder is not None and forwarder.is_stopped:
+        cure = f"kill -CONT {forwarder.pid}"
+        yield Finding("forwarder", "it is stopped (SIGSTOP): it takes no messages", cure)
+    elif forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
         yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")
     elif forwarder is not None and not forwarder.is_alive:
         yield Finding(

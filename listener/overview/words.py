@@ -10,6 +10,7 @@ from typing import Any
 
 from listener.model.notification import iso_time
 from listener.overview.standing import InHand, Standing
+from listener.rabbitmq.presence import ForwarderPresence
 
 _WRONG = ("failed", "interrupted", "unreadable")
 
@@ -41,7 +42,15 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
     if standing.recorder is not None:
         yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
     if standing.forwarder is not None:
-        yield "forwarder", f"{standing.forwarder.said} (since {moment(standing.forwarder.at)})"
+        yield "forwarder", _forwarder(standing.forwarder)
+
+
+def _forwarder(forwarder: ForwarderPresence) -> str:
+    """What it lacks, the findings say."""
+    if not forwarder.is_alive:
+        return "does not run"
+    stands = "cannot consume" if forwarder.is_trouble else forwarder.said
+    return f"{stands} (since {moment(forwarder.at)})"
 
 
 def _in_hand(hook: InHand) -> str:

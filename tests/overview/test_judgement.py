@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -88,6 +90,19 @@ def test_what_is_wrong_has_a_place_and_a_cure(
     assert finding.where == where
     assert what in finding.what
     assert cure in finding.cure
+
+
+def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            forwarder = ForwarderPresence(run_of(process.pid), NOW, "consuming", is_trouble=False)
+            assert judge(WELL._replace(forwarder=forwarder)) == []
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            [finding] = judge(WELL._replace(forwarder=forwarder))
+            assert "is stopped" in finding.what and finding.cure == f"kill -CONT {process.pid}"
+        finally:
+            process.kill()
 
 
 def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> None:
