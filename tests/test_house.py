@@ -122,6 +122,8 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "dataclasses",
         "jinja2",
         "json",
+        "listener.hooks.forward",
+        "listener.hooks.when",
         "logging",
         "msgspec",
         "pysnmp",
