@@ -194,7 +194,7 @@ def test_a_network_that_resets_connections_is_said_to(
         with threaded(site, monkeypatch) as forwarder:
             forwarder.wait_until_it_says(CONSUMING)
             network.cut()
-            forwarder.wait_for_tries(10)
+            forwarder.wait_for_tries(3)
             network.mend()
             forwarder.wait_until_it_says(CONSUMING, LOST, CONSUMING)
 
