@@ -21,7 +21,8 @@ from click.shell_completion import CompletionItem
 from listener.errors import HooksError
 from listener.log import printable
 from listener.model.entry import Run
-from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, iso_time
+from listener.model.outcome import Tally
 
 _CELL = 400  # characters of a value in a table
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
@@ -162,6 +163,18 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "result": last.text if last and is_done else None,
         "seconds": round(last.seconds, 3) if last else None,
     }
+
+
+def tallies_as_json(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
+    """What was sent where, as every verb prints it; `sent_at` is None where nothing was."""
+    return [
+        {
+            "destination": name,
+            **tally._asdict(),
+            "sent_at": iso_time(tally.sent_at) if tally.sent else None,
+        }
+        for name, tally in tallies.items()
+    ]
 
 
 def one_line(value: Any, most: int | None = None) -> str:

@@ -20,6 +20,7 @@ from listener.cli.answers import (
     print_line,
     print_table,
     supervisor_option,
+    tallies_as_json,
 )
 from listener.cli.entries import open_journal
 from listener.cli.pause import pause_as_json
@@ -99,8 +100,8 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.process.since) if standing.process.since else None,
             "problem": standing.process.why_not or None,
         },
+        "pauses": list(map(pause_as_json, standing.pauses)),
         "in_hand": [_in_hand_as_json(hook) for hook in standing.in_hand],
-        "pauses": [pause_as_json(each) for each in standing.pauses],
         "entries": dict(totals.by_state),
         "never_tried": totals.untried,
         "oldest_unsettled_at": iso_time(totals.oldest_at) if totals.oldest_at else None,
@@ -111,14 +112,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "said": standing.forwarder.said,
             "since": iso_time(standing.forwarder.at),
         },
-        "destinations": [
-            {
-                "destination": name,
-                **tally._asdict(),
-                "sent_at": iso_time(tally.sent_at) if tally.sent else None,
-            }
-            for name, tally in standing.tallies.items()
-        ],
+        "destinations": tallies_as_json(standing.tallies),
         "findings": findings_as_json(findings),
     }  # fmt: skip
 

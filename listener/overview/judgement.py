@@ -16,7 +16,6 @@ SILENT_S = 15.0
 """Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
 
 _LATE_S = 5.0  # so long after its deadline a hook's processes are dead
-_START = "supervisorctl start conductor-hooks"
 
 
 def judge(standing: Standing) -> list[Finding]:
@@ -33,15 +32,16 @@ def judge(standing: Standing) -> list[Finding]:
 def _listener(standing: Standing) -> Iterator[Finding]:
     listener, state = standing.listener, standing.process.state
     if listener is None:
-        yield Finding("listener", "none has run yet with this state directory", _START)
+        start = "supervisorctl start conductor-hooks"
+        yield Finding("listener", "none has run yet with this state directory", start)
     elif not standing.is_running and state == "RUNNING":
         yield Finding(
             "listener",
             "supervisord says RUNNING, but it does not work in this state directory",
-            "supervisorctl tail -20000 conductor-hooks stderr says why, and in which it works",
+            f"supervisorctl tail -20000 {listener.known_as} stderr says why, and in which it works",
         )
     elif not standing.is_running:
-        yield _not_running(standing.process)
+        yield _not_running(standing.process, listener.known_as)
     elif listener.supervisord and not standing.in_hand and _is_silent(standing):
         since = iso_time(max(listener.heard_at, listener.began_at))
         yield Finding(
@@ -54,13 +54,14 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
 
 
-def _not_running(process: Process) -> Finding:
+def _not_running(process: Process, name: str) -> Finding:
+    start = f"supervisorctl start {name}"
     if process.state not in _CANNOT_START:
         seen = f", and supervisord says {process.state}" if process.state else ""
-        return Finding("listener", f"it does not run{seen}", f"{_START}; its log says why it ended")
+        return Finding("listener", f"it does not run{seen}", f"{start}; its log says why it ended")
     logged = _in_log(process) if "log" in process.description else ""  # else it was not even begun
     what = f"supervisord cannot start it ({process.state}): {process.description}{logged}"
-    return Finding("listener", what, f"correct that, then {_START}")
+    return Finding("listener", what, f"correct that, then {start}")
 
 
 _CANNOT_START = ("STARTING", "BACKOFF", "FATAL")
@@ -86,12 +87,16 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
 
 
 def _in_hand(standing: Standing) -> Iterator[Finding]:
-    for hook in standing.in_hand if standing.is_running else ():
+    listener = standing.listener
+    if listener is None or not standing.is_running:
+        return
+    for hook in standing.in_hand:
         if hook.deadline_at is not None and standing.at > hook.deadline_at + _LATE_S:
             yield Finding(
                 f"entry {hook.entry_id}",
                 f"hook {hook.hook} should have ended at {iso_time(hook.deadline_at)}",
-                "supervisorctl restart conductor-hooks",
+                f"conductor-hooks stop {hook.entry_id}; if that does not help, supervisorctl restart"
+                f" {listener.known_as}",
             )
 
 
@@ -124,7 +129,10 @@ def _ways_in(standing: Standing) -> Iterator[Finding]:
             f"events are not recorded: {recorder['trouble']}",
             "correct that; until the next event comes, supervisord's buffer alone keeps them",
         )
-    if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
+    if forwarder is not None and forwarder.is_stopped:
+        cure = f"kill -CONT {forwarder.pid}"
+        yield Finding("forwarder", "it is stopped (SIGSTOP): it takes no messages", cure)
+    elif forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
         yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")
     elif forwarder is not None and not forwarder.is_alive:
         yield Finding(

@@ -7,7 +7,7 @@ supervisord one question. judgement.py says what is wrong with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,11 +70,11 @@ class Standing(NamedTuple):
     is_running: bool
     process: Process
     in_hand: tuple[InHand, ...]
-    pauses: tuple[Pause, ...]
     totals: Totals
     recorder: Mapping[str, Any] | None
     forwarder: ForwarderPresence | None
     tallies: Mapping[str, Tally]
+    pauses: Sequence[Pause]
     table: HookTable | None
 
 
@@ -91,11 +91,11 @@ def stand(journal: Journal, folder: str, supervisor_config: str | None, now: flo
         is_running=listener is not None and listener.is_alive and is_locked(folder),
         process=process,
         in_hand=tuple(_in_hand(entry, table) for entry in begun),
-        pauses=tuple(in_force(journal, now)),
         totals=journal.totals(now),
         recorder=recorder,
         forwarder=rabbitmq.read_presence(folder),
         tallies=journal.tallies(),
+        pauses=in_force(journal, now),
         table=table,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 from listener.dispatch.pauses import Pause
 from listener.model.notification import iso_time
 from listener.overview.standing import InHand, Standing
+from listener.rabbitmq.presence import ForwarderPresence
 
 _WRONG = ("failed", "interrupted", "unreadable")
 
@@ -29,10 +30,10 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
         hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
         yield "hooks.conf", f"{listener.config}{hooks}"
     yield "state", standing.folder
-    for hook in standing.in_hand:
-        yield "in hand", _in_hand(hook)
     for pause in standing.pauses:
         yield "paused", _paused(pause)
+    for hook in standing.in_hand:
+        yield "in hand", _in_hand(hook)
     oldest = f", the oldest since {moment(totals.oldest_at)}" if totals.oldest_at else ""
     begun = totals.by_state.get("pending", 0) - totals.untried
     yield "waiting", f"{totals.untried} not begun, {begun} begun{oldest}"
@@ -43,7 +44,15 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
     if standing.recorder is not None:
         yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
     if standing.forwarder is not None:
-        yield "forwarder", f"{standing.forwarder.said} (since {moment(standing.forwarder.at)})"
+        yield "forwarder", _forwarder(standing.forwarder)
+
+
+def _forwarder(forwarder: ForwarderPresence) -> str:
+    """What it lacks, the findings say."""
+    if not forwarder.is_alive:
+        return "does not run"
+    stands = "cannot consume" if forwarder.is_trouble else forwarder.said
+    return f"{stands} (since {moment(forwarder.at)})"
 
 
 def _in_hand(hook: InHand) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ LISTENER = Presence(
     began_at=NOW - 3600,
     config="/etc/hooks.conf",
     supervisord="1.1",
-    process="hooks:listener",
+    process="hooks:hooks",
     heard_at=NOW - 3,
 )
 WELL = Standing(
@@ -33,11 +35,11 @@ WELL = Standing(
     is_running=True,
     process=Process("RUNNING", NOW - 3600),
     in_hand=(InHand(7, "workflow_failed", "page", "m.page", NOW - 9, NOW + 51),),
-    pauses=(),
     totals=Totals({"pending": 3, "running": 1}, 2, NOW - 9, 0, None),
     recorder={"trouble": "", "recorded": 7, "failed": 0},
     forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
     tallies={},
+    pauses=(),
     table=None,
 )
 DEAF = replace(LISTENER, heard_at=NOW - 20)
@@ -64,7 +66,7 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
             {"is_running": False, "process": Process("BACKOFF", 0, "see its log", "", "ERROR why")},
             "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why", "correct that",
         ),
-        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start"),
+        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start hooks;"),
         ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
         (
             {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
@@ -78,7 +80,8 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
             {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
-            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "restart",
+            "entry 7", "hook page should have ended at 2023-11-14T22:12:41",
+            "supervisorctl restart hooks",
         ),
         ({"totals": totals(by_state={"failed": 2})}, "journal", "2 failed", "replay --failed"),
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
@@ -103,6 +106,19 @@ def test_what_is_wrong_has_a_place_and_a_cure(
     assert what in finding.what
     assert "old" not in finding.what
     assert cure in finding.cure
+
+
+def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            forwarder = ForwarderPresence(run_of(process.pid), NOW, "consuming", is_trouble=False)
+            assert judge(WELL._replace(forwarder=forwarder)) == []
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            [finding] = judge(WELL._replace(forwarder=forwarder))
+            assert "is stopped" in finding.what and finding.cure == f"kill -CONT {process.pid}"
+        finally:
+            process.kill()
 
 
 def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> None:

@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from xmlrpc.client import ProtocolError
 
 import pytest
 from supervisor.options import ClientOptions
+from supervisor.xmlrpc import SupervisorTransport
 
 from listener.errors import HooksError
 from listener.inbox.runs import run_of
@@ -130,3 +132,21 @@ def test_a_server_with_a_password_says_so(tmp_path: Path) -> None:
     conf = tmp_path / "s.conf"
     conf.write_text("[supervisorctl]\nserverurl=unix:///run/s\nusername=ops\npassword=s3cret\n")
     assert address_of(None, str(conf)) == Address("unix:///run/s", "ops", "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ProtocolError("localhost/RPC2", 401, "Unauthorized", {}), "wants a username and a password"),
+        (PermissionError(13, "Permission denied"), "may not be asked by this user"),
+        (ConnectionResetError(104, "reset"), "cannot be asked: [Errno 104] reset"),
+    ],
+)
+def test_whatever_keeps_it_from_answering_is_said(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SupervisorTransport, "request", fail)
+    assert words in trouble(Address("unix:///run/s"))
