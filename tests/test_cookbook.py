@@ -174,6 +174,13 @@ def test_at_night_the_pager_gets_it_and_the_chat_by_day(kitchen: Kitchen) -> Non
     assert [where for where, _ in kitchen.messages] == ["pager", "chat", "chat", "pager"]
 
 
+def test_nobody_is_paged_for_a_test_deployment(kitchen: Kitchen) -> None:
+    kitchen.cook("Not for test deployments")
+    for number, deployment in enumerate(("test-1", "my-sandbox", "shop")):
+        kitchen.act(f"x{number}", deployment_id=deployment)
+    assert kitchen.messages == [("pager", FAILED)]
+
+
 def test_the_pager_gets_a_workflow_that_has_no_end(kitchen: Kitchen) -> None:
     kitchen.cook("Page when a workflow hangs")
     for execution_id, workflow_id in (("x1", "install"), ("x2", "install"), ("x3", "heal")):
