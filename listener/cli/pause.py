@@ -15,7 +15,16 @@ import click
 
 from listener.cli.answers import common_options, output_option, print_json
 from listener.cli.entries import open_journal, until_option
-from listener.dispatch.pauses import LOOK_S, Pause, Pauses, begin_pause, end_pause, in_force, is_taken
+from listener.dispatch.pauses import (
+    LOOK_S,
+    Pause,
+    Pauses,
+    begin_pause,
+    end_pause,
+    has_ended,
+    in_force,
+    is_taken,
+)
 from listener.errors import HooksError, InUse
 from listener.hooks.file import config_path, load
 from listener.hooks.values import nearest
@@ -76,9 +85,9 @@ def resume(hook: str, drop: bool, output: str, config: str | None, state_dir: st
         click.echo("; ".join((what, *map(str, paused.values()))), err=True)
         raise SystemExit(1)
     ended = paused.pop(hook)
-    end_pause(journal, ended, gives_up=drop)
+    end_pause(journal, ended, gives_up_at=time.time() if drop else None)
     is_done_here = drop and _has_given_up(journal, folder)
-    is_obeyed = _wait(lambda: not is_taken(journal, ended), folder)
+    is_obeyed = _wait(lambda: has_ended(journal, ended), folder)
     is_obeyed &= is_done_here or is_locked(folder)
     when = "" if is_obeyed else _when(folder)
     what = "is dropped" if drop else "runs in order"
