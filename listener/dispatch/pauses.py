@@ -103,8 +103,7 @@ def _notes_of(journal: Journal, hook: str) -> list[str]:
 
 
 def _noted(journal: Journal) -> list[Pause]:
-    notes = journal.all_noted(_PREFIX)
-    return sorted((msgspec.json.decode(text, type=Pause) for text in notes.values()), key=_since)
+    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=_since)
 
 
 def _since(pause: Pause) -> float:
@@ -112,8 +111,7 @@ def _since(pause: Pause) -> float:
 
 
 def _taken(journal: Journal) -> _Taken:
-    text = journal.noted(_TAKEN)
-    return msgspec.json.decode(text, type=_Taken) if text else _Taken()
+    return journal.noted_as(_TAKEN, _Taken) or _Taken()
 
 
 def _text(value: msgspec.Struct) -> str:

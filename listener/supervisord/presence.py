@@ -77,5 +77,4 @@ def say_present(journal: Journal, presence: Presence, heard_at: float, problem: 
 
 def read_presence(journal: Journal) -> Presence | None:
     """That of the last listener that has run; None if none has yet. Raises StateError."""
-    text = journal.noted(_NOTE)
-    return None if text is None else msgspec.json.decode(text, type=Presence)
+    return journal.noted_as(_NOTE, Presence)
