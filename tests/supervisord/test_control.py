@@ -101,8 +101,12 @@ def test_one_that_does_not_answer_says_why(
 ) -> None:
     here = Address(f"unix://{supervisord.folder}/s")
     assert trouble(Address(f"unix://{tmp_path}/s")).endswith("/s does not run: start it")
-    with pytest.raises(HooksError, match=r"refuses supervisor\.nope: UNKNOWN_METHOD"):
+    with pytest.raises(
+        HooksError, match=r"does not know supervisor\.nope; .* \[rpcinterface:supervisor"
+    ):
         Control(here)._ask("supervisor.nope")
+    with pytest.raises(HooksError, match=r"refuses supervisor\.getProcessInfo: BAD_NAME"):
+        Control(here)._ask("supervisor.getProcessInfo", "nope")
     monkeypatch.setattr(control, "_ANSWER_S", 0.2)
     os.kill(supervisord.process.pid, signal.SIGSTOP)
     try:

@@ -129,7 +129,7 @@ def test_it_finds_nothing_in_the_shipped_section_and_hooks(set_up: SetUp) -> Non
         ),
         ("stopwaitsecs=", "stopwaitsecs=61", "may take 62 s", "stopwaitsecs=62"),
         ("stopasgroup=", "stopasgroup=true", "stopasgroup is true", "stopasgroup=false"),
-        ("stdout_logfile=", "", "stdout_logfile is set", "stdout_logfile=NONE"),
+        ("stdout_logfile=", "", "stdout_logfile is not NONE", "stdout_logfile=NONE"),
         (
             "stderr_logfile=", "stderr_capture_maxbytes=1MB", "stderr_capture_maxbytes is set",
             "stderr_capture_maxbytes=0",
