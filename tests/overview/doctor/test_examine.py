@@ -275,6 +275,10 @@ def test_what_status_finds_comes_first(set_up: SetUp) -> None:
             "", "file is not a database", "move it and its -wal file away",
         ),
         (lambda state: (state / FILE).unlink(), "", "no listener has run", "--state-dir"),
+        (
+            lambda state: (state.rename(f"{state}.away"), state.touch()),
+            "", "it is not a directory", "move it away",
+        ),
     ],
 )  # fmt: skip
 def test_the_state_directory(
