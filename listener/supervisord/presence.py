@@ -43,7 +43,9 @@ class Presence(msgspec.Struct, frozen=True):
 
     @property
     def supervisord_pid(self) -> int | None:
-        return int(self.supervisord.partition(".")[0]) if self.supervisord else None
+        """None if it has ended: another process may have its number by now."""
+        is_there = self.supervisord and is_alive(self.supervisord)
+        return int(self.supervisord.partition(".")[0]) if is_there else None
 
     @property
     def is_alive(self) -> bool:

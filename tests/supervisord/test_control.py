@@ -87,9 +87,17 @@ def test_the_file_is_read_from_the_command_line_of_supervisord(
     if "{cwd}" in named:  # other users may not see it
         (proc / "cwd").symlink_to(supervisord.folder)
     monkeypatch.setattr(control, "_PROC", str(tmp_path))
+    monkeypatch.setattr("listener.supervisord.presence.is_alive", lambda _: True)
     monkeypatch.setattr(ClientOptions, "default_configfile", lambda _: "/found")
     expected = named.format(cwd=supervisord.folder)
     assert configuration_of(presence("17.1")) == expected
+
+
+def test_another_process_with_the_number_of_an_ended_supervisord_is_not_asked(
+    supervisord: RealSupervisord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientOptions, "default_configfile", lambda _: "/found")
+    assert configuration_of(presence(f"{supervisord.process.pid}.1")) == "/found"
 
 
 def test_a_supervisord_without_a_recorder_has_none(supervisord: RealSupervisord) -> None:
