@@ -63,7 +63,7 @@ def pause(
     begin_pause(journal, new)
     is_obeyed = _wait(lambda: is_taken(journal, new), folder)
     when = "" if is_obeyed else _when(folder)
-    _answer(f"{new}: in force{when}", _as_json(new, "in force" if is_obeyed else "waiting"), output)
+    _answer(f"{new}: in force{when}", new, "in force" if is_obeyed else "waiting", output)
 
 
 @click.command(short_help="End a pause.")
@@ -91,8 +91,8 @@ def resume(hook: str, drop: bool, output: str, config: str | None, state_dir: st
     is_obeyed &= is_done_here or is_locked(folder)
     when = "" if is_obeyed else _when(folder)
     what = "is dropped" if drop else "runs in order"
-    answer = _as_json(ended, "ended" if is_obeyed else "waiting")
-    _answer(f"resumed: what was kept {what}{when}", answer, output)
+    state = "ended" if is_obeyed else "waiting"
+    _answer(f"resumed: what was kept {what}{when}", ended, state, output)
     print_pauses(paused.values())
 
 
@@ -145,14 +145,15 @@ def _when(folder: str) -> str:
     return " when a listener starts: none runs now"
 
 
-def _as_json(pause: Pause, state: str) -> dict[str, object]:
+def as_json(pause: Pause) -> dict[str, object]:
+    """A pause as every verb prints it."""
     times = {"since": iso_time(pause.since), "until": pause.until and iso_time(pause.until)}
     named = {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None}
-    return {**named, **times, "state": state}
+    return {**named, **times}
 
 
-def _answer(text: str, answer: dict[str, object], output: str) -> None:
+def _answer(text: str, pause: Pause, state: str, output: str) -> None:
     if output == "json":
-        print_json(answer)
+        print_json({**as_json(pause), "state": state})
     else:
         click.echo(text)

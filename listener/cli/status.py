@@ -22,8 +22,9 @@ from listener.cli.answers import (
     supervisor_option,
 )
 from listener.cli.entries import open_journal
+from listener.cli.pause import as_json as pause_as_json
 from listener.cli.pause import print_pauses
-from listener.dispatch.pauses import in_force
+from listener.dispatch.pauses import Pause, in_force
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -45,9 +46,10 @@ def status(
     journal, folder = open_journal(config, state_dir)
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
-    print_pauses(in_force(journal, standing.at))
+    paused = in_force(journal, standing.at)
+    print_pauses(paused)
     if output == "json":
-        print_json(_as_json(standing, findings))
+        print_json(_as_json(standing, paused, findings))
     else:
         _print(standing, findings)
     sys.exit(1 if findings else 0)
@@ -81,7 +83,9 @@ def findings_as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
 _COLUMNS = ("sent", "failed", "last sent", "destination")
 
 
-def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
+def _as_json(
+    standing: Standing, paused: Iterable[Pause], findings: Iterable[Finding]
+) -> dict[str, Any]:
     listener, totals = standing.listener, standing.totals
     return {
         "at": iso_time(standing.at),
@@ -100,6 +104,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.process.since) if standing.process.since else None,
             "problem": standing.process.why_not or None,
         },
+        "paused": list(map(pause_as_json, paused)),
         "in_hand": [_in_hand_as_json(hook) for hook in standing.in_hand],
         "entries": dict(totals.by_state),
         "never_tried": totals.untried,

@@ -79,6 +79,8 @@ def test_a_running_listener_obeys_and_the_verbs_say_so(site: Site) -> None:
     assert ("; conductor-hooks resume\n" in replayed.stderr, replayed.returncode) == (True, 0)
     for verb in ("history", "status"):
         assert r"(relay\ndown); conductor-hooks resume" in site.run(verb).stderr
+    [paused] = json.loads(site.run("status", "--output", "json").stdout)["paused"]
+    assert {**paused, "state": "in force"} == json.loads(shown)
 
     shown = asked(site, listener, 4, "resume")
     assert shown == "resumed: what was kept runs in order\n"
