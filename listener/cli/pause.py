@@ -15,7 +15,16 @@ import click
 
 from listener.cli.answers import common_options, output_option, print_json
 from listener.cli.entries import open_journal, until_option
-from listener.dispatch.pauses import LOOK_S, Pause, Pauses, begin_pause, end_pause, in_force, is_taken
+from listener.dispatch.pauses import (
+    LOOK_S,
+    Pause,
+    Pauses,
+    begin_pause,
+    end_pause,
+    has_ended,
+    in_force,
+    is_taken,
+)
 from listener.errors import HooksError, InUse
 from listener.model.notification import iso_time
 from listener.state.directory import is_locked, lock
@@ -52,7 +61,7 @@ def pause(
     begin_pause(journal, new)
     is_obeyed = _wait(lambda: is_taken(journal, new), folder)
     when = "" if is_obeyed else _when(folder)
-    _answer(f"{new}: in force{when}", _as_json(new, "in force" if is_obeyed else "waiting"), output)
+    _answer(f"{new}: in force{when}", new, "in force" if is_obeyed else "waiting", output)
 
 
 @click.command(short_help="End a pause.")
@@ -74,14 +83,14 @@ def resume(hook: str, drop: bool, output: str, config: str | None, state_dir: st
         click.echo("; ".join((what, *map(str, paused.values()))), err=True)
         raise SystemExit(1)
     ended = paused.pop(hook)
-    end_pause(journal, ended, gives_up=drop)
+    end_pause(journal, ended, gives_up_at=time.time() if drop else None)
     is_done_here = drop and _has_given_up(journal, folder)
-    is_obeyed = _wait(lambda: not is_taken(journal, ended), folder)
+    is_obeyed = _wait(lambda: has_ended(journal, ended), folder)
     is_obeyed &= is_done_here or is_locked(folder)
     when = "" if is_obeyed else _when(folder)
     what = "is dropped" if drop else "runs in order"
-    answer = _as_json(ended, "ended" if is_obeyed else "waiting")
-    _answer(f"resumed: what was kept {what}{when}", answer, output)
+    state = "ended" if is_obeyed else "waiting"
+    _answer(f"resumed: what was kept {what}{when}", ended, state, output)
     print_pauses(paused.values())
 
 
@@ -144,12 +153,8 @@ def pause_as_json(pause: Pause) -> dict[str, object]:
     return {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None, **times}
 
 
-def _as_json(pause: Pause, state: str) -> dict[str, object]:
-    return {**pause_as_json(pause), "state": state}
-
-
-def _answer(text: str, answer: dict[str, object], output: str) -> None:
+def _answer(text: str, pause: Pause, state: str, output: str) -> None:
     if output == "json":
-        print_json(answer)
+        print_json({**pause_as_json(pause), "state": state})
     else:
         click.echo(text)

@@ -64,7 +64,12 @@ def rehearsed(actions: Actions, call: Call) -> tuple[Call, str]:
 def with_secrets(actions: Actions, call: Call) -> Call:
     """The call with what nothing that is said of it shows."""
     token = rest_token_of(call.notification)
-    secrets = actions.secrets_of(call.hook) + (forms((token,)) if token else ())
+    parameters = call.notification.context.get("execution_parameters")
+    secrets = (
+        *actions.secrets_of(call.hook),
+        *(forms((token,)) if token else ()),
+        *(secrets_in(parameters, ()) if parameters else ()),
+    )
     return msgspec.structs.replace(call, secrets=secrets)
 
 

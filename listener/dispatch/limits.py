@@ -67,8 +67,7 @@ class Limits:
     def _windows(self) -> dict[str, Window]:
         """Each by the name of its note."""
         if self._known is None:
-            notes = self._journal.all_noted(_PREFIX)
-            self._known = {name: msgspec.json.decode(notes[name], type=Window) for name in notes}
+            self._known = self._journal.all_noted_as(_PREFIX, Window)
         return self._known
 
     def judge(self, jobs: Iterable[Job]) -> None:

@@ -64,9 +64,9 @@ class Overdue:
 
     def _begin(self) -> None:
         self._open: dict[str, _Start] = {}
-        noted = self._journal.noted(_NOTE)
+        noted = self._journal.noted_as(_NOTE, float)
         if self._hooks:
-            self._looked_at = float(noted) if noted else self._now()
+            self._looked_at = noted or self._now()
             self._read_to = self._journal.last_before(self._looked_at - _after(self._hooks[-1]))
         elif noted:
             self._journal.forget([_NOTE])

@@ -28,7 +28,7 @@ LOOK_S = 5.0
 class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     """Times are Unix times. `hook` is '' for all hooks, `until` is None where only `resume` ends it.
 
-    `gives_up`: it is to end, and what it has kept is not to run.
+    `gives_up_at`: it is to end, and what it has kept until then is not to run.
     """
 
     by: str
@@ -36,7 +36,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     hook: str = ""
     until: float | None = None
     comment: str = ""
-    gives_up: bool = False
+    gives_up_at: float | None = None
 
     @property
     def note(self) -> str:
@@ -44,7 +44,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{_PREFIX}{self.since!r} {self.hook}"
 
     def is_over(self, now: float) -> bool:
-        return self.until is not None and self.until <= now and not self.gives_up
+        return self.until is not None and self.until <= now and self.gives_up_at is None
 
     def keeps(self, runs: Iterable[Run]) -> bool:
         """Whether it holds back any of these runs."""
@@ -65,23 +65,25 @@ class _Taken(msgspec.Struct, frozen=True):
 
 
 def in_force(journal: Journal, now: float) -> list[Pause]:
-    """The pauses that are noted and not over, whether a listener has taken them or not."""
-    return [pause for pause in _noted(journal) if not pause.is_over(now)]
+    """The pauses that are noted and not to end, whether a listener has taken them or not."""
+    noted = _noted(journal)
+    return [pause for pause in noted if pause.gives_up_at is None and not pause.is_over(now)]
 
 
 def begin_pause(journal: Journal, pause: Pause) -> None:
     """Note a pause in place of an earlier one of the same hook."""
-    earlier = [each.note for each in _noted(journal) if each.hook == pause.hook]
+    earlier = _notes_of(journal, pause.hook)
     journal.note(pause.note, _text(pause))
     journal.forget(earlier)
 
 
-def end_pause(journal: Journal, pause: Pause, *, gives_up: bool) -> None:
-    """End a pause; where it `gives_up` what it has kept, the owner of the journal does so first."""
-    if gives_up:
-        journal.note(pause.note, _text(msgspec.structs.replace(pause, gives_up=True)))
-    else:
-        journal.forget([pause.note])
+def end_pause(journal: Journal, pause: Pause, gives_up_at: float | None = None) -> None:
+    """End a pause, and others of its hook; the owner of the journal first gives up what was kept."""
+    ended = _notes_of(journal, pause.hook)
+    if gives_up_at is not None:
+        ended.remove(pause.note)
+        journal.note(pause.note, _text(msgspec.structs.replace(pause, gives_up_at=gives_up_at)))
+    journal.forget(ended)
 
 
 def is_taken(journal: Journal, pause: Pause) -> bool:
@@ -89,9 +91,19 @@ def is_taken(journal: Journal, pause: Pause) -> bool:
     return pause.note in (each.note for each in _taken(journal).pauses)
 
 
+def has_ended(journal: Journal, pause: Pause) -> bool:
+    """Whether the listener holds back nothing for it, and has given up what it is to give up."""
+    return not is_taken(journal, pause) and journal.noted(pause.note) is None
+
+
+def _notes_of(journal: Journal, hook: str) -> list[str]:
+    """Those of its pauses that are not to end: two, if two people paused it at the same time."""
+    noted = _noted(journal)
+    return [each.note for each in noted if each.hook == hook and each.gives_up_at is None]
+
+
 def _noted(journal: Journal) -> list[Pause]:
-    notes = journal.all_noted(_PREFIX)
-    return sorted((msgspec.json.decode(text, type=Pause) for text in notes.values()), key=_since)
+    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=_since)
 
 
 def _since(pause: Pause) -> float:
@@ -99,8 +111,7 @@ def _since(pause: Pause) -> float:
 
 
 def _taken(journal: Journal) -> _Taken:
-    text = journal.noted(_TAKEN)
-    return msgspec.json.decode(text, type=_Taken) if text else _Taken()
+    return journal.noted_as(_TAKEN, _Taken) or _Taken()
 
 
 def _text(value: msgspec.Struct) -> str:
@@ -135,8 +146,8 @@ class Pauses:
     def look(self) -> None:
         """Take what is paused now, and give up what is to be given up: no entry may be in work."""
         for pause in self._take():
-            if pause.gives_up:
-                self._give_up(pause)
+            if pause.gives_up_at is not None:
+                self._give_up(pause, pause.gives_up_at)
                 self._journal.forget([pause.note])
                 self._take()
 
@@ -167,11 +178,13 @@ class Pauses:
         if self._known != noted:
             self._journal.note(_TAKEN, _text(self._known))
 
-    def _give_up(self, pause: Pause) -> None:
+    def _give_up(self, pause: Pause, until: float) -> None:
         """Drop every run that was kept by this pause alone, and for which nothing was begun."""
         others = self.hooks - {pause.hook}
         count = 0
         for entry in self._journal.unsettled():
+            if entry.received_at > until:
+                continue
             again = entry.with_runs([_given_up(run, pause.hook, others) for run in entry.runs])
             if again != entry:
                 self._journal.save(again)
@@ -186,9 +199,9 @@ def _given_up(run: Run, hook: str, others: Container[str]) -> Run:
 
 def _log_changes(begun: Sequence[Pause], ended: Sequence[Pause]) -> None:
     for pause in begun:
-        if not pause.gives_up:
+        if pause.gives_up_at is None:
             _log.warning("%s: events are kept, and run when it ends (conductor-hooks resume%s)",
                          pause, pause.hook and f" --hook {printable(pause.hook)}")  # fmt: skip
     for pause in ended:
-        what = "is given up" if pause.gives_up else "runs in order"
+        what = "runs in order" if pause.gives_up_at is None else "is given up"
         _log.warning("the pause is over, and what it has kept %s (%s)", what, pause)

@@ -72,6 +72,7 @@ class Template:
         try:
             tree = _ENVIRONMENT.parse(text)
             _limit(tree)
+            _take_absent_as_empty(tree)
             self._template = _ENVIRONMENT.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateMistake(self._line_at(error.lineno), str(error.message)) from error
@@ -190,6 +191,19 @@ def _limit(tree: nodes.Template) -> None:
         loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
 
 
+def _take_absent_as_empty(tree: nodes.Template) -> None:
+    """Let filters and `~` take an empty text for None, as it is printed; the library says "None"."""
+    for joined in list(tree.find_all(nodes.Concat)):
+        joined.nodes = [_or_empty(each) for each in joined.nodes]
+    for filtered in list(tree.find_all(nodes.Filter)):
+        if filtered.name not in _TAKE_NONE and filtered.node is not None:
+            filtered.node = _or_empty(filtered.node)
+
+
+def _or_empty(value: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(value, _OR_EMPTY, [], [], None, None, lineno=value.lineno)
+
+
 def _why_not(node: nodes.Node) -> str:
     if isinstance(node, nodes.Call):
         return "nothing can be called; use a filter, as in 'deployment_id | upper'"
@@ -229,23 +243,32 @@ def _replace(text: Any, old: str, new: str) -> str:
     return str(text).replace(old, new)
 
 
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    return FILTERS["default"](_Missing() if value is None else value, default_value, boolean)
+
+
+def _empty_if_none(value: Any) -> Any:
+    return "" if value is None else value
+
+
 def _json(value: Any) -> str:
     """As JSON; the library's own is made for HTML."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-_COUNTED = "counted items"  # a name that no template can write
+_COUNTED, _OR_EMPTY = "counted items", "or empty"  # names that no template can write
 _FILTERS = {
     **{
         name: FILTERS[name]
         for name in (
-            "capitalize", "d", "default", "first", "items", "last", "length", "lower", "string",
+            "capitalize", "first", "items", "last", "length", "lower", "string",
             "trim", "truncate", "upper", "urlencode",
         )
     },
-    "join": _join, "replace": _replace, "tojson": _json,
+    "d": _default, "default": _default, "join": _join, "replace": _replace, "tojson": _json,
 }  # fmt: skip
 """Those that make no text much longer than it was."""
+_TAKE_NONE = ("d", "default", "tojson", _COUNTED, _OR_EMPTY)
 
 _TESTS = {
     name: TESTS[name]
@@ -254,9 +277,7 @@ _TESTS = {
 """Of the others, `even` and its like format a text with %, to any length."""
 
 _ENVIRONMENT_FILE = "<template>"
-_ENVIRONMENT = _Environment(
-    undefined=_Missing, autoescape=False, finalize=lambda value: "" if value is None else value
-)
+_ENVIRONMENT = _Environment(undefined=_Missing, autoescape=False, finalize=_empty_if_none)
 _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.tests = dict(_TESTS)
-_ENVIRONMENT.filters = {**_FILTERS, _COUNTED: _counted}
+_ENVIRONMENT.filters = {**_FILTERS, _COUNTED: _counted, _OR_EMPTY: _empty_if_none}

@@ -56,22 +56,23 @@ def secrets_in(inputs: Any, taken: Iterable[tuple[str, str]]) -> tuple[str, ...]
 
     Those are (key, text), with '' as the key for what a file has: that is secret, and so is what the
     environment has, but for a place or a person. Too short ones are left out: they stand anywhere.
+    `inputs` can also be an execution's parameters; what nests too deep is not looked at.
     """
     elsewhere = [text for key, text in taken if not (key and _OPEN_KEY.search(key))]
     own = [text for text in _keyed(inputs) if len(text) >= _SHORTEST_KEYED]
     return forms([*elsewhere, *own])
 
 
-def _keyed(value: Any, key: str = "") -> Iterator[str]:
+def _keyed(value: Any, key: str = "", levels: int = _LEVELS) -> Iterator[str]:
     """The texts below keys that name a secret."""
     if isinstance(value, str) and key and names_secret(key):
         yield value
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and levels:
         for name, item in value.items():
-            yield from _keyed(item, str(name))
-    elif isinstance(value, list):
+            yield from _keyed(item, str(name), levels - 1)
+    elif isinstance(value, list) and levels:
         for item in value:
-            yield from _keyed(item, key)
+            yield from _keyed(item, key, levels - 1)
 
 
 def forms(values: Iterable[str]) -> tuple[str, ...]:

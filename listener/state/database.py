@@ -38,6 +38,8 @@ QUIET = frozenset(("done", "ignored", "dropped", "suppressed"))
 """The states of nearly all entries: nothing is left to do."""
 NOTABLE = "state != 'done' AND state != 'ignored' AND state != 'dropped' AND state != 'suppressed'"
 """All others. A query that says so uses their index."""
+UNTRIED = "state = 'pending' AND instr(runs, '\"attempts\"') = 0"
+"""What was never tried. A query that says so uses its index, and looks into no runs."""
 
 _VERSION = 1
 """Of the schema, as PRAGMA user_version has it."""
@@ -58,6 +60,7 @@ _SCHEMA = f"""
     );
     CREATE UNIQUE INDEX entries_by_key ON entries (key) WHERE key IS NOT NULL;
     CREATE INDEX entries_notable ON entries (id, state) WHERE {NOTABLE};
+    CREATE INDEX entries_untried ON entries (id) WHERE {UNTRIED};
     CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE destinations (
         name TEXT PRIMARY KEY,

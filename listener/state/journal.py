@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
+import msgspec
+
 from listener.model.entry import UNSETTLED, Entry, Run
 from listener.model.outcome import Tally
 from listener.state import statements
@@ -230,6 +232,20 @@ class Journal:
         with self._database as connection:
             rows = connection.execute(statements.NOTES, (prefix,))
             return {row["name"]: row["value"] for row in rows}
+
+    @_held
+    def noted_as(self, name: str, kind: type[_T]) -> _T | None:
+        """The value kept as JSON under a name."""
+        with self._database:
+            text = self.noted(name)
+            return None if text is None else msgspec.json.decode(text, type=kind)
+
+    @_held
+    def all_noted_as(self, prefix: str, kind: type[_T]) -> dict[str, _T]:
+        """The values kept as JSON under the names that begin so."""
+        with self._database:
+            texts = self.all_noted(prefix)
+            return {name: msgspec.json.decode(texts[name], type=kind) for name in texts}
 
     @_held
     def last_before(self, moment: float) -> int:

@@ -10,16 +10,14 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from listener.state.database import NOTABLE
+from listener.state.database import NOTABLE, UNTRIED
 
 GAP = "gap "
 """How the key of an entry about lost events begins."""
 _DAY_S = 86_400.0
 
 _BY_STATE = f"SELECT state, count(*) AS number FROM entries WHERE {NOTABLE} GROUP BY state"  # noqa: S608
-_UNTRIED = f"""
-    SELECT count(*) FROM entries
-    WHERE {NOTABLE} AND state = 'pending' AND instr(runs, '"attempts"') = 0"""  # noqa: S608
+_UNTRIED = f"SELECT count(*) FROM entries WHERE {UNTRIED}"  # noqa: S608
 _OLDEST = f"""
     SELECT received_at FROM entries WHERE {NOTABLE} AND state IN ('pending', 'running')
     ORDER BY id LIMIT 1"""  # noqa: S608

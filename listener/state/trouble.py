@@ -40,5 +40,5 @@ def reason(error: Exception) -> str:
     lowered = text.lower()
     hint = next((hint for part, hint in _HINTS if part in lowered), "")
     if isinstance(error, msgspec.MsgspecError) or "could not decode" in lowered:
-        text, hint = "an entry cannot be read", _DAMAGED
+        text, hint = "a part of it cannot be read", _DAMAGED
     return f"{text}; {hint}" if hint else text

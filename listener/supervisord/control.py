@@ -19,7 +19,7 @@ from xml.parsers.expat import ExpatError
 from xmlrpc.client import Error, Fault, ProtocolError, ServerProxy
 
 from supervisor.options import ClientOptions
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from listener.errors import HooksError
 from listener.supervisord.emit import remote_kind
@@ -83,9 +83,7 @@ class Control:
             with _limited():
                 return getattr(self._proxy, method)(*arguments)
         except Fault as fault:
-            raise HooksError(
-                f"supervisord at {self._address.url} refuses {method}: {fault.faultString}"
-            ) from fault
+            raise HooksError(f"supervisord at {self._address.url} {_refusal(method, fault)}") from fault
         except (OSError, Error, HTTPException, ExpatError) as error:
             raise HooksError(f"supervisord at {self._address.url} {_trouble(error)}") from error
         finally:
@@ -149,6 +147,15 @@ def _limited() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _refusal(method: str, fault: Fault) -> str:
+    if fault.faultCode == Faults.UNKNOWN_METHOD:
+        return (
+            f"does not know {method}; its configuration needs the section [rpcinterface:supervisor],"
+            " as echo_supervisord_conf prints it"
+        )
+    return f"refuses {method}: {fault.faultString}"
 
 
 def _trouble(error: Exception) -> str:

@@ -49,7 +49,9 @@ class Presence(msgspec.Struct, frozen=True):
 
     @property
     def supervisord_pid(self) -> int | None:
-        return int(self.supervisord.partition(".")[0]) if self.supervisord else None
+        """None if it has ended: another process may have its number by now."""
+        is_there = self.supervisord and is_alive(self.supervisord)
+        return int(self.supervisord.partition(".")[0]) if is_there else None
 
     @property
     def is_alive(self) -> bool:
@@ -83,5 +85,4 @@ def say_present(journal: Journal, presence: Presence, heard_at: float, problem: 
 
 def read_presence(journal: Journal) -> Presence | None:
     """That of the last listener that has run; None if none has yet. Raises StateError."""
-    text = journal.noted(_NOTE)
-    return None if text is None else msgspec.json.decode(text, type=Presence)
+    return journal.noted_as(_NOTE, Presence)

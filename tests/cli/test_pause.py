@@ -82,6 +82,8 @@ def test_a_running_listener_obeys_and_the_verbs_say_so(site: Site) -> None:
     assert "\npaused      all hooks by " in standing
     assert "(relay\\ndown)\n" in standing
     assert standing.endswith("\nall is well; conductor-hooks resume ends the pause\n")
+    [paused] = json.loads(site.run("status", "--output", "json").stdout)["pauses"]
+    assert {**paused, "state": "in force"} == json.loads(shown)
 
     shown = asked(site, listener, 4, "resume")
     assert shown == "resumed: what was kept runs in order\n"

@@ -91,6 +91,19 @@ def test_an_action_gets_texts_in_place_of_templates_and_their_secrets_are_masked
     assert not actions.is_instant(hook._replace(repeatable=True))
 
 
+def test_what_a_key_of_the_parameters_names_a_secret_is_masked_however_deep_they_nest(
+    actions: Doubles,
+) -> None:
+    deep: object = {}
+    for _ in range(5000):
+        deep = [deep]
+    parameters = {"db": {"password": "PaSsW0rd-1"}, "nodes": "all-of-them", "deep": deep}
+    notification = Notification("workflow_failed", {"execution_parameters": parameters})
+    actions.ends["my.page"] = [ActionFailed("all-of-them: no PaSsW0rd-1", "in PaSsW0rd-1")]
+    outcome = attempt(actions, Call(HOOK, notification, {}, 1000.0), ABOUT)
+    assert (outcome.text, outcome.details) == ("all-of-them: no …", "in …")
+
+
 def test_a_template_that_cannot_be_filled_in_fails_for_good_without_the_action(
     actions: Doubles,
 ) -> None:

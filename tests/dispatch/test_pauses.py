@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from listener.actions.snmp_trap.action import NAME as TRAP
-from listener.dispatch.pauses import LOOK_S, Pause, begin_pause, end_pause, in_force, is_taken
+from listener.dispatch.pauses import (
+    LOOK_S,
+    Pause,
+    begin_pause,
+    end_pause,
+    has_ended,
+    in_force,
+    is_taken,
+)
 from tests.dispatch.support import NO, House, Killed, Log, delivery, hook
 from tests.support import Finishing
 
@@ -52,7 +60,7 @@ def test_in_a_pause_events_are_kept_and_run_in_order_when_it_ends(
     tick(house, dispatcher, house.now + 10_000)
     assert (house.states, house.actions.served) == (["pending"] * 4, [])
 
-    end_pause(house.look, paused, gives_up=False)
+    end_pause(house.look, paused)
     dispatcher = house.restarted(dispatcher, restarts)
     tick(house, dispatcher)
     act(house, dispatcher, "x4")
@@ -97,7 +105,7 @@ def test_however_long_a_pause_is_an_execution_s_entries_keep_their_order(
     act(house, dispatcher, "x1", "x2")
     tick(house, dispatcher, house.now + 5000)
     assert house.actions.served == ["x1"]
-    end_pause(house.look, paused, gives_up=False)
+    end_pause(house.look, paused)
     dispatcher = house.restarted(dispatcher, restarts)
     dispatcher.recall()
     dispatcher = house.restarted(dispatcher, restarts)
@@ -120,7 +128,7 @@ def test_a_pause_comes_into_force_between_two_hooks_of_an_entry_too(house: House
     assert (house.actions.called, house.run_states) == (["a.f"], ["done", "pending"])
     house.actions.look = lambda _call: None
     for paused in in_force(house.look, house.now):
-        end_pause(house.look, paused, gives_up=False)
+        end_pause(house.look, paused)
     tick(house, dispatcher)
     assert (house.actions.called, house.run_states) == (["a.f", "b.f"], ["done", "done"])
 
@@ -141,7 +149,7 @@ def test_the_pause_of_a_hook_keeps_its_runs_alone_and_holds_up_no_other_hook(
     assert house.actions.called == ["trap.f"] * 4
     assert [[run.state for run in entry.runs] for entry in house.entries] == [["pending", "done"]] * 3
 
-    end_pause(house.look, paused, gives_up=False)
+    end_pause(house.look, paused)
     dispatcher = house.restarted(dispatcher, restarts)
     tick(house, dispatcher)
     assert house.actions.called[4:] == ["page.f"] * 3
@@ -157,7 +165,7 @@ def test_a_paused_hook_that_was_interrupted_runs_again_after_the_pause(house: Ho
     dispatcher = house.recalled()
     house.work(dispatcher)
     assert house.states == ["pending"]
-    end_pause(house.look, paused, gives_up=False)
+    end_pause(house.look, paused)
     tick(house, dispatcher)
     assert (house.states, house.actions.served) == (["done"], ["x1", "x1"])
 
@@ -171,18 +179,49 @@ def test_what_was_kept_and_never_begun_can_be_given_up(house: House, log: Log, r
     paused = pause(house)
     dispatcher.recall()
     act(house, dispatcher, "x1", "x2")
-    end_pause(house.look, paused, gives_up=True)
-    act(house, dispatcher, "x3")
+    end_pause(house.look, paused, gives_up_at=house.now)
+    house.now += 1
+    act(house, dispatcher, "x3")  # it came later
     dispatcher = house.restarted(dispatcher, restarts)
     tick(house, dispatcher, house.now + 1)
     act(house, dispatcher, "x4")
-    assert house.states == ["done", "dropped", "dropped", "dropped", "done"]
-    assert house.actions.served == ["x1", "x1", "x4"]
+    assert house.states == ["done", "dropped", "dropped", "done", "done"]
+    assert sorted(house.actions.served) == ["x1", "x1", "x3", "x4"]
     assert house.entries[1].rest_token is None
-    assert log("INFO").count("given up by conductor-hooks resume --drop, entries: 3") == 1
+    assert log("INFO").count("given up by conductor-hooks resume --drop, entries: 2") == 1
     assert [line.partition(" (")[0] for line in log("WARNING")][1:] == [
         "the pause is over, and what it has kept is given up"
     ]
+
+
+def test_a_pause_takes_back_nothing_that_was_given_up_before(house: House) -> None:
+    house.hooks(hook("h"))
+    dispatcher = house.recalled()
+    first = pause(house)
+    dispatcher.recall()
+    act(house, dispatcher, "x1")
+    end_pause(house.look, first, gives_up_at=house.now)
+    house.now += 1
+    second = pause(house)
+    act(house, dispatcher, "x2")
+    tick(house, dispatcher)
+    assert house.states == ["dropped", "pending"]
+    assert has_ended(house.look, first)
+    end_pause(house.look, second)
+    tick(house, dispatcher)
+    assert house.states == ["dropped", "done"]
+
+
+def test_one_resume_ends_what_two_people_have_paused_at_the_same_time(house: House) -> None:
+    notes = dict[str, str]()
+    for by in ("ann", "bob"):
+        begin_pause(house.look, Pause(by, house.now))
+        notes |= house.look.all_noted("pause ")
+        house.now += 1
+    for name, value in notes.items():  # each had noted its own before the other one looked
+        house.look.note(name, value)
+    end_pause(house.look, in_force(house.look, house.now)[-1])
+    assert in_force(house.look, house.now) == []
 
 
 def test_of_two_pauses_each_keeps_what_the_other_gives_up(house: House) -> None:
@@ -195,14 +234,14 @@ def test_of_two_pauses_each_keeps_what_the_other_gives_up(house: House) -> None:
     of_all = pause(house)
     dispatcher.recall()
     act(house, dispatcher, "x2")
-    end_pause(house.look, of_all, gives_up=True)
+    end_pause(house.look, of_all, gives_up_at=house.now)
     tick(house, dispatcher)
     act(house, dispatcher, "x3")
     assert house.actions.called == ["trap.f", "trap.f"]
     states = [[run.state for run in entry.runs] for entry in house.entries]
     assert states == [["pending", "done"], ["pending", "dropped"], ["pending", "done"]]
 
-    end_pause(house.look, of_page, gives_up=True)
+    end_pause(house.look, of_page, gives_up_at=house.now)
     tick(house, dispatcher)
     assert house.states == ["dropped"] * 3
     assert house.actions.called == ["trap.f", "trap.f"]
@@ -226,6 +265,6 @@ def test_limits_and_overdue_executions_are_seen_in_a_pause_and_their_hooks_run_a
     dispatcher.recall()
     dispatcher.accept_due()
     assert house.actions.called == []
-    end_pause(house.look, paused, gives_up=False)
+    end_pause(house.look, paused)
     tick(house, dispatcher)
     assert house.actions.called == ["h.f", "told.f", "late.f"]

@@ -301,10 +301,10 @@ DAMAGE: dict[str, tuple[Strike, str]] = {
     "cut off": (lambda file: os.truncate(file, file.stat().st_size // 2), MALFORMED),
     "no header": (lambda file: overwrite(file, 0, bytes(100)), "file is not a database"),
     "text file": (lambda file: file.write_text("a text\n"), "file is not a database"),
-    "a run": (replace_bytes(b'[{"hook"', b'[{"\x07ook"'), "an entry cannot be read"),
+    "a run": (replace_bytes(b'[{"hook"', b'[{"\x07ook"'), "a part of it cannot be read"),
     "a text": (
         replace_bytes(b'"event_type"', b'"\xff\xfe\xfd\xfc\xfb_type"'),
-        "an entry cannot be read",
+        "a part of it cannot be read",
     ),
 }
 

@@ -342,8 +342,17 @@ def test_a_row_that_is_not_as_it_was_written_is_told_and_not_shown(
     journal.accept(entry())
     with journal._database as connection:
         connection.execute(f"UPDATE entries SET {column} = ?", (value,))
-    with pytest.raises(StateError, match="an entry cannot be read; it is damaged: move it"):
+    with pytest.raises(StateError, match="a part of it cannot be read; it is damaged: move it"):
         journal.get(1)
+
+
+def test_a_note_that_is_not_as_it_was_written_is_told_likewise(journal: Journal) -> None:
+    journal.note("limits a", "[1.5]")
+    journal.note("limits b", "[1.5")
+    assert journal.noted_as("limits a", list[float]) == [1.5]
+    for read in (journal.noted_as, journal.all_noted_as):
+        with pytest.raises(StateError, match="a part of it cannot be read; it is damaged: move it"):
+            read("limits b", list[float])
 
 
 # Pruning

@@ -55,3 +55,16 @@ def test_gaps_are_counted_for_a_day(journal: Journal) -> None:
     journal.accept(entry(state="dropped", key="gaping", received_at=NOW))
     totals = journal.totals(NOW)
     assert (totals.gaps, totals.gap_at) == (2, NOW - DAY / 4)
+
+
+def test_what_was_never_tried_is_counted_without_a_look_into_each_waiting_entry(
+    journal: Journal,
+) -> None:
+    asked: list[str] = []
+    with journal._database as connection:
+        connection.set_trace_callback(asked.append)
+        journal.totals(NOW)
+        connection.set_trace_callback(None)
+        [query] = [each for each in asked if "instr" in each]
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()["detail"]
+    assert plan == "SCAN entries USING INDEX entries_untried"

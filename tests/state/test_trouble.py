@@ -35,13 +35,13 @@ def of_system(number: int) -> OSError:
         ),
         (
             sqlite3.OperationalError("Could not decode to UTF-8 column 'body' with text 's3cret'"),
-            "an entry cannot be read; it is damaged: move it and its -wal file away; a new one begins"
-            " then",
+            "a part of it cannot be read; it is damaged: move it and its -wal file away; a new one"
+            " begins then",
         ),
         (
             msgspec.DecodeError("JSON is malformed: s3cret"),
-            "an entry cannot be read; it is damaged: move it and its -wal file away; a new one begins"
-            " then",
+            "a part of it cannot be read; it is damaged: move it and its -wal file away; a new one"
+            " begins then",
         ),
     ],
     ids=lambda value: str(value)[:30],

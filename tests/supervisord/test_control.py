@@ -104,9 +104,17 @@ def test_the_file_is_read_from_the_command_line_of_supervisord(
     if "{cwd}" in named:  # other users may not see it
         (proc / "cwd").symlink_to(supervisord.folder)
     monkeypatch.setattr(control, "_PROC", str(tmp_path))
+    monkeypatch.setattr("listener.supervisord.presence.is_alive", lambda _: True)
     monkeypatch.setattr(ClientOptions, "default_configfile", lambda _: "/found")
     expected = named.format(cwd=supervisord.folder)
     assert configuration_of(presence("17.1")) == expected
+
+
+def test_another_process_with_the_number_of_an_ended_supervisord_is_not_asked(
+    supervisord: RealSupervisord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientOptions, "default_configfile", lambda _: "/found")
+    assert configuration_of(presence(f"{supervisord.process.pid}.1")) == "/found"
 
 
 def test_a_supervisord_without_a_recorder_has_none(supervisord: RealSupervisord) -> None:
@@ -118,8 +126,12 @@ def test_one_that_does_not_answer_says_why(
 ) -> None:
     here = Address(f"unix://{supervisord.folder}/s")
     assert trouble(Address(f"unix://{tmp_path}/s")).endswith("/s does not run: start it")
-    with pytest.raises(HooksError, match=r"refuses supervisor\.nope: UNKNOWN_METHOD"):
+    with pytest.raises(
+        HooksError, match=r"does not know supervisor\.nope; .* \[rpcinterface:supervisor"
+    ):
         Control(here)._ask("supervisor.nope")
+    with pytest.raises(HooksError, match=r"refuses supervisor\.getProcessInfo: BAD_NAME"):
+        Control(here)._ask("supervisor.getProcessInfo", "nope")
     monkeypatch.setattr(control, "_ANSWER_S", 0.2)
     os.kill(supervisord.process.pid, signal.SIGSTOP)
     try:

@@ -130,8 +130,8 @@ def _unless_missing(read: Callable[[str], _T], path: str) -> _T | None:
     """What `read` returns; None when nothing is at the path. Raises ActionFailed for other errors."""
     try:
         return read(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
+        return None  # half of a character, which a notification can have, names no file
     except OSError as error:
         raise ActionFailed(
             f"looking for plugins, {path} cannot be read: {error.strerror}; let the listener's user"

@@ -51,6 +51,9 @@ def _folder(config: str | None, state_dir: str | None) -> str:
 def _look_at_state(folder: str, supervisor_config: str | None, now: float) -> Kept:
     try:
         os.stat(os.path.join(folder, FILE))
+    except NotADirectoryError:
+        cure = "move it away, and make the directory for the listener's user"
+        return Kept(folder, trouble=Finding(folder, "it is not a directory", cure))
     except OSError as error:
         what = f"no journal can be read here ({error.strerror}), so no listener has run with it"
         return Kept(folder, trouble=Finding(folder, what, _WHICH_FOLDER))

@@ -25,7 +25,7 @@ def judge_place(facts: Facts) -> Iterator[Finding]:
     if kept.trouble is not None:
         yield kept.trouble
     yield from _journal(facts)
-    with suppress(OSError):  # it is not there, or hidden: that is the trouble
+    with suppress(OSError):  # it is not there, no directory, or hidden: that is the trouble
         yield from _directory(kept.folder, facts.supervisord.uid)
         yield from _inbox(kept.folder)
 
@@ -42,7 +42,7 @@ def _journal(facts: Facts) -> Iterator[Finding]:
 
 
 def _directory(folder: str, uid: int | None) -> Iterator[Finding]:
-    found, disk = os.stat(folder), os.statvfs(folder)
+    found, disk = os.stat(os.path.join(folder, "")), os.statvfs(folder)
     if uid and found.st_uid != uid:
         name = _name_of(uid)
         what = f"it belongs to {_name_of(found.st_uid)}, and the listener runs as {name}"

@@ -98,7 +98,7 @@ def _output(program: Program) -> Iterator[_Wrong]:
         what = "stderr_capture_maxbytes is set: parts of its log could become events for itself"
         yield what, "stderr_capture_maxbytes=0"
     if program.process.stdout_logfile is not None:
-        yield "stdout_logfile is set: stdout has the protocol, and no log", "stdout_logfile=NONE"
+        yield "stdout_logfile is not NONE: stdout has the protocol, and no log", "stdout_logfile=NONE"
 
 
 def _stop(program: Program, facts: Facts) -> Iterator[_Wrong]:

@@ -81,7 +81,7 @@ def test_a_name_that_leads_elsewhere_names_nothing(own: Path, plugins: Plugins, 
     assert [plugin.name for plugin in plugins.all()] == ["fabric"]
 
 
-@pytest.mark.parametrize("tenant", [None, 7, ["acme"], {"name": "acme"}])
+@pytest.mark.parametrize("tenant", [None, 7, "\ud800", ["acme"], {"name": "acme"}])
 def test_a_tenant_that_is_no_text_gets_what_serves_all(
     own: Path, plugins: Plugins, tenant: object
 ) -> None:

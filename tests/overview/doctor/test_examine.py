@@ -129,7 +129,7 @@ def test_it_finds_nothing_in_the_shipped_section_and_hooks(set_up: SetUp) -> Non
         ),
         ("stopwaitsecs=", "stopwaitsecs=61", "may take 62 s", "stopwaitsecs=62"),
         ("stopasgroup=", "stopasgroup=true", "stopasgroup is true", "stopasgroup=false"),
-        ("stdout_logfile=", "", "stdout_logfile is set", "stdout_logfile=NONE"),
+        ("stdout_logfile=", "", "stdout_logfile is not NONE", "stdout_logfile=NONE"),
         (
             "stderr_logfile=", "stderr_capture_maxbytes=1MB", "stderr_capture_maxbytes is set",
             "stderr_capture_maxbytes=0",
@@ -275,6 +275,10 @@ def test_what_status_finds_comes_first(set_up: SetUp) -> None:
             "", "file is not a database", "move it and its -wal file away",
         ),
         (lambda state: (state / FILE).unlink(), "", "no listener has run", "--state-dir"),
+        (
+            lambda state: (state.rename(f"{state}.away"), state.touch()),
+            "", "it is not a directory", "move it away",
+        ),
     ],
 )  # fmt: skip
 def test_the_state_directory(
