@@ -22,7 +22,7 @@ from tests.dispatch.support import delivery
 from tests.support import Finishing
 
 _README = (Path(__file__).parents[1] / "README.rst").read_text()
-_COOKBOOK = _README.partition("\nCookbook\n")[2].partition("\nTest a hook\n")[0]
+_COOKBOOK = _README.partition("\nCookbook\n")[2].partition("\nFrom a stock manager\n")[0]
 RECIPES: Mapping[str, str] = dict(re.findall(r"\*\*(.+?)\*\*[^*]*::\n\n((?: {4}.*\n)+)", _COOKBOOK))
 """Each fragment by its lead."""
 

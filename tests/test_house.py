@@ -122,6 +122,8 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "dataclasses",
         "jinja2",
         "json",
+        "listener.hooks.forward",
+        "listener.hooks.when",
         "logging",
         "msgspec",
         "pysnmp",
@@ -132,3 +134,11 @@ def test_the_listeners_own_path_stays_bare() -> None:
     }
     assert "yaml" in result.stderr.split()
     assert heavy.isdisjoint(result.stderr.split())
+
+
+def test_history_imports_nothing_that_is_slow() -> None:
+    program = "import sys, listener.cli.operate; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True
+    )
+    assert {"yaml", "rich", "jinja2", "urllib3", "supervisor"}.isdisjoint(result.stdout.split())

@@ -21,10 +21,10 @@ from click.shell_completion import CompletionItem
 from listener.errors import HooksError
 from listener.log import printable
 from listener.model.entry import Run
-from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
+from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, iso_time
+from listener.model.outcome import Tally
 
 _CELL = 400  # characters of a value in a table
-_BELOW = " " * 6
 _PADDED = 40  # columns of a terminal; a longer value moves only what follows it on its own line
 
 _COLOURS = {
@@ -165,6 +165,18 @@ def run_as_json(run: Run) -> dict[str, Any]:
     }
 
 
+def tallies_as_json(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
+    """What was sent where, as every verb prints it; `sent_at` is None where nothing was."""
+    return [
+        {
+            "destination": name,
+            **tally._asdict(),
+            "sent_at": iso_time(tally.sent_at) if tally.sent else None,
+        }
+        for name, tally in tallies.items()
+    ]
+
+
 def one_line(value: Any, most: int | None = None) -> str:
     """The value as one line without control characters; None is ''. It is cut after `most`."""
     text = "" if value is None else str(value)
@@ -195,15 +207,15 @@ def _escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def print_line(text: str) -> None:
-    """One line; where a terminal is too narrow for it, what does not fit stands indented below.
+def print_line(text: str, *, below: int = 6) -> None:
+    """One line; where a terminal is too narrow for it, what does not fit stands `below`.
 
     A path is not divided, so that it can be copied.
     """
     columns = shutil.get_terminal_size().columns
     if sys.stdout.isatty() and _width(click.unstyle(text)) > columns:
         text = textwrap.fill(
-            text, columns, subsequent_indent=_BELOW, break_on_hyphens=False, break_long_words=False
+            text, columns, subsequent_indent=" " * below, break_on_hyphens=False, break_long_words=False
         )
     click.echo(text)
 

@@ -207,7 +207,7 @@ def emit(
     For programs that supervisord runs with stdout_capture_maxbytes set. With --durable, it is acted on
     even if supervisord dies; this program's user must be able to write into the inbox.
 
-    With --amqp, nothing is printed: the broker of the section 'forward' of hooks.conf gets it.
+    With --amqp, the broker of the section 'forward' of hooks.conf gets it instead.
     """
     if amqp and durable:
         raise click.UsageError("--durable puts it into the inbox, --amqp into RabbitMQ: choose one")
@@ -217,6 +217,8 @@ def emit(
     own_id, data = emitter.frame(notification)
     if amqp:
         _publish({**notification, "id": own_id}, config)
+        execution_id = str(notification["context"].get("execution_id"))
+        click.echo(f"published, with the execution {printable(execution_id)}")
         return
     if len(data) > emitter.ATOMIC_FRAME:
         click.echo(

@@ -25,6 +25,7 @@ from listener.cli.answers import (
     print_json,
     print_line,
     print_table,
+    tallies_as_json,
 )
 from listener.cli.entries import (
     MANY,
@@ -133,14 +134,7 @@ def _print_line(row: Mapping[str, Any]) -> None:
 
 
 def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
-    rows = [
-        {
-            "destination": name,
-            **tally._asdict(),
-            "sent_at": iso_time(tally.sent_at) if tally.sent else None,
-        }
-        for name, tally in tallies.items()
-    ]
+    rows = tallies_as_json(tallies)
     if output == "json":
         print_json(rows)
     elif rows:

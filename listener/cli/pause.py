@@ -1,7 +1,7 @@
 """The verbs pause and resume: events are kept for a while, and no hook, or not that one, runs.
 
 Owns their options, and what a person reads about a pause. What a pause does stands in
-dispatch/pauses.py. history and replay call it to say what is paused.
+dispatch/pauses.py. Other verbs call it to say what is paused.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from listener.dispatch.pauses import (
     is_taken,
 )
 from listener.errors import HooksError, InUse
-from listener.hooks.file import config_path, load
-from listener.hooks.values import nearest
 from listener.model.notification import iso_time
 from listener.state.directory import is_locked, lock
 from listener.state.journal import Journal
@@ -58,7 +56,7 @@ def pause(
     """
     journal, folder = open_journal(config, state_dir)
     if hook:
-        _check_hook(hook, config_path(config, os.environ))
+        _check_hook(hook, config)
     new = Pause(_user(), time.time(), hook, until, comment)
     begin_pause(journal, new)
     is_obeyed = _wait(lambda: is_taken(journal, new), folder)
@@ -102,7 +100,11 @@ def print_pauses(pauses: Iterable[Pause]) -> None:
         click.echo(f"{each}; conductor-hooks resume{each.hook and ' --hook ' + each.hook}", err=True)
 
 
-def _check_hook(name: str, path: str) -> None:
+def _check_hook(name: str, config: str | None) -> None:
+    from listener.hooks.file import config_path, load  # YAML is slow to import, and history imports us
+    from listener.hooks.values import nearest
+
+    path = config_path(config, os.environ)
     table = load(path, os.environ).table
     names = [hook.name for hook in table.hooks] if table else []
     if name not in names:
@@ -145,10 +147,14 @@ def _when(folder: str) -> str:
     return " when a listener starts: none runs now"
 
 
-def _as_json(pause: Pause, state: str) -> dict[str, object]:
+def pause_as_json(pause: Pause) -> dict[str, object]:
+    """A pause as every verb prints it; `hook` is None where all are paused."""
     times = {"since": iso_time(pause.since), "until": pause.until and iso_time(pause.until)}
-    named = {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None}
-    return {**named, **times, "state": state}
+    return {"hook": pause.hook or None, "by": pause.by, "comment": pause.comment or None, **times}
+
+
+def _as_json(pause: Pause, state: str) -> dict[str, object]:
+    return {**pause_as_json(pause), "state": state}
 
 
 def _answer(text: str, answer: dict[str, object], output: str) -> None:

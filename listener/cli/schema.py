@@ -12,6 +12,7 @@ from listener.actions import Action
 from listener.actions.registry import BUILT_IN
 from listener.hooks.cases import CASES
 from listener.hooks.conf import HOOK_SCHEMA, SECTIONS
+from listener.hooks.forward import KEYS as FORWARD_KEYS
 from listener.hooks.schema import DEFINITIONS, mapping
 from listener.hooks.when import WHEN_SCHEMA
 
@@ -19,11 +20,12 @@ from listener.hooks.when import WHEN_SCHEMA
 def hooks_schema() -> dict[str, Any]:
     """The schema as JSON Schema 2020-12 has it."""
     hook = {**HOOK_SCHEMA, "allOf": [_with_inputs(action) for action in BUILT_IN]}
+    forward = mapping(FORWARD_KEYS)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hooks.conf of conductor-hooks",
         **mapping({**SECTIONS, "tests": CASES}),
-        "$defs": {**DEFINITIONS, "when": WHEN_SCHEMA, "hook": hook},
+        "$defs": {**DEFINITIONS, "when": WHEN_SCHEMA, "hook": hook, "forward": forward},
     }
 
 

@@ -20,10 +20,10 @@ from listener.cli.answers import (
     print_line,
     print_table,
     supervisor_option,
+    tallies_as_json,
 )
 from listener.cli.entries import open_journal
-from listener.cli.pause import print_pauses
-from listener.dispatch.pauses import in_force
+from listener.cli.pause import pause_as_json
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -45,7 +45,6 @@ def status(
     journal, folder = open_journal(config, state_dir)
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
-    print_pauses(in_force(journal, standing.at))
     if output == "json":
         print_json(_as_json(standing, findings))
     else:
@@ -55,12 +54,13 @@ def status(
 
 def _print(standing: Standing, findings: Iterable[Finding]) -> None:
     for name, text in lines_of(standing):
-        print_line(f"{name:<12}{one_line(text)}")
+        print_line(f"{name:<12}{one_line(text)}", below=12)
     if standing.tallies:
         click.echo()
         print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
     click.echo()
-    print_findings(findings, well="all is well")
+    resume = "; conductor-hooks resume ends the pause" if standing.pauses else ""
+    print_findings(findings, well=f"all is well{resume}")
 
 
 def print_findings(findings: Iterable[Finding], *, well: str) -> None:
@@ -100,6 +100,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.process.since) if standing.process.since else None,
             "problem": standing.process.why_not or None,
         },
+        "pauses": list(map(pause_as_json, standing.pauses)),
         "in_hand": [_in_hand_as_json(hook) for hook in standing.in_hand],
         "entries": dict(totals.by_state),
         "never_tried": totals.untried,
@@ -111,14 +112,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "said": standing.forwarder.said,
             "since": iso_time(standing.forwarder.at),
         },
-        "destinations": [
-            {
-                "destination": name,
-                **tally._asdict(),
-                "sent_at": iso_time(tally.sent_at) if tally.sent else None,
-            }
-            for name, tally in standing.tallies.items()
-        ],
+        "destinations": tallies_as_json(standing.tallies),
         "findings": findings_as_json(findings),
     }  # fmt: skip
 

@@ -61,7 +61,8 @@ def stop(entry_id: int, output: str, config: str | None, state_dir: str | None) 
 
 
 def _is_unseen(path: str, ended: Callable[[], Attempt | None]) -> bool:
-    """Ask for the end; whether nobody has seen that until the attempt ended, or for seconds."""
+    """Ask for the end. True if the listener has not seen that within some seconds, or the attempt
+    has ended meanwhile."""
     ask(path)
     try:
         deadline = time.monotonic() + _SEEN_S

@@ -12,7 +12,7 @@ from listener.hooks.values import DURATION, INVALID, Kind
 from listener.model.notification import CONTEXT_FIELDS
 
 _MOST = 1_000
-_WORDS = re.compile(r"([0-9]{1,4}) per (\S+)(?: per (\S+))?", re.ASCII)
+_WORDS = r"([0-9]{1,4}) per (\S+)(?: per (\S+))?"
 
 
 class AtMost(NamedTuple):
@@ -25,7 +25,7 @@ class AtMost(NamedTuple):
 
 
 def _at_most(value: Any) -> Any:
-    match = _WORDS.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(_WORDS, value, re.ASCII) if isinstance(value, str) else None
     if match is None:
         return INVALID
     runs, per_s, field = int(match[1]), DURATION.read(match[2]), match[3] or ""
@@ -36,5 +36,5 @@ def _at_most(value: Any) -> Any:
 AT_MOST = Kind(
     _at_most,
     f"like '10 per 5m' or '10 per 5m per deployment_id', of 1 to {_MOST} runs",
-    schema={"type": "string", "pattern": f"^{_WORDS.pattern}$"},
+    schema={"type": "string", "pattern": f"^{_WORDS}$"},
 )

@@ -10,22 +10,23 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from listener.hooks import forward, settings
+from listener.hooks import settings
 from listener.hooks.at_most import AT_MOST
-from listener.hooks.forward import read_forward
 from listener.hooks.readers import COMMENT, Reader, Source
-from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
+from listener.hooks.schema import FORWARD, WHEN, Form, mapping, of, one_or_more
 from listener.hooks.settings import read_settings
-from listener.hooks.table import ANY_EVENT, Hook, HookTable
+from listener.hooks.table import ANY_EVENT, Conditions, Hook, HookTable
 from listener.hooks.values import BOOLEAN, DURATION, INVALID, TEXT, Kind, nearest, number, whole_number
-from listener.hooks.when import never_holding, read_when
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, is_whole_number, line_of
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, WORKFLOW_OVERDUE
+
+if TYPE_CHECKING:
+    from listener.hooks.forward import ForwardSettings
 
 
 def read(
@@ -104,7 +105,7 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
         for template in hook.templates
         for line, reason in template.doubts(hook.event_types)
     ]
-    for field in never_holding(hook):
+    for field in _never_holding(hook):
         types = ", ".join(hook.event_types)
         doubts.append((hook.line, f"'when': {field!r} can never hold for an event of {types}"))
     if hook.fresh and "." not in hook.implementation:
@@ -112,6 +113,25 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
         doubts.append((hook.line, f"{which}, not for {hook.implementation!r}"))
     for line, doubt in doubts:
         yield Mistake(line, f"hook {hook.name!r}: {doubt}", is_warning=True)
+
+
+def _never_holding(hook: Hook) -> Iterator[str]:
+    if hook.when:
+        from listener.hooks.when import never_holding  # as in _when
+
+        yield from never_holding(hook)
+
+
+def _when(source: Source, node: yaml.Node, label: str) -> Conditions:
+    from listener.hooks.when import read_when  # READY need not wait for it in a file that has none
+
+    return read_when(source, node, label)
+
+
+def _forward(source: Source, node: yaml.Node, label: str) -> ForwardSettings:
+    from listener.hooks.forward import read_forward  # likewise
+
+    return read_forward(source, node, label)
 
 
 def _keys(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
@@ -217,7 +237,7 @@ _REQUIRED = ("event_type", "implementation")
 _HOOK_KEYS: Mapping[str, Kind | Form] = {
     "name": _NAME,
     "event_type": Form(_event_types, one_or_more({"anyOf": [{"enum": _KNOWN}, of(TEXT)]})),
-    "when": Form(read_when, WHEN),
+    "when": Form(_when, WHEN),
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": Form(_inputs, {"type": ["object", "null"]}),
     "timeout": number("seconds", 86_400),
@@ -234,7 +254,7 @@ _HOOK_KEYS: Mapping[str, Kind | Form] = {
 SECTIONS: Mapping[str, Form] = {
     "hooks": Form(_hooks, {"type": "array", "items": {"$ref": "#/$defs/hook"}}),
     "listener": Form(read_settings, mapping(settings.KEYS)),
-    "forward": Form(read_forward, mapping(forward.KEYS)),
+    "forward": Form(_forward, FORWARD),
 }
 
 HOOK_SCHEMA = mapping(_HOOK_KEYS, _REQUIRED)

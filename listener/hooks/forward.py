@@ -76,13 +76,13 @@ def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
 
 
 def _host(value: Any) -> Any:
-    match = _HOST.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(_HOST, value) if isinstance(value, str) else None
     if match is None or not 0 < int(match["port"] or 1) <= 65535:
         return INVALID
     return Host(match["v6"] or match["name"], int(match["port"]) if match["port"] else None)
 
 
-_HOST = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/@]+))(:(?P<port>[0-9]{1,5}))?")
+_HOST = r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]:/@]+))(:(?P<port>[0-9]{1,5}))?"
 _HOST_KIND = Kind(
     _host,
     "a host, as in 'broker.example.com', 'broker.example.com:5671' or '[2001:db8::1]:5671'",

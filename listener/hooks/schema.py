@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from listener.hooks.values import Kind, Schema
 
 WHEN: Schema = {"$ref": "#/$defs/when"}
+FORWARD: Schema = {"$ref": "#/$defs/forward"}
 _ELSEWHERE: Schema = {"$ref": "#/$defs/elsewhere"}
 
 DEFINITIONS: Mapping[str, Schema] = {

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from listener.hooks.at_most import AtMost
-from listener.hooks.forward import ForwardSettings
 from listener.hooks.settings import ListenerSettings
 from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
+    from listener.hooks.at_most import AtMost
     from listener.hooks.cases import Case
+    from listener.hooks.forward import ForwardSettings
     from listener.hooks.template import Template
 
 ANY_EVENT = "*"

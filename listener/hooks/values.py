@@ -79,12 +79,12 @@ def whole_number(least: int, most: int) -> Kind:
 
 def _number(value: Any) -> Any:
     """The number that a text looks like: !env and !file always give texts."""
-    if not isinstance(value, str) or not _LOOKS_LIKE_NUMBER.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_LOOKS_LIKE_NUMBER, value):
         return value
     return float(value) if "." in value else int(value)
 
 
-_LOOKS_LIKE_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+_LOOKS_LIKE_NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,9})?"
 
 
 def _duration(value: Any) -> Any:

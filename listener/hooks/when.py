@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 
-from listener.hooks.during import period
 from listener.hooks.readers import Source
 from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
 from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, unmet
@@ -165,6 +164,8 @@ def _during(source: Source, node: yaml.Node, label: str) -> Condition:
 
 
 def _period(source: Source, node: yaml.Node, label: str) -> Any:
+    from listener.hooks.during import period  # READY need not wait for it
+
     text = source.read(node, TEXT, label)
     if text is INVALID:
         return INVALID
@@ -180,14 +181,11 @@ def _found(value: Any, keys: Sequence[str]) -> Any:
     for key in keys:
         if isinstance(value, Mapping):
             value = value.get(key)
-        elif isinstance(value, list) and _PLACE.fullmatch(key) and int(key) < len(value):
+        elif isinstance(value, list) and re.fullmatch("[0-9]{1,9}", key) and int(key) < len(value):
             value = value[int(key)]
         else:
             return None
     return value
-
-
-_PLACE = re.compile("[0-9]{1,9}")
 
 
 def _flag(value: Any) -> Any:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
-from listener.overview.standing import Standing
+from listener.overview.standing import Process, Standing
 
 SILENT_S = 15.0
 """Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
 
 _LATE_S = 5.0  # so long after its deadline a hook's processes are dead
-_START = "supervisorctl start conductor-hooks"
 
 
 def judge(standing: Standing) -> list[Finding]:
@@ -33,34 +32,46 @@ def judge(standing: Standing) -> list[Finding]:
 def _listener(standing: Standing) -> Iterator[Finding]:
     listener, state = standing.listener, standing.process.state
     if listener is None:
-        yield Finding("listener", "none has run yet with this state directory", _START)
+        start = "supervisorctl start conductor-hooks"
+        yield Finding("listener", "none has run yet with this state directory", start)
     elif not standing.is_running and state == "RUNNING":
         yield Finding(
             "listener",
             "supervisord says RUNNING, but it does not work in this state directory",
-            "supervisorctl tail -20000 conductor-hooks stderr says why, and in which it works",
+            f"supervisorctl tail -20000 {listener.known_as} stderr says why, and in which it works",
         )
     elif not standing.is_running:
-        seen = f", and supervisord says {state}" if state else ""
-        yield Finding(
-            "listener", f"it does not run{seen}", f"{_cure_of(state)}; its log says why it ended"
-        )
-    elif listener.supervisord and not standing.in_hand and _is_deaf(standing):
+        yield _not_running(standing.process, listener.known_as)
+    elif listener.supervisord and not standing.in_hand and _is_silent(standing):
+        since = iso_time(max(listener.heard_at, listener.began_at))
         yield Finding(
             "listener",
-            f"it has heard nothing from supervisord since {iso_time(listener.heard_at)}",
-            "subscribe to TICK_5 (see the shipped section), then supervisorctl restart"
-            f" {listener.process.partition(':')[2]}",
+            f"it has noted no TICK_5 in its journal since {since}{_in_log(standing.process)}",
+            "do what its log says; if TICK_5 is not among its section's events, add it, then"
+            " supervisorctl update",
         )
     if listener and listener.process and not state:
         yield Finding("supervisord", standing.process.why_not, "do what that says, and look again")
 
 
-def _cure_of(state: str) -> str:
-    return "correct what its log names, then " + _START if state == "FATAL" else _START
+def _not_running(process: Process, name: str) -> Finding:
+    start = f"supervisorctl start {name}"
+    if process.state not in _CANNOT_START:
+        seen = f", and supervisord says {process.state}" if process.state else ""
+        return Finding("listener", f"it does not run{seen}", f"{start}; its log says why it ended")
+    logged = _in_log(process) if "log" in process.description else ""  # else it was not even begun
+    what = f"supervisord cannot start it ({process.state}): {process.description}{logged}"
+    return Finding("listener", what, f"correct that, then {start}")
 
 
-def _is_deaf(standing: Standing) -> bool:
+_CANNOT_START = ("STARTING", "BACKOFF", "FATAL")
+
+
+def _in_log(process: Process) -> str:
+    return process.last_error and f"; the last ERROR in its log: {process.last_error}"
+
+
+def _is_silent(standing: Standing) -> bool:
     listener = standing.listener
     return listener is not None and standing.at - max(listener.heard_at, listener.began_at) > SILENT_S
 
@@ -70,18 +81,22 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     if listener is not None and standing.is_running and listener.problem:
         yield Finding(
             listener.config,
-            f"not in force as it is: {listener.problem.splitlines()[0]}",
+            f"not all of it is in force: {listener.problem.splitlines()[0]}",
             f"conductor-hooks check {listener.config} says where; correct it",
         )
 
 
 def _in_hand(standing: Standing) -> Iterator[Finding]:
-    for hook in standing.in_hand if standing.is_running else ():
+    listener = standing.listener
+    if listener is None or not standing.is_running:
+        return
+    for hook in standing.in_hand:
         if hook.deadline_at is not None and standing.at > hook.deadline_at + _LATE_S:
             yield Finding(
                 f"entry {hook.entry_id}",
                 f"hook {hook.hook} should have ended at {iso_time(hook.deadline_at)}",
-                "supervisorctl restart conductor-hooks",
+                f"conductor-hooks stop {hook.entry_id}; if that does not help, supervisorctl restart"
+                f" {listener.known_as}",
             )
 
 
@@ -94,7 +109,7 @@ def _entries(standing: Standing) -> Iterator[Finding]:
     if standing.totals.gaps:
         yield Finding(
             "supervisord",
-            f"it discarded events {standing.totals.gaps} times in the last 24 hours",
+            "it discarded events in the last 24 hours, and their ERROR in the log says how many",
             "raise buffer_size in the listener's section; conductor-hooks history --state dropped",
         )
 
@@ -112,9 +127,12 @@ def _ways_in(standing: Standing) -> Iterator[Finding]:
         yield Finding(
             "recorder",
             f"events are not recorded: {recorder['trouble']}",
-            "mend that; until then the buffer alone keeps them",
+            "correct that; until the next event comes, supervisord's buffer alone keeps them",
         )
-    if forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
+    if forwarder is not None and forwarder.is_stopped:
+        cure = f"kill -CONT {forwarder.pid}"
+        yield Finding("forwarder", "it is stopped (SIGSTOP): it takes no messages", cure)
+    elif forwarder is not None and forwarder.is_alive and forwarder.is_trouble:
         yield Finding("forwarder", forwarder.said, "mend that; it tries again by itself")
     elif forwarder is not None and not forwarder.is_alive:
         yield Finding(

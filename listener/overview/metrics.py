@@ -19,6 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from listener.dispatch.pauses import Pause, in_force
 from listener.hooks.watch import HooksFile
 from listener.inbox.folder import FOLDER, NAME
 from listener.model.outcome import Tally
@@ -61,6 +62,7 @@ class Metrics:
                 *_about_hooks_conf(self._hooks_file.problem, self._reloaded_at),
                 *_counted(self._journal.counts),
                 *_about_entries(self._journal.totals(now), now),
+                _about_pauses(in_force(self._journal, now)),
                 *_about_destinations(self._journal.tallies()),
                 *_about_files(self._state_dir),
             ])
@@ -137,6 +139,11 @@ def _about_entries(totals: Totals, now: float) -> Iterator[Metric]:
     yield _gauge(
         "gaps", "How often in the last 24 hours supervisord had discarded events.", {(): totals.gaps}
     )
+
+
+def _about_pauses(pauses: Iterable[Pause]) -> Metric:
+    values: _Values = {(pause.hook,): pause.since for pause in pauses}
+    return _time("pause_start", "Since when a hook is paused; without a name, all are.", values, "hook")
 
 
 def _about_destinations(tallies: Mapping[str, Tally]) -> Iterator[Metric]:

@@ -7,9 +7,11 @@ supervisord one question. judgement.py says what is wrong with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from listener.dispatch.pauses import Pause, in_force
 from listener.errors import HooksError
 from listener.hooks.file import load
 from listener.hooks.table import Hook, HookTable
@@ -22,6 +24,9 @@ from listener.state.filters import Filters
 from listener.state.journal import Journal
 from listener.state.totals import Totals
 from listener.supervisord.presence import Presence, read_presence
+
+if TYPE_CHECKING:
+    from listener.supervisord.control import Control
 
 _MOST_RUNNING = 10  # one runs; a killed listener leaves others
 
@@ -38,12 +43,17 @@ class InHand(NamedTuple):
 
 
 class Process(NamedTuple):
-    """The listener as its supervisord sees it. `state` is '' if it is not known; `why_not` says why."""
+    """The listener as its supervisord sees it. `state` is '' if it is not known; `why_not` says why.
+
+    `description` is supervisord's: of one that cannot be started, the reason. `last_error` is the
+    newest ERROR in the end of its log.
+    """
 
     state: str
     since: float = 0.0
     description: str = ""
     why_not: str = ""
+    last_error: str = ""
 
 
 class Standing(NamedTuple):
@@ -64,6 +74,7 @@ class Standing(NamedTuple):
     recorder: Mapping[str, Any] | None
     forwarder: ForwarderPresence | None
     tallies: Mapping[str, Tally]
+    pauses: Sequence[Pause]
     table: HookTable | None
 
 
@@ -84,6 +95,7 @@ def stand(journal: Journal, folder: str, supervisor_config: str | None, now: flo
         recorder=recorder,
         forwarder=rabbitmq.read_presence(folder),
         tallies=journal.tallies(),
+        pauses=in_force(journal, now),
         table=table,
     )
 
@@ -110,11 +122,18 @@ def _supervisord(
         recorder = control.recorder(folder)
         for info in control.processes():
             if f"{info['group']}:{info['name']}" == listener.process:
-                found = Process(info["statename"], info["start"], info["description"])
+                error = _last_error(control, listener.process)
+                found = Process(info["statename"], info["start"], info["description"], "", error)
                 return found, recorder
     except HooksError as error:
         return Process("", why_not=str(error)), None
     return Process("", why_not=f"supervisord knows no {listener.process}"), recorder
+
+
+def _last_error(control: Control, process: str) -> str:
+    with suppress(HooksError):  # its section may give it no log
+        return control.last_error(process)
+    return ""
 
 
 def _in_hand(entry: Entry, table: HookTable | None) -> InHand:

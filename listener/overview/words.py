@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from listener.dispatch.pauses import Pause
 from listener.model.notification import iso_time
 from listener.overview.standing import InHand, Standing
+from listener.rabbitmq.presence import ForwarderPresence
 
 _WRONG = ("failed", "interrupted", "unreadable")
 
@@ -22,16 +24,19 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
     else:
         since = f"since {moment(listener.began_at)}"
         runs = f"process {listener.pid} runs {since}" if standing.is_running else "does not run"
-        seen = f", supervisord says {process.state}" if process.state else ""
-        yield "listener", f"{runs}{seen}; version {listener.version}"
+        yield "listener", f"{runs}, version {listener.version}"
+        if process.state:
+            yield "supervisord", f"says {process.state}"
         hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
         yield "hooks.conf", f"{listener.config}{hooks}"
     yield "state", standing.folder
+    for pause in standing.pauses:
+        yield "paused", _paused(pause)
     for hook in standing.in_hand:
         yield "in hand", _in_hand(hook)
     oldest = f", the oldest since {moment(totals.oldest_at)}" if totals.oldest_at else ""
-    retries = totals.by_state.get("pending", 0) - totals.untried
-    yield "waiting", f"{totals.untried} never tried, {retries} for a retry{oldest}"
+    begun = totals.by_state.get("pending", 0) - totals.untried
+    yield "waiting", f"{totals.untried} not begun, {begun} begun{oldest}"
     wrong = [f"{totals.by_state.get(state, 0)} {state}" for state in _WRONG]
     yield "went wrong", ", ".join(wrong)
     lost = f"the last at {moment(totals.gap_at)}" if totals.gap_at else "none in 24 hours"
@@ -39,12 +44,27 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
     if standing.recorder is not None:
         yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
     if standing.forwarder is not None:
-        yield "forwarder", f"{standing.forwarder.said} (since {moment(standing.forwarder.at)})"
+        yield "forwarder", _forwarder(standing.forwarder)
+
+
+def _forwarder(forwarder: ForwarderPresence) -> str:
+    """What it lacks, the findings say."""
+    if not forwarder.is_alive:
+        return "does not run"
+    stands = "cannot consume" if forwarder.is_trouble else forwarder.said
+    return f"{stands} (since {moment(forwarder.at)})"
 
 
 def _in_hand(hook: InHand) -> str:
-    until = "" if hook.deadline_at is None else f", at most until {moment(hook.deadline_at)}"
+    until = "" if hook.deadline_at is None else f", ends by {moment(hook.deadline_at)[11:]}"
     return f"hook {hook.hook} of entry {hook.entry_id} since {moment(hook.began_at)}{until}"
+
+
+def _paused(pause: Pause) -> str:
+    what = f"hook {pause.hook}" if pause.hook else "all hooks"
+    until = f", until {moment(pause.until)}" if pause.until else ""
+    comment = pause.comment and f" ({pause.comment})"
+    return f"{what} by {pause.by} since {moment(pause.since)}{until}{comment}"
 
 
 def destinations_of(standing: Standing) -> Iterator[Mapping[str, Any]]:

@@ -15,7 +15,10 @@ from listener.hooks.text_file import read
 
 
 class Broker(NamedTuple):
-    """Everything that a connection needs. `ca` is a file; without it, the system's are trusted."""
+    """Everything that a connection needs, and the `place` in which an operator corrects it.
+
+    `ca` is a file; without it, the system's are trusted.
+    """
 
     hosts: tuple[Host, ...]
     username: str
@@ -26,11 +29,13 @@ class Broker(NamedTuple):
     cert: str | None
     key: str | None
     verify_host: bool
+    place: str = "the section 'forward'"
 
 
 def read_broker(settings: ForwardSettings) -> Broker:
     """The broker of these settings. Raises HooksError when none is known, or a file is unreadable."""
-    known = _read_config(settings)
+    path = settings.broker_config or (None if settings.hosts else OF_THE_MANAGER)
+    known = _read_config(path, settings) if path else {}
     hosts = settings.hosts or _hosts_in(known)
     if not hosts:
         raise HooksError(
@@ -47,14 +52,12 @@ def read_broker(settings: ForwardSettings) -> Broker:
         cert=settings.cert,
         key=settings.key,
         verify_host=settings.verify_host,
+        place=f"the section 'forward', or {path}" if known else "the section 'forward'",
     )
 
 
-def _read_config(settings: ForwardSettings) -> dict[str, Any]:
+def _read_config(path: str, settings: ForwardSettings) -> dict[str, Any]:
     """What broker_config.json says: the named one, else the manager's where there is no other host."""
-    path = settings.broker_config or (None if settings.hosts else OF_THE_MANAGER)
-    if path is None:
-        return {}
     try:
         value = json.loads(read(path))
     except (OSError, ValueError) as error:

@@ -30,7 +30,8 @@ class BrokerError(HooksError):
 class Connection:
     """Consumes the queue of `settings` at `host` from here on. Raises BrokerError when it cannot.
 
-    `problem` is set by whoever cannot keep what came: then the next `take` raises it.
+    `waiting` is how many messages the queue had then. `problem` is set by who cannot keep what came:
+    then the next `take` raises it.
     """
 
     def __init__(self, broker: Broker, host: Host, settings: ForwardSettings) -> None:
@@ -45,7 +46,7 @@ class Connection:
         except TROUBLE as error:
             raise self._failed(error) from error
         try:
-            self._waiting, self._others = self._declare()
+            self.waiting, self._others = self._declare()
             self._channel = self._consume()
         except TROUBLE as error:
             self.close()
@@ -56,14 +57,11 @@ class Connection:
         return not (self._is_over or self.problem)
 
     def __str__(self) -> str:
-        return (
-            f"queue {self._settings.queue!r} of {self._name}, vhost {self._broker.vhost!r},"
-            f" messages waiting: {self._waiting}"
-        )
+        return f"queue {self._settings.queue!r} of {self._name}, vhost {self._broker.vhost!r}"
 
     def others(self) -> str:
-        """What other consumers of the queue mean; '' when there are none."""
-        if not self._others:
+        """What other consumers of the queue mean; '' when they are right, or there are none."""
+        if self._settings.single_active or not self._others:
             return ""
         return (
             f"other consumers of the queue {self._settings.queue!r}: {self._others}. Each message goes"

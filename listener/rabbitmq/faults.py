@@ -23,9 +23,10 @@ UnicodeError is about a host with a name that none can have, as 'broker..example
 
 _REASONS = (
     (r"ACCESS_REFUSED - Login|ProbableAuthenticationError",
-     "it refuses the user {user!r} or the password: correct 'username' and 'password'"),
+     "it refuses the user {user!r} or the password: correct 'username' and 'password' in {place}"),
     (r"ProbableAccessDenied.*vhost",
-     "it has no vhost {vhost!r} that the user {user!r} may enter: correct 'vhost', or its rights"),
+     "it has no vhost {vhost!r} that the user {user!r} may enter: correct 'vhost' in {place}, or its"
+     " rights"),
     (r"ACCESS_REFUSED - access to (\S+ '[^']*')",
      "the user {user!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
     (r"PRECONDITION_FAILED - (inequivalent arg '[^']*')",
@@ -35,12 +36,13 @@ _REASONS = (
     (r"RESOURCE_LOCKED|in exclusive use", "another consumer has the queue for itself alone"),
     (r"certificate is not valid for|Hostname mismatch",
      "its certificate is for another name: correct 'hosts', or set 'verify_host: false'"),
-    (r"CERTIFICATE_VERIFY_FAILED", "its certificate was not issued by the CA in 'ca': correct 'ca'"),
+    (r"CERTIFICATE_VERIFY_FAILED",
+     "its certificate was not issued by the CA in {ca}: correct 'ca' in {place}"),
     (r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNSUPPORTED_PROTOCOL",
      "it does not speak TLS on this port: correct the port, or set 'tls: false'"),
     (r"NackError", "the queue does not take the message: it is full"),
     (r"ConnectionRefusedError", "connection refused: start the broker, or correct the port"),
-    (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts'"),
+    (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts' in {place}"),
     (r"AMQPHeartbeatTimeout", "it has not answered for two heartbeats"),
     (r"ConnectionBlockedTimeout", "it accepts nothing: see its alarms of memory and disk"),
     (r"TimeoutError|timed out|StackTimeout|SocketTimeout",
@@ -58,5 +60,14 @@ def reason(error: Exception, broker: Broker) -> str:
     text = chain_of(error)
     for pattern, words in _REASONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return printable(words.format(*match.groups(), user=broker.username, vhost=broker.vhost))
+            return printable(words.format(*match.groups(), **_named(broker)))
     return printable(text[:300])
+
+
+def _named(broker: Broker) -> dict[str, str]:
+    return {
+        "user": broker.username,
+        "vhost": broker.vhost,
+        "ca": broker.ca or "the system's list",
+        "place": broker.place,
+    }

@@ -74,7 +74,7 @@ class Forwarder:
         self._stop = stop
         self._writer = writer
         self._said = ""
-        self._place = ""  # the state directory, as soon as it is known
+        self._place = ""  # the state directory, as soon as no other forwarder has it
         self._pause_s = FIRST_PAUSE_S
         self._jitter = jitter
         self._next_host = int(1000 * jitter())  # forwarders of many hosts spread over the brokers
@@ -91,6 +91,7 @@ class Forwarder:
                 self._say(logging.ERROR, f"{error}; trying again")
                 self._stop.wait(self._pause_s * (0.5 + self._jitter() / 2))
                 self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+        self._say(logging.INFO, "stopped")
         return self._stop.wait(0)
 
     def _must_stop(self) -> bool:
@@ -99,10 +100,10 @@ class Forwarder:
     def _forward(self) -> None:
         """One connection, from hooks.conf to its end. Raises HooksError."""
         settings, state_dir = self._read()
-        self._place = state_dir
         is_acted = settings.acknowledge == "acted"
         acknowledgement = WhenActed(state_dir) if is_acted else WhenKept()
         with _locked(state_dir), closing(acknowledgement):
+            self._place = state_dir
             _probe(state_dir)
             acknowledgement.prepare()
             with _ending(self._connect(settings), acknowledgement) as connection:
@@ -135,18 +136,19 @@ class Forwarder:
             except HooksError as error:
                 failures.append(str(error))
             else:
-                self._say(logging.INFO, f"consuming the {connection}")
+                waiting = f", messages waiting: {connection.waiting}"
+                self._say(logging.INFO, f"consuming the {connection}", waiting)
                 if others := connection.others():
                     _log.warning("%s", others)
                 log.flush()
                 return connection
         raise HooksError("; ".join(sorted(failures)))
 
-    def _say(self, level: int, text: str) -> None:
-        """Log a change of state; the same state again is none."""
+    def _say(self, level: int, text: str, then: str = "") -> None:
+        """Log a change of state; the same state again is none. `then` is true at this moment only."""
         if text != self._said:
             self._said = text
-            _log.log(level, "%s", text)
+            _log.log(level, "%s%s", text, then)
             if self._place:
                 say_present(self._place, text, time.time(), is_trouble=level > logging.INFO)
 

@@ -45,6 +45,6 @@ def _tls_context(broker: Broker) -> ssl.SSLContext:
         names = ", ".join(filter(None, (broker.ca, broker.cert, broker.key)))
         raise HooksError(
             f"a certificate or key for the broker cannot be used ({names}):"
-            f" {error.strerror or error}; correct 'ca', 'cert' and 'key' in the section 'forward'"
+            f" {error.strerror or error}; correct 'ca', 'cert' and 'key' in {broker.place}"
         ) from error
     return context

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import msgspec
 
-from listener.inbox.runs import is_alive, run_of
+from listener.inbox.runs import is_alive, is_stopped, run_of
 from listener.state.directory import open_file, open_regular
 
 _FILE = "forwarder.json"
@@ -36,6 +36,11 @@ class ForwarderPresence(msgspec.Struct, frozen=True):
     def is_alive(self) -> bool:
         """Whether that process still runs."""
         return is_alive(self.run)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether that process runs, but was stopped by SIGSTOP."""
+        return self.is_alive and is_stopped(self.pid)
 
 
 def say_present(state_dir: str, said: str, at: float, *, is_trouble: bool) -> None:

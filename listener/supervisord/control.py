@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,10 @@ from listener.supervisord.emit import remote_kind
 from listener.supervisord.presence import Presence
 
 _ANSWER_S = 5.0
+_LOG_BYTES = 20_000
+_ERROR = re.compile(r'^(?:\S+ ERROR .*(?:\n .*)*|\{.*"level": ?"ERROR".*\})', re.MULTILINE)
+"""A line of our log with those that belong to it, in either log_format."""
+
 _PROC = "/proc"
 _UNAUTHORIZED = 401
 
@@ -62,6 +67,12 @@ class Control:
                 if isinstance(status, dict) and status.get("state_dir") == os.path.normpath(state_dir):
                     return status
         return None
+
+    def last_error(self, process: str) -> str:
+        """The newest ERROR in the end of a process's log, as one line; '' if there is none."""
+        text, _, _ = self._ask("supervisor.tailProcessStderrLog", process, 0, _LOG_BYTES)
+        errors: list[str] = _ERROR.findall(text)
+        return " ".join(errors[-1].split()) if errors else ""
 
     def send(self, process: str, notification: str) -> None:
         """Make it send this JSON to a listener, which must subscribe to REMOTE_COMMUNICATION events."""

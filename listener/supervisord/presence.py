@@ -42,6 +42,12 @@ class Presence(msgspec.Struct, frozen=True):
         return int(self.run.partition(".")[0])
 
     @property
+    def known_as(self) -> str:
+        """What supervisorctl takes for it; the shipped section's name where no supervisord runs it."""
+        group, _, name = self.process.partition(":")
+        return (name if name == group else self.process) or "conductor-hooks"
+
+    @property
     def supervisord_pid(self) -> int | None:
         """None if it has ended: another process may have its number by now."""
         is_there = self.supervisord and is_alive(self.supervisord)

@@ -77,8 +77,11 @@ def test_a_running_listener_obeys_and_the_verbs_say_so(site: Site) -> None:
     assert site.states == ["done", "pending"]
     replayed = site.run("replay", "1", "--all-actions")
     assert ("; conductor-hooks resume\n" in replayed.stderr, replayed.returncode) == (True, 0)
-    for verb in ("history", "status"):
-        assert r"(relay\ndown); conductor-hooks resume" in site.run(verb).stderr
+    assert r"(relay\ndown); conductor-hooks resume" in site.run("history").stderr
+    standing = site.run("status").stdout
+    assert "\npaused      all hooks by " in standing
+    assert "(relay\\ndown)\n" in standing
+    assert standing.endswith("\nall is well; conductor-hooks resume ends the pause\n")
 
     shown = asked(site, listener, 4, "resume")
     assert shown == "resumed: what was kept runs in order\n"

@@ -38,10 +38,10 @@ def test_all_is_well_is_said_and_is_exit_status_0(listener: Path, journal: Journ
     journal.count({"nms:162": Tally(7, 7, 0), "my.page": Tally(0, 0, 2)}, THEN)
     say_forwarder(str(listener / "state"), "consuming the queue 'q'", THEN, is_trouble=False)
     assert lines(run("status")) == [
-        f"listener    process {os.getpid()} runs since 2023-11-14 22:13:20Z; version 0.1.0",
+        f"listener    process {os.getpid()} runs since 2023-11-14 22:13:20Z, version 0.1.0",
         f"hooks.conf  {listener}/hooks.conf, hooks: 2",
         f"state       {listener}/state",
-        "waiting     0 never tried, 0 for a retry",
+        "waiting     0 not begun, 0 begun",
         "went wrong  0 failed, 0 interrupted, 0 unreadable",
         "discarded   none in 24 hours",
         "forwarder   consuming the queue 'q' (since 2023-11-14 22:13:20Z)",
@@ -74,7 +74,7 @@ def test_a_listener_that_has_ended_is_told(folder: Path, journal: Journal) -> No
     say_present(journal, Presence("999999999.1", "0.1.0", THEN, "/none"), THEN, "")
     result = run("status")
     assert result.returncode == 1
-    assert result.stdout.startswith("listener    does not run; version 0.1.0\n")
+    assert result.stdout.startswith("listener    does not run, version 0.1.0\n")
     assert "listener: it does not run\n" in result.stdout
 
 

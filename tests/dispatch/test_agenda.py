@@ -257,3 +257,14 @@ def test_nothing_is_lost_or_early_and_an_execution_s_order_is_kept_unless_the_wa
     assert model.entries == {}
     assert model.agenda.next_at() is None
     assert not model.agenda.must_wait("x")
+
+
+def test_an_entry_that_is_parked_may_be_put_again_and_comes_once_after_it(
+    agenda: Agenda,
+) -> None:
+    for _ in range(2):
+        agenda.put(entry(1, "x"), paused={"h"})
+    put(agenda, entry(2, "x"))
+    assert popped(agenda, 1.0) == [2]
+    agenda.release(2.0)
+    assert popped(agenda, 3.0) == [1]

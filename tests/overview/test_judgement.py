@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ LISTENER = Presence(
     began_at=NOW - 3600,
     config="/etc/hooks.conf",
     supervisord="1.1",
-    process="hooks:listener",
+    process="hooks:hooks",
     heard_at=NOW - 3,
 )
 WELL = Standing(
@@ -37,6 +39,7 @@ WELL = Standing(
     recorder={"trouble": "", "recorded": 7, "failed": 0},
     forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
     tallies={},
+    pauses=(),
     table=None,
 )
 DEAF = replace(LISTENER, heard_at=NOW - 20)
@@ -55,20 +58,36 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
     ("changes", "where", "what", "cure"),
     [
         ({"listener": None}, "listener", "none has run yet", "supervisorctl start"),
-        ({"is_running": False, "process": Process("FATAL")}, "listener", "says FATAL", "correct"),
-        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start"),
+        (
+            {"is_running": False, "process": Process("FATAL", 0, "can't find command", "", "old")},
+            "listener", "supervisord cannot start it (FATAL): can't find command", "correct that",
+        ),
+        (
+            {"is_running": False, "process": Process("BACKOFF", 0, "see its log", "", "ERROR why")},
+            "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why", "correct that",
+        ),
+        ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start hooks;"),
         ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
-        ({"listener": DEAF, "in_hand": ()}, "listener", "heard nothing", "subscribe to TICK_5"),
+        (
+            {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
+            "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z; the last ERROR in its"
+            " log: disk full", "do what its log says",
+        ),
+        (
+            {"listener": replace(DEAF, heard_at=0.0), "in_hand": ()},
+            "listener", "no TICK_5 in its journal since 2023-11-14T21:13:20", "TICK_5 is not among",
+        ),
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
             {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
-            "entry 7", "hook page should have ended at 2023-11-14T22:12:41", "restart",
+            "entry 7", "hook page should have ended at 2023-11-14T22:12:41",
+            "supervisorctl restart hooks",
         ),
         ({"totals": totals(by_state={"failed": 2})}, "journal", "2 failed", "replay --failed"),
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
         ({"totals": totals(by_state={"unreadable": 1})}, "journal", "1 unreadable", "show ID"),
-        ({"totals": totals(gaps=4, gap_at=NOW)}, "supervisord", "events 4 times", "buffer_size"),
-        ({"recorder": {"trouble": "disk full"}}, "recorder", "disk full", "mend"),
+        ({"totals": totals(gaps=4, gap_at=NOW)}, "supervisord", "discarded events", "buffer_size"),
+        ({"recorder": {"trouble": "disk full"}}, "recorder", "disk full", "correct that"),
         (
             {"forwarder": ForwarderPresence(run_of(os.getpid()), NOW, "no route", is_trouble=True)},
             "forwarder", "no route", "tries again",
@@ -85,7 +104,21 @@ def test_what_is_wrong_has_a_place_and_a_cure(
     [finding] = judge(WELL._replace(**changes))
     assert finding.where == where
     assert what in finding.what
+    assert "old" not in finding.what
     assert cure in finding.cure
+
+
+def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            forwarder = ForwarderPresence(run_of(process.pid), NOW, "consuming", is_trouble=False)
+            assert judge(WELL._replace(forwarder=forwarder)) == []
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            [finding] = judge(WELL._replace(forwarder=forwarder))
+            assert "is stopped" in finding.what and finding.cure == f"kill -CONT {process.pid}"
+        finally:
+            process.kill()
 
 
 def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> None:
@@ -93,7 +126,7 @@ def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> 
     [finding] = judge(WELL._replace(listener=broken))
     assert finding == (
         "/etc/hooks.conf",
-        "not in force as it is: hooks.conf:3: no such key",
+        "not all of it is in force: hooks.conf:3: no such key",
         "conductor-hooks check /etc/hooks.conf says where; correct it",
     )
 

@@ -8,13 +8,16 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from listener.dispatch.pauses import Pause, begin_pause
 from listener.overview.textfile import Textfile
+from listener.state.journal import Journal
 from tests.listening import Site, frame, site_in
 from tests.support import event, file_size_limit, require_program
 from tests.test_app import ALARM, NOTE, PICKY
@@ -73,7 +76,11 @@ def test_the_file_has_what_has_happened_and_what_status_shows(site: Site, prom: 
     note = NOTE.replace("'*'", "workflow_started").replace("name: h", f"name: {json.dumps(ODD)}")
     listener = site.start(note, PICKY, ALARM, settings=SETTING)
     listener.send(frame("e-1", serial=1) + frame("e-2", serial=2, event_type=ODD))
-    listener.send(event("no json", serial=3) + tick(4))
+    listener.send(event("no json", serial=3))
+    listener.wait_for_answers(3)
+    with closing(Journal(str(site.state_dir))) as journal:
+        begin_pause(journal, Pause("me", 7.0, ODD))
+    listener.send(tick(4))
     listener.wait_for_answers(4)
     assert listener.end() == 0
     found, shown, entries = samples(prom), status(site), site.entries
@@ -96,6 +103,8 @@ def test_the_file_has_what_has_happened_and_what_status_shows(site: Site, prom: 
     for tally in shown["destinations"]:
         for field in ("sent", "acknowledged", "failed"):
             assert found[f"destination_{field}_total", (tally["destination"],)] == tally[field]
+    assert found["pause_start_timestamp_seconds", (ODD,)] == 7.0
+    assert [pause["hook"] for pause in shown["pauses"]] == [ODD]
     assert found["build_info", (shown["listener"]["version"],)] == 1
     assert found["journal_size_bytes", ()] > 0
     assert found["config_last_reload_successful", ()] == 1

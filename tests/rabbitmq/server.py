@@ -27,6 +27,9 @@ _NODE = "test@localhost"
 _ANSWER = re.compile(rb"@@(\d+) (.*)\n")
 _LIMIT_S = 120
 
+_BOOTED = "Boot = monitor(process, rabbit_boot), receive {'DOWN', Boot, _, _, _} -> ok end"
+"""A rabbit:stop() before the end of this process would leave it there: no rabbit:start() works then."""
+
 
 def held_port() -> socket.socket:
     """At a port that no other program gets, but a server that reuses addresses can listen at."""
@@ -67,7 +70,7 @@ class Server:
             bufsize=0,
             start_new_session=True,
         )
-        self._started = self.ask(f"begin ok = rabbit:await_startup(), {then} end")
+        self._started = self.ask(f"begin ok = rabbit:await_startup(), {_BOOTED}, {then} end")
 
     def wait(self) -> None:
         """Until it has started; once after each start."""

@@ -46,9 +46,21 @@ def refused(**settings: Any) -> str:
     return str(refusal.value)
 
 
+def known(**settings: Any) -> Broker:
+    """What a connection needs."""
+    return read_broker(ForwardSettings(**settings))._replace(place=AS_IT_SAYS.place)
+
+
 def test_a_manager_s_own_file_says_everything(config: Path) -> None:
     write(config)
-    assert read_broker(ForwardSettings()) == AS_IT_SAYS
+    assert known() == AS_IT_SAYS
+
+
+def test_the_file_that_says_it_is_a_place_to_correct_it_in(config: Path) -> None:
+    write(config)
+    assert read_broker(ForwardSettings()).place == f"the section 'forward', or {config}"
+    elsewhere = read_broker(ForwardSettings(hosts=(Host("other"),)))
+    assert elsewhere.place == "the section 'forward'"
 
 
 def test_the_section_counts_before_the_file(config: Path) -> None:
@@ -57,23 +69,23 @@ def test_the_section_counts_before_the_file(config: Path) -> None:
         "username": "me", "password": "mine", "vhost": "/acme", "tls": False, "ca": "/ca",
         "cert": "/cert", "key": "/key", "verify_host": False,
     }  # fmt: skip
-    assert read_broker(ForwardSettings(**section)) == Broker(hosts=AS_IT_SAYS.hosts, **section)
+    assert known(**section) == Broker(hosts=AS_IT_SAYS.hosts, **section)
 
 
 def test_another_file_is_read_where_it_is_named(config: Path, tmp_path: Path) -> None:
     write(config, broker_username="of the manager")
     named = tmp_path / "named.json"
     write(named)
-    assert read_broker(ForwardSettings(broker_config=str(named))) == AS_IT_SAYS
-    both = ForwardSettings(broker_config=str(named), hosts=(Host("other", 1),))
-    assert read_broker(both) == AS_IT_SAYS._replace(hosts=(Host("other", 1),))
+    assert known(broker_config=str(named)) == AS_IT_SAYS
+    other = (Host("other", 1),)
+    assert known(broker_config=str(named), hosts=other) == AS_IT_SAYS._replace(hosts=other)
 
 
 def test_hosts_alone_are_another_broker_of_which_the_manager_s_file_knows_nothing(config: Path) -> None:
     write(config)
     hosts = (Host("other"),)
     expected = Broker(hosts, "guest", "guest", "/", True, None, None, None, True)
-    assert read_broker(ForwardSettings(hosts=hosts)) == expected
+    assert known(hosts=hosts) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,14 +106,12 @@ def test_what_the_file_may_say_in_another_way(
     config: Path, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     write(config, **changes)
-    assert read_broker(ForwardSettings()) == AS_IT_SAYS._replace(**expected)
+    assert known() == AS_IT_SAYS._replace(**expected)
 
 
 def test_what_the_file_does_not_say_has_its_default(config: Path) -> None:
     config.write_text('{"broker_hostname": "a"}')
-    assert read_broker(ForwardSettings()) == Broker(
-        (Host("a"),), "guest", "guest", "/", True, None, None, None, True
-    )
+    assert known() == Broker((Host("a"),), "guest", "guest", "/", True, None, None, None, True)
 
 
 @pytest.mark.parametrize("text", [None, "{}", "[]", '{"broker_hostname": []}'])

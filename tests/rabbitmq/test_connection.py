@@ -29,6 +29,16 @@ def connection(vhost: Vhost) -> Iterator[Connection]:
         yield connection
 
 
+def test_others_are_right_on_a_queue_that_serves_one_host_at_a_time(vhost: Vhost) -> None:
+    own = ForwardSettings(queue="own", single_active=True)
+    shared = ForwardSettings(queue="own")
+    for settings, is_wrong in ((own, False), (shared, True)):
+        host = Host(vhost.host, vhost.port)
+        first, second = (Connection(at(vhost), host, each) for each in (own, settings))
+        with closing(first), closing(second):
+            assert bool(second.others()) == is_wrong
+
+
 def test_an_acknowledgement_that_comes_too_late_does_no_harm(
     connection: Connection, vhost: Vhost
 ) -> None:

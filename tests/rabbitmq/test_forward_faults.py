@@ -13,6 +13,7 @@ import pytest
 from listener.rabbitmq import forwarder as module
 from listener.rabbitmq import parameters
 from listener.rabbitmq.forwarder import Forwarder, Stop
+from listener.rabbitmq.presence import read_presence
 from listener.rabbitmq.writer import Writer
 from listener.state.directory import lock
 from tests.certificates import Authority
@@ -109,10 +110,10 @@ LOST = (
         (lambda *_: {"password": PASSWORD}, "it refuses the user 'guest' or the password: correct"),
         (lambda *_: {"username": "nobody"}, "it refuses the user 'nobody' or the password: correct"),
         (lambda *_: {"vhost": "nope"}, "it has no vhost 'nope' that the user 'guest' may enter"),
-        (no_rights, " that the user 'stranger' may enter: correct 'vhost', or its rights"),
+        (no_rights, " that the user 'stranger' may enter: correct 'vhost' in the section"),
         (no_right_to_read, "'writer' has no rights for the queue 'cloudify-hooks': give them"),
         (other_exchange, "declared in another way (inequivalent arg 'type'): delete it, or name"),
-        (foreign_ca, "its certificate was not issued by the CA in 'ca': correct 'ca'"),
+        (foreign_ca, "its certificate was not issued by the CA in /"),
         (other_name, "its certificate is for another name: correct 'hosts', or set 'verify_host"),
         (no_certificate, LOST),
         (no_certificate_in_tls_1_2, LOST),
@@ -193,7 +194,7 @@ def test_a_network_that_resets_connections_is_said_to(
         with threaded(site, monkeypatch) as forwarder:
             forwarder.wait_until_it_says(CONSUMING)
             network.cut()
-            forwarder.wait_for_tries(10)
+            forwarder.wait_for_tries(3)
             network.mend()
             forwarder.wait_until_it_says(CONSUMING, LOST, CONSUMING)
 
@@ -302,6 +303,8 @@ def test_a_second_forwarder_waits_until_the_first_has_ended(
         with threaded(site, monkeypatch) as second:
             second.wait_until_it_says(words)
             second.wait_for_tries(3)
+            of_first = read_presence(str(site.state))
+            assert of_first and of_first.pid == first.process.pid and not of_first.is_trouble
             assert first.terminate() == 0
             second.wait_until_it_says(words, CONSUMING)
 

@@ -30,12 +30,13 @@ def refused(settings: ForwardSettings) -> str:
     return str(refusal.value)
 
 
-def test_it_is_in_the_queue_to_stay_and_nothing_is_printed(site: Site, vhost: Vhost) -> None:
+def test_it_is_in_the_queue_to_stay_and_its_execution_is_said(site: Site, vhost: Vhost) -> None:
     vhost.declare()
     command = [*COMMAND, "emit", "workflow_failed", "--amqp", "--set", "execution_id=e-1"]
     env = {**os.environ, "CONDUCTOR_HOOKS_CONFIG": str(site.conf)}
     result = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "published, with the execution e-1\n"
     with vhost.channel() as channel:
         _, properties, body = channel.basic_get(QUEUE, auto_ack=True)
     assert properties.delivery_mode == 2

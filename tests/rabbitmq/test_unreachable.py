@@ -20,7 +20,8 @@ PLAIN = Broker((), "me", "s3cret", "/", False, None, None, None, True)
 def test_a_name_that_no_host_can_have_is_said_to_be_one(name: str) -> None:
     with pytest.raises(BrokerError) as refusal:
         Connection(PLAIN, Host(name), ForwardSettings())
-    assert str(refusal.value) == f"{name}:5672: there is no host of this name: correct 'hosts'"
+    reason = "there is no host of this name: correct 'hosts' in the section 'forward'"
+    assert str(refusal.value) == f"{name}:5672: {reason}"
 
 
 def test_the_port_is_that_of_amqp_with_tls_or_without_where_none_is_named() -> None:

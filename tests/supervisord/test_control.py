@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from xmlrpc.client import ProtocolError
 
 import pytest
 from supervisor.options import ClientOptions
+from supervisor.xmlrpc import SupervisorTransport
 
 from listener.errors import HooksError
 from listener.inbox.runs import run_of
@@ -54,6 +56,21 @@ def test_the_listener_knows_its_supervisord_too(supervisord: RealSupervisord, tm
     here = presence_of("hooks.conf", run_of(supervisord.process.pid), env, 7.0)
     assert here.process == "conductor-hooks:conductor-hooks"
     assert address_of(here, str(tmp_path / "empty.conf")).url == f"unix://{supervisord.folder}/s"
+
+
+@pytest.mark.parametrize(
+    ("logged", "error"),
+    [
+        ("T1Z ERROR old\nT2Z ERROR why:\n    more\nT3Z INFO x ERROR y\n", "T2Z ERROR why: more"),
+        ('{"level": "ERROR"}\n{"level": "INFO"}\n', '{"level": "ERROR"}'),
+        ("", ""),
+    ],
+)
+def test_the_last_error_in_a_log(supervisord: RealSupervisord, logged: str, error: str) -> None:
+    [log] = supervisord.folder.glob("conductor-hooks-stderr*.log")
+    log.write_text(logged)
+    found = Control(address_of(None, str(supervisord.conf))).last_error("conductor-hooks")
+    assert found == error
 
 
 def test_without_both_it_says_how_to_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,3 +144,21 @@ def test_a_server_with_a_password_says_so(tmp_path: Path) -> None:
     conf = tmp_path / "s.conf"
     conf.write_text("[supervisorctl]\nserverurl=unix:///run/s\nusername=ops\npassword=s3cret\n")
     assert address_of(None, str(conf)) == Address("unix:///run/s", "ops", "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ProtocolError("localhost/RPC2", 401, "Unauthorized", {}), "wants a username and a password"),
+        (PermissionError(13, "Permission denied"), "may not be asked by this user"),
+        (ConnectionResetError(104, "reset"), "cannot be asked: [Errno 104] reset"),
+    ],
+)
+def test_whatever_keeps_it_from_answering_is_said(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SupervisorTransport, "request", fail)
+    assert words in trouble(Address("unix:///run/s"))

@@ -64,8 +64,8 @@ class Supervisord(NamedTuple):
 
 
 class Hooks(NamedTuple):
-    """hooks.conf. `table` is None if it cannot be used. `hosts` are those that hooks and the forwarder
-    send to, with who does; `programs` are the hooks that run functions or programs.
+    """hooks.conf. `table` is None if it cannot be used. `hosts` has each host that is sent to, and the
+    hook or the forwarder that does so. `programs` are the hooks that run functions or programs.
     """
 
     config: str

@@ -17,6 +17,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.interpreters.worker import Worker
 from listener.model.notification import HOOK_FAILED, Notification
+from listener.state.stop import Stop
 from tests.actions.notify import receivers
 from tests.actions.notify.receivers import PASSWORD, TOKEN, Mail, Syslog, Web
 from tests.listening import frame, site_in
@@ -216,3 +217,23 @@ def test_a_listener_that_is_killed_meanwhile_never_sends_again(tmp_path: Path, w
         assert second.end() == 0
         assert TOKEN not in first.log + second.log
     assert len(web.posted) == 1
+
+
+class Asked(Stop):
+    """A person stops the attempt once this is looked at a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def is_asked(self) -> bool:
+        self.looks += 1
+        return self.looks > 1
+
+
+def test_a_hook_that_is_stopped_sends_to_no_further_url(action: NotifyAction, web: Web) -> None:
+    call = msgspec.structs.replace(a_call(a_hook([web.url, web.url + "/two"])), stop=Asked())
+    with pytest.raises(ActionFailed) as failed:
+        action.run(call)
+    assert "not sent" in str(failed.value)
+    assert len(web.posted) <= 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from listener.actions.snmp_trap.inputs import read_targets
+from listener.actions.snmp_trap.inputs import read_targets, read_users
 from listener.actions.snmp_trap.values import INPUTS
 from listener.snmp.target import AUTH_PROTOCOLS, PRIV_PROTOCOLS, Target, User, address_name
 
@@ -428,3 +428,19 @@ def test_what_is_without_fault_can_be_said_again_in_json(inputs: dict[str, Any])
     targets, faults = read_targets(inputs, 60.0)
     if not faults:
         assert read_targets(json.loads(json.dumps(inputs)), 60.0)[0] == targets
+
+
+@pytest.mark.parametrize(
+    ("inputs", "users"),
+    [
+        (V2C, []),
+        (V3, ["ops"]),
+        ({name: value for name, value in V3.items() if name != "destination_address"}, ["ops"]),
+        (V3 | {"auth_protocol": "SHA-1000"}, []),
+        (V3 | {"priv_key": 7}, []),
+    ],
+)
+def test_the_user_of_version_3_is_known_whatever_else_is_wrong(
+    inputs: dict[str, Any], users: list[str]
+) -> None:
+    assert [user.name for user in read_users(inputs)] == users
