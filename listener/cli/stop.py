@@ -24,6 +24,7 @@ from listener.state.stop import LOOK_S, ask, path_of, withdraw
 
 _LOOK_S = 0.05
 _SEEN_S = 10 * LOOK_S
+_ENDED_S = 15.0  # it is killed after 2 s
 
 
 @click.command(short_help="End the hook that runs now.")
@@ -73,9 +74,14 @@ def _is_unseen(path: str, ended: Callable[[], Attempt | None]) -> bool:
 
 
 def _wait(ended: Callable[[], Attempt | None], folder: str) -> Attempt:
+    deadline = time.monotonic() + _ENDED_S
     while (attempt := ended()) is None:
         if not is_locked(folder):
             raise HooksError("the listener has ended; when it starts, it resumes what was not done")
+        if time.monotonic() > deadline:
+            raise HooksError(
+                "the hook was stopped, but that is not on record yet; see the listener's log"
+            )
         time.sleep(_LOOK_S)
     return attempt
 

@@ -178,3 +178,16 @@ def test_a_hook_that_looks_at_no_file_ends_at_its_timeout(
     wrong = "hook page cannot be stopped from here: m.page ends at its timeout\n"
     assert (result.exit_code, result.stderr) == (1, wrong)
     assert list((tmp_path / "state").glob("stop-*")) == []
+
+
+def test_the_verb_ends_though_the_listener_cannot_record_what_it_has_stopped(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(journal, "running", runs=(BEGUN,))
+    monkeypatch.setattr("listener.cli.stop._ENDED_S", 0.0)
+    monkeypatch.setattr("listener.cli.stop.ask", lambda _path: None)  # as if it had been seen at once
+    held = lock(str(tmp_path / "state"))
+    result = CliRunner().invoke(command, ["stop", "1"])
+    os.close(held)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "not on record yet" in str(result.stderr)
