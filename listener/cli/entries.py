@@ -20,7 +20,7 @@ from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.values import unix_time
 from listener.model import payload
 from listener.model.entry import Entry
-from listener.model.notification import iso_time
+from listener.model.notification import iso_time, short_time
 from listener.state.directory import path_of
 from listener.state.filters import Filters
 from listener.state.journal import FILE, Journal
@@ -171,7 +171,7 @@ def as_row(entry: Entry) -> dict[str, Any]:
     )
     return {
         "id": entry.id,
-        "received": answer["received_at"][:19].replace("T", " ") + "Z",
+        "received": short_time(entry.received_at),
         "state": entry.state,
         "event": entry.event_type or "",
         "execution": entry.execution_id,

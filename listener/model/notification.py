@@ -68,6 +68,11 @@ def iso_time(seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def short_time(seconds: float) -> str:
+    """The Unix time in UTC, to the second, as a person reads it: 2026-01-31 23:59:59Z."""
+    return iso_time(seconds)[:19].replace("T", " ") + "Z"
+
+
 def storable(text: str) -> str:
     """The text as UTF-8 can hold it: half a surrogate pair, which JSON can bring, is written out."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
 """How the listener stands now: what runs, what waits, what has failed.
 
-Owns the one way of looking at it, which every verb shares. It changes nothing, and asks
-supervisord one question. judgement.py says what is wrong with it.
+Owns the one way of looking at it, which every verb shares. It changes nothing, and asks supervisord
+about the listener and the recorder alone. judgement.py says what is wrong with it.
 """
 
 from __future__ import annotations

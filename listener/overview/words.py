@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from listener.dispatch.pauses import Pause
-from listener.model.notification import iso_time
+from listener.model.notification import short_time
 from listener.overview.standing import InHand, Standing
 from listener.rabbitmq.presence import ForwarderPresence
 
@@ -22,7 +22,7 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
     if listener is None:
         yield "listener", "none has run yet"
     else:
-        since = f"since {moment(listener.began_at)}"
+        since = f"since {short_time(listener.began_at)}"
         runs = f"process {listener.pid} runs {since}" if standing.is_running else "does not run"
         yield "listener", f"{runs}, version {listener.version}"
         if process.state:
@@ -34,12 +34,12 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
         yield "paused", _paused(pause)
     for hook in standing.in_hand:
         yield "in hand", _in_hand(hook)
-    oldest = f", the oldest since {moment(totals.oldest_at)}" if totals.oldest_at else ""
+    oldest = f", the oldest since {short_time(totals.oldest_at)}" if totals.oldest_at else ""
     begun = totals.by_state.get("pending", 0) - totals.untried
     yield "waiting", f"{totals.untried} not begun, {begun} begun{oldest}"
     wrong = [f"{totals.by_state.get(state, 0)} {state}" for state in _WRONG]
     yield "went wrong", ", ".join(wrong)
-    lost = f"the last at {moment(totals.gap_at)}" if totals.gap_at else "none in 24 hours"
+    lost = f"the last at {short_time(totals.gap_at)}" if totals.gap_at else "none in 24 hours"
     yield "discarded", lost
     if standing.recorder is not None:
         yield "recorder", "{recorded} events recorded, {failed} not".format(**standing.recorder)
@@ -52,28 +52,23 @@ def _forwarder(forwarder: ForwarderPresence) -> str:
     if not forwarder.is_alive:
         return "does not run"
     stands = "cannot consume" if forwarder.is_trouble else forwarder.said
-    return f"{stands} (since {moment(forwarder.at)})"
+    return f"{stands} (since {short_time(forwarder.at)})"
 
 
 def _in_hand(hook: InHand) -> str:
-    until = "" if hook.deadline_at is None else f", ends by {moment(hook.deadline_at)[11:]}"
-    return f"hook {hook.hook} of entry {hook.entry_id} since {moment(hook.began_at)}{until}"
+    until = "" if hook.deadline_at is None else f", ends by {short_time(hook.deadline_at)[11:]}"
+    return f"hook {hook.hook} of entry {hook.entry_id} since {short_time(hook.began_at)}{until}"
 
 
 def _paused(pause: Pause) -> str:
     what = f"hook {pause.hook}" if pause.hook else "all hooks"
-    until = f", until {moment(pause.until)}" if pause.until else ""
+    until = f", until {short_time(pause.until)}" if pause.until else ""
     comment = pause.comment and f" ({pause.comment})"
-    return f"{what} by {pause.by} since {moment(pause.since)}{until}{comment}"
+    return f"{what} by {pause.by} since {short_time(pause.since)}{until}{comment}"
 
 
 def destinations_of(standing: Standing) -> Iterator[Mapping[str, Any]]:
     """For each one: destination, sent, failed, last sent."""
     for name, tally in standing.tallies.items():
-        last = moment(tally.sent_at) if tally.sent else "never"
+        last = short_time(tally.sent_at) if tally.sent else "never"
         yield {"destination": name, "sent": tally.sent, "failed": tally.failed, "last sent": last}
-
-
-def moment(at: float) -> str:
-    """The Unix time in UTC, to the second."""
-    return iso_time(at)[:19].replace("T", " ") + "Z"

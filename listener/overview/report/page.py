@@ -15,13 +15,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from listener.log import printable
-from listener.model.notification import iso_time
+from listener.model.notification import iso_time, short_time
 from listener.overview.finding import Finding
 from listener.overview.report.gather import Figures
 from listener.overview.report.outcomes import OUTCOMES, outcome_of
 from listener.overview.report.palette import COLOURS
 from listener.overview.report.timeline import axis_of
-from listener.overview.words import moment
 
 _MOST_CHARACTERS = 80
 _SIGNS = {
@@ -67,9 +66,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "moment": moment,
-        "day": lambda at: moment(at)[:10],
-        "clock": lambda at: moment(at)[11:19],
+        "moment": short_time,
+        "day": lambda at: short_time(at)[:10],
+        "clock": lambda at: short_time(at)[11:19],
         "iso": iso_time,
         "text": _text,
         "duration": duration,
