@@ -30,14 +30,16 @@ _T = TypeVar("_T")
 
 
 class About(str):
-    """What a line is about, as its text says it; a line in JSON has the `fields`, too."""
+    """What a line is about, as its text says it; a line in JSON has the `fields`, too.
+
+    They are values of a notification as they came, or numbers; one that is None is left out.
+    """
 
     fields: Mapping[str, Any]
 
     def __new__(cls, text: str, **fields: Any) -> About:
-        """`fields` that are None are left out."""
         about = super().__new__(cls, text)
-        about.fields = {name: value for name, value in fields.items() if value is not None}
+        about.fields = fields
         return about
 
 
@@ -131,7 +133,9 @@ class _StderrHandler(logging.Handler):
 
 def _text_line(record: logging.LogRecord) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
-    text = "\n".join(filter(None, (record.getMessage(), _details(record))))
+    text = record.getMessage()
+    if details := _details(record):
+        text += "\n" + details
     indented = printable_lines(text.rstrip("\n")).replace("\n", "\n    ")
     return f"{_time(record)} {record.levelname} {indented}\n"
 
@@ -140,11 +144,20 @@ def _json_line(record: logging.LogRecord) -> str:
     """The record as a JSON object on one line, whose escapes no terminal obeys."""
     line = {"time": _time(record), "level": record.levelname, "message": record.getMessage()}
     for about in record.args if isinstance(record.args, tuple) else ():
-        line |= about.fields if isinstance(about, About) else {}
-    line |= getattr(record, "fields", {})
+        line |= _shown(about.fields) if isinstance(about, About) else {}
+    line |= _shown(getattr(record, "fields", {}))
     if details := _details(record):
         line["details"] = details
     return json.dumps({**line, "logger": record.name}) + "\n"
+
+
+def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers as they are, anything else as one short line."""
+    return {
+        name: round(value, 6) if isinstance(value, (int, float)) else loggable(value)
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 def _details(record: logging.LogRecord) -> str:

@@ -106,7 +106,7 @@ def _run(work: Callable[[], str]) -> Outcome:
 def log_end(run: Run, outcome: Outcome, about: str) -> None:
     """Log how the last attempt at this run ended."""
     fields = {"hook": run.hook, "attempt": len(run.attempts),
-              "outcome": outcome.state, "seconds": round(outcome.seconds, 6)}  # fmt: skip
+              "outcome": outcome.state, "seconds": outcome.seconds}  # fmt: skip
     extra = {"fields": fields, "details": outcome.details}
     if outcome.is_done:
         _log.info("hook %s: done in %.3f s%s (%s)", run.hook, outcome.seconds,

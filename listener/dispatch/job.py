@@ -39,12 +39,11 @@ class Job(msgspec.Struct):
     def about(self) -> About:
         """What the log calls the job."""
         execution = self.notification.context.get("execution_id")
-        entry_id = self.entry.id or None
+        entry_id = self.entry.id
         entry = f", entry {entry_id}" if entry_id else ""
         return About(
             f"execution {loggable(execution)}, {self.origin}{entry}",
-            entry_id=entry_id, event_type=loggable(self.notification.event_type),
-            execution_id=None if execution is None else loggable(execution),
+            entry_id=entry_id or None, event_type=self.notification.event_type, execution_id=execution,
         )  # fmt: skip
 
     def put(self, position: int, run: Run) -> None:

@@ -168,9 +168,11 @@ class Runner:
         return outcome
 
     def _stop(self, job: Job, position: int) -> Stop:
-        """What the verb `stop` can end this attempt by, as the journal knows it."""
-        folder, began_at = self._actions.state_dir, job.entry.runs[position].attempts[-1].began_at
-        return Stop(path_of(folder, job.entry.id, began_at)) if folder else NOBODY
+        """What the verb `stop` can end this attempt by, if the journal knows it already."""
+        folder = self._actions.state_dir
+        if not (folder and job.entry.id):
+            return NOBODY
+        return Stop(path_of(folder, job.entry.id, job.entry.runs[position].attempts[-1].began_at))
 
     def in_progress(self) -> str:
         """The hook that runs now, and the most seconds until the last of its entry has ended; or ''."""

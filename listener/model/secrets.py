@@ -7,6 +7,7 @@ text calls it.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,20 +60,23 @@ def secrets_in(inputs: Any, taken: Iterable[tuple[str, str]]) -> tuple[str, ...]
     `inputs` can also be an execution's parameters; what nests too deep is not looked at.
     """
     elsewhere = [text for key, text in taken if not (key and _OPEN_KEY.search(key))]
-    own = [text for text in _keyed(inputs) if len(text) >= _SHORTEST_KEYED]
-    return forms([*elsewhere, *own])
+    keyed = _keyed(inputs) if isinstance(inputs, (dict, list)) else ()
+    own = [text for text in keyed if len(text) >= _SHORTEST_KEYED]
+    return forms([*elsewhere, *own]) if elsewhere or own else ()
 
 
 def _keyed(value: Any, key: str = "", levels: int = _LEVELS) -> Iterator[str]:
-    """The texts below keys that name a secret."""
-    if isinstance(value, str) and key and names_secret(key):
-        yield value
-    elif isinstance(value, dict) and levels:
-        for name, item in value.items():
-            yield from _keyed(item, str(name), levels - 1)
-    elif isinstance(value, list) and levels:
-        for item in value:
-            yield from _keyed(item, key, levels - 1)
+    """The texts below keys that name a secret, of a mapping or a list."""
+    if isinstance(value, dict):
+        items = ((str(name), item) for name, item in value.items())
+    else:
+        items = ((key, item) for item in value)
+    for name, item in items:
+        if isinstance(item, str):
+            if name and names_secret(name):
+                yield item
+        elif isinstance(item, (dict, list)) and levels:
+            yield from _keyed(item, name, levels - 1)
 
 
 def forms(values: Iterable[str]) -> tuple[str, ...]:
@@ -115,6 +119,7 @@ def mask_values(value: Any, secrets: Sequence[str] = (), levels: int = _LEVELS) 
     return value
 
 
+@functools.lru_cache(maxsize=1000)  # the same keys come with each event
 def names_secret(key: str) -> bool:
     """Whether what has this name, which may stand in quotes, is secret."""
     return _SECRET_KEY.search(key.strip('"')) is not None
