@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import pytest
 
 from listener import log
-from listener.log import About
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)\n")
 _log = logging.getLogger("listener.test")
@@ -108,9 +107,9 @@ def test_supervisord_finds_no_frame_in_the_log(capfd: pytest.CaptureFixture[str]
 @pytest.mark.usefixtures("clock")
 def test_a_line_in_json_has_the_fields_of_what_it_is_about(capfd: pytest.CaptureFixture[str]) -> None:
     log.set_form("json", "info")
-    about = About("execution é\x1b, entry 7", entry_id=7, execution_id=None)
-    _log.info("<!--XSUPERVISOR:\n%s, %s", about, "ctok-secret-1", extra={"fields": {"hook": "page"}})
-    _log.error("no route", extra={"details": "Traceback …"})
+    about = log.about("execution é\x1b, entry 7", entry_id=7, execution_id=None)
+    _log.info("<!--XSUPERVISOR:\n%s, %s", about, "ctok-secret-1", extra=log.extra(hook="page"))
+    _log.error("no route", extra=log.extra("Traceback …"))
     try:
         raise LookupError("why")
     except LookupError:

@@ -16,7 +16,7 @@ from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.interpreters.plugins import Plugin
-from listener.log import About
+from listener.log import about
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
 from listener.state.stop import NOBODY, Stop
@@ -41,11 +41,11 @@ class Call(msgspec.Struct, frozen=True):
     stop: Stop = NOBODY
 
     @property
-    def label(self) -> About:
+    def label(self) -> str:
         """What stands in the log before each line of output; the entry's id finds the other lines."""
         entry = f", entry {self.entry_id}" if self.entry_id else ""
         name = self.hook.name
-        return About(f"hook {name}{entry}", hook=name, entry_id=self.entry_id or None)
+        return about(f"hook {name}{entry}", hook=name, entry_id=self.entry_id or None)
 
 
 class Fault(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.log import loggable
+from listener.log import extra, loggable
 from listener.model.delivery import rest_token_of
 from listener.model.entry import Run
 from listener.model.outcome import Outcome
@@ -34,7 +34,7 @@ def attempt(actions: Actions, call: Call, about: str) -> Outcome:
     _log.info(
         "The hook consumer received `%s` event and the hook implementation is: `%s` (hook %s, %s)",
         loggable(call.notification.event_type), hook.implementation, hook.name, about,
-        extra={"fields": {"hook": hook.name}},
+        extra=extra(hook=hook.name),
     )  # fmt: skip
     call = with_secrets(actions, call)
 
@@ -105,12 +105,13 @@ def _run(work: Callable[[], str]) -> Outcome:
 
 def log_end(run: Run, outcome: Outcome, about: str) -> None:
     """Log how the last attempt at this run ended."""
-    fields = {"hook": run.hook, "attempt": len(run.attempts),
-              "outcome": outcome.state, "seconds": outcome.seconds}  # fmt: skip
-    extra = {"fields": fields, "details": outcome.details}
+    more = extra(
+        outcome.details, hook=run.hook, attempt=len(run.attempts),
+        outcome=outcome.state, seconds=outcome.seconds,
+    )  # fmt: skip
     if outcome.is_done:
         _log.info("hook %s: done in %.3f s%s (%s)", run.hook, outcome.seconds,
-                  outcome.text and f", {outcome.text}", about, extra=extra)  # fmt: skip
+                  outcome.text and f", {outcome.text}", about, extra=more)  # fmt: skip
     else:
         _log.error("hook %s: %s after %.3f s: %s (%s)", run.hook, outcome.state, outcome.seconds,
-                   outcome.text, about, extra=extra)  # fmt: skip
+                   outcome.text, about, extra=more)  # fmt: skip

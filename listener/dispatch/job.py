@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
+from listener import log
 from listener.actions import Call
 from listener.dispatch.rematch import rematch, updated
 from listener.hooks.table import Hook, HookTable
-from listener.log import About, loggable
+from listener.log import loggable
 from listener.model import payload
 from listener.model.delivery import Delivery, as_entry
 from listener.model.entry import Entry, Run
@@ -36,12 +37,12 @@ class Job(msgspec.Struct):
     origin: str
 
     @property
-    def about(self) -> About:
+    def about(self) -> str:
         """What the log calls the job."""
         execution = self.notification.context.get("execution_id")
         entry_id = self.entry.id
         entry = f", entry {entry_id}" if entry_id else ""
-        return About(
+        return log.about(
             f"execution {loggable(execution)}, {self.origin}{entry}",
             entry_id=entry_id or None, event_type=self.notification.event_type, execution_id=execution,
         )  # fmt: skip

@@ -16,7 +16,7 @@ import msgspec
 from listener.dispatch.job import Job
 from listener.hooks.at_most import AtMost
 from listener.hooks.table import Hook
-from listener.log import loggable
+from listener.log import extra, loggable
 from listener.model.delivery import Delivery, hook_suppressed
 from listener.model.notification import iso_time, storable
 from listener.state.journal import Journal
@@ -136,7 +136,7 @@ def _log_beginning(limit: AtMost, window: Window, about: str) -> None:
     if window.suppressed == 1:
         _log.warning("hook %s%s: above 'at_most: %s': further runs are suppressed (%s)",
                      window.hook, _group(window), limit.words, about,
-                     extra={"fields": {"hook": window.hook, "outcome": "suppressed"}})  # fmt: skip
+                     extra=extra(hook=window.hook, outcome="suppressed"))  # fmt: skip
 
 
 def _group(window: Window) -> str:

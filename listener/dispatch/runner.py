@@ -19,6 +19,7 @@ from listener.dispatch.attempt import attempt, log_end
 from listener.dispatch.job import Job
 from listener.dispatch.pauses import Pauses
 from listener.dispatch.retry import first_due, retry_at
+from listener.log import extra
 from listener.model.delivery import Delivery, hook_failed
 from listener.model.entry import Entry, Run
 from listener.model.notification import HOOK_FAILED
@@ -207,7 +208,7 @@ class Runner:
         left = f"not repeatable, and interrupted until conductor-hooks replay {job.entry.id}"
         _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
                      "run again" if again else left, job.about,
-                     extra={"fields": {"hook": run.hook, "outcome": "interrupted"}})  # fmt: skip
+                     extra=extra(hook=run.hook, outcome="interrupted"))  # fmt: skip
         return run.interrupted(again=again)
 
     def _save(self, job: Job, runs: Sequence[Run]) -> None:
@@ -254,11 +255,10 @@ def _log_attempt(
 ) -> None:
     """Log how an attempt has ended, and what comes next; `pause_s` is None when nothing does."""
     run = job.entry.runs[position]
-    extra = {"fields": {"hook": run.hook}}
     log_end(run, outcome, job.about)
     if pause_s is not None:
         _log.info("hook %s: attempt %d of %d in %.1f s (%s)", run.hook, run.failures + 2,
-                  retries + 1, pause_s, job.about, extra=extra)  # fmt: skip
+                  retries + 1, pause_s, job.about, extra=extra(hook=run.hook))  # fmt: skip
     elif retries and not outcome.is_done:
         _log.error("hook %s: given up after attempt %d of %d (%s)", run.hook, run.failures + 1,
-                   retries + 1, job.about, extra=extra)  # fmt: skip
+                   retries + 1, job.about, extra=extra(hook=run.hook))  # fmt: skip
