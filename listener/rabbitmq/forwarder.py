@@ -138,8 +138,8 @@ class Forwarder:
             else:
                 waiting = f", messages waiting: {connection.waiting}"
                 self._say(logging.INFO, f"consuming the {connection}", waiting)
-                if others := connection.others():
-                    _log.warning("%s", others)
+                if connection.warning:
+                    _log.warning("%s", connection.warning)
                 log.flush()
                 return connection
         raise HooksError("; ".join(sorted(failures)))

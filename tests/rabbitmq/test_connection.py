@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from pika.exceptions import AMQPError
@@ -29,14 +30,28 @@ def connection(vhost: Vhost) -> Iterator[Connection]:
         yield connection
 
 
-def test_others_are_right_on_a_queue_that_serves_one_host_at_a_time(vhost: Vhost) -> None:
-    own = ForwardSettings(queue="own", single_active=True)
-    shared = ForwardSettings(queue="own")
-    for settings, is_wrong in ((own, False), (shared, True)):
-        host = Host(vhost.host, vhost.port)
-        first, second = (Connection(at(vhost), host, each) for each in (own, settings))
-        with closing(first), closing(second):
-            assert bool(second.others()) == is_wrong
+SINGLE = {"x-single-active-consumer": True}
+
+
+@pytest.mark.parametrize(
+    ("made_with", "single_active", "warning"),
+    [
+        (SINGLE, True, ""),
+        (SINGLE, False, "other consumers of the queue 'cloudify-hooks': 1. Each message goes to one"),
+        ({}, True, "the queue 'cloudify-hooks' was made without 'single_active', so it serves several"),
+        ({"x-queue-type": "quorum"}, True, "the queue 'cloudify-hooks' was made without 'single_"),
+        ({"x-queue-type": "quorum", **SINGLE}, True, ""),
+    ],
+)  # fmt: skip
+def test_a_queue_that_serves_several_hosts_at_a_time_is_warned_of_where_one_is_wanted(
+    vhost: Vhost, made_with: dict[str, Any], single_active: bool, warning: str
+) -> None:
+    vhost.declare(arguments=made_with)
+    settings = ForwardSettings(single_active=single_active)
+    first, second = (Connection(at(vhost), Host(vhost.host, vhost.port), settings) for _ in "12")
+    with closing(first), closing(second):
+        assert second.warning.startswith(warning)
+        assert bool(second.warning) == bool(warning)
 
 
 def test_an_acknowledgement_that_comes_too_late_does_no_harm(
