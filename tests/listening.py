@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from listener.model.entry import Entry
+from listener.model.sample import sample
 from listener.state.filters import Filters
 from listener.state.journal import Journal
-from listener.supervisord.emit import sample
 from tests.support import event, wait_for
 
 COMMAND = (sys.executable, "-W", "error", "-m", "listener")

@@ -10,10 +10,10 @@ import pytest
 
 from listener.model.outcome import Tally
 from listener.state.journal import Journal
-from listener.supervisord.emit import frame
 from tests.cli.commands import HOOKS, answer, ids, run
 from tests.handmade_plugins import make_plugin
 from tests.snmp.receivers import closed_port, udp_socket
+from tests.support import frame_of
 
 # fire
 
@@ -154,7 +154,7 @@ def test_emit_prints_one_frame_that_supervisord_captures_whole() -> None:
 def test_emitted_frames_are_what_the_library_makes() -> None:
     notification = {"event_type": "workflow_queued", "context": {}, "id": "mine"}
     result = run("emit", "--notification", "-", stdin=json.dumps(notification))
-    assert result.stdout.encode() == frame(notification)[1]
+    assert result.stdout.encode() == frame_of(notification)
 
 
 @pytest.mark.usefixtures("folder")

@@ -12,9 +12,9 @@ import pytest
 
 from listener.errors import HooksError, UnreadableNotification
 from listener.model import delivery
-from listener.supervisord.emit import emit, frame
+from listener.supervisord.emit import emit
 from tests.place import COMMAND, Place, environment_without, notification
-from tests.support import event, wait_for
+from tests.support import event, frame_of, wait_for
 
 BEGIN = "<!--XSUPERVISOR:BEGIN-->"
 END = "<!--XSUPERVISOR:END-->"
@@ -98,7 +98,7 @@ def test_the_command_and_the_library_write_the_same(
     result = place.run(*DURABLY, input=json.dumps(given))
     emit(given, durable=True)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == capfd.readouterr().out == frame(given)[1].decode()
+    assert result.stdout == capfd.readouterr().out == frame_of(given).decode()
     first, second = place.inbox()
     assert first == second
 
