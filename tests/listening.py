@@ -170,8 +170,8 @@ class Site:
     def shorten_limits(self) -> None:
         """Let the time of a hook's limit, an hour, have passed."""
         with closing(Journal(str(self.state_dir))) as journal:
-            for name, value in journal.all_noted("at_most ").items():
-                journal.note(name, value.replace('"per_s":3600.0', '"per_s":0.001'))
+            for name, value in journal.all_noted_as("at_most ", dict[str, Any]).items():
+                journal.note(name, json.dumps({**value, "per_s": 0.001}))
 
     def close(self) -> None:
         for listener in self._listeners:

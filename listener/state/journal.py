@@ -227,13 +227,6 @@ class Journal:
             return row and str(row["value"])
 
     @_held
-    def all_noted(self, prefix: str) -> dict[str, str]:
-        """The texts kept under the names that begin so."""
-        with self._database as connection:
-            rows = connection.execute(statements.NOTES, (prefix,))
-            return {row["name"]: row["value"] for row in rows}
-
-    @_held
     def noted_as(self, name: str, kind: type[_T]) -> _T | None:
         """The value kept as JSON under a name."""
         with self._database:
@@ -243,9 +236,9 @@ class Journal:
     @_held
     def all_noted_as(self, prefix: str, kind: type[_T]) -> dict[str, _T]:
         """The values kept as JSON under the names that begin so."""
-        with self._database:
-            texts = self.all_noted(prefix)
-            return {name: msgspec.json.decode(texts[name], type=kind) for name in texts}
+        with self._database as connection:
+            rows = connection.execute(statements.NOTES, (prefix,)).fetchall()
+            return {row["name"]: msgspec.json.decode(row["value"], type=kind) for row in rows}
 
     @_held
     def last_before(self, moment: float) -> int:

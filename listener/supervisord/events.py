@@ -38,10 +38,6 @@ _log = logging.getLogger(__name__)
 _MISSING = "missing"
 _ACCEPTED_TO = "accepted from the inbox"
 _DAY_S = 86_400.0
-_OWN = (
-    "it comes from this listener's own log, and its hooks could print it again, without end: remove"
-    " stderr_capture_maxbytes from the listener's section"
-)
 
 
 class Events:
@@ -80,11 +76,7 @@ class Events:
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
-        process = process_of(os.environ)
-        group, name = process.split(":")
-        # How supervisord begins an event that comes from this listener, or from an earlier one.
-        self._own_line = f"processname:{name} groupname:{group} " if run else None
-        self._fired_line = f"type:{remote_kind(process)}\n"
+        self._fired_line = f"type:{remote_kind(process_of(os.environ))}\n"
         self._is_recorded = inbox is not None and is_recorded(inbox.state_dir, os.environ)
         self._accepted_to = ("", -1)
         self._pruned_to = 0
@@ -245,8 +237,6 @@ class Events:
             program, data = frame.communication()
         except UnreadableNotification as error:
             return unreadable(frame.payload, str(error), source, origin, serials)
-        if self._own_line and frame.payload.startswith(self._own_line):
-            return unreadable(data, _OWN, source, origin, serials)
         return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
 
 

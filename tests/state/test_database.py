@@ -433,7 +433,7 @@ OBSTACLES: dict[str, tuple[Strike, Strike]] = {
         make_a_folder_again,
     ),
     "Not a directory; move that file away": (make_a_file_of_it, make_a_folder_again),
-    "Is a directory; move that directory away": (
+    "journal.db is no regular file; move it away": (
         lambda folder: (folder / FILE).mkdir(),
         lambda folder: (folder / FILE).rmdir(),
     ),

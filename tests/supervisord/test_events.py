@@ -76,20 +76,6 @@ def test_what_is_no_notification_is_kept_raw_once(house: Supervised, payload: st
     assert house.entry.error
 
 
-def test_what_the_listener_has_printed_itself_is_not_acted_on(
-    house: Supervised, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("PROCESS", "GROUP"):
-        monkeypatch.setenv(f"SUPERVISOR_{name}_NAME", "workflows")
-    house.restart()
-    house.handle(7)
-    house.restart(run=None)  # piped in by a shell that has inherited these
-    house.handle(8)
-    assert house.actions.served == ["x8"]
-    assert house.states == ["unreadable", "done"]
-    assert "remove stderr_capture_maxbytes" in house.entries[0].error
-
-
 def test_other_events_are_named_once(house: Supervised, caplog: pytest.LogCaptureFixture) -> None:
     for serial, name in enumerate(["PROCESS_STATE_RUNNING", "PROCESS_LOG_STDOUT"] * 2):
         house.handle(serial, eventname=name)
