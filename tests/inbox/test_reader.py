@@ -326,17 +326,3 @@ def test_a_file_in_place_of_the_folder_is_reported_once_and_may_be_mended(
     assert len(read(reader)) == 1
     mended = f"{inbox} can be read again: what has come in there is acted on"
     assert [line for line in caplog.messages if line != error] == [mended]
-
-
-def test_a_file_that_its_writer_has_taken_back_meanwhile_is_no_error(
-    tmp_path: Path, reader: InboxReader, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole_file.add(str(tmp_path), "emit", ["x"] * 1000)
-    whole_file.add(str(tmp_path), "rabbitmq-shared", ["taken back"])
-    batches = reader.read_new()
-    assert len(next(batches)) == 1000
-    discard(str(tmp_path), "rabbitmq-shared")
-    assert list(batches) == []
-    reader.discard()
-    assert names(tmp_path / FOLDER) == []
-    assert caplog.messages == []

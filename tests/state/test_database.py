@@ -466,21 +466,6 @@ def test_nothing_but_a_regular_file_is_opened(journal: Journal, file: Path, suff
     assert journal.accept(entry()) == 1
 
 
-def test_a_journal_with_a_hold_waits_until_what_is_in_the_way_is_gone(file: Path) -> None:
-    file.mkdir()
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> bool:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            file.rmdir()
-        return False
-
-    with closing(Journal(str(file.parent), hold=Hold(pause))) as journal:
-        assert journal.accept(entry()) == 1
-    assert len(pauses) == 3
-
-
 # Removed while it is open
 
 
