@@ -135,7 +135,7 @@ class Events:
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
         if is_from_program and not _is_wake_up(frame.payload):
-            self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
+            self._dispatcher.deliver(_delivery(frame, "supervisord", serials))
             return
         if frame.eventname == REMOTE and frame.payload.startswith(self._fired_line):
             text = frame.payload.removeprefix(self._fired_line)
@@ -162,7 +162,7 @@ class Events:
                 events = [(record.run, record.serial) for record in records if record.run]
                 run, serial = events[-1] if events else self._accepted_to
                 note = (_ACCEPTED_TO, f"{run}/{serial}")
-                self._dispatcher.accept_all(list(map(self._recorded, new)), note)
+                self._dispatcher.accept_all(list(map(_recorded, new)), note)
                 self._accepted_to = run, serial
             self._inbox.discard()
         except BaseException:
@@ -221,23 +221,25 @@ class Events:
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
         )
 
-    def _recorded(self, record: Record) -> Delivery:
-        """The delivery of what came in by a file."""
-        if not record.run:
-            return decode(record.payload, source=record.source, origin=record.source)
-        serials = Serials(record.run, record.serial, -1)
-        frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
-        delivery = self._delivery(frame, record.source, serials)
-        # It has no place in a pool yet.
-        return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
 
-    def _delivery(self, frame: Frame, source: str, serials: Serials | None) -> Delivery:
-        origin = f"serial {frame.serial}"
-        try:
-            program, data = frame.communication()
-        except UnreadableNotification as error:
-            return unreadable(frame.payload, str(error), source, origin, serials)
-        return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
+def _recorded(record: Record) -> Delivery:
+    """The delivery of what came in by a file."""
+    if not record.run:
+        return decode(record.payload, source=record.source, origin=record.source)
+    serials = Serials(record.run, record.serial, -1)
+    frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
+    delivery = _delivery(frame, record.source, serials)
+    # It has no place in a pool yet.
+    return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
+
+
+def _delivery(frame: Frame, source: str, serials: Serials | None) -> Delivery:
+    origin = f"serial {frame.serial}"
+    try:
+        program, data = frame.communication()
+    except UnreadableNotification as error:
+        return unreadable(frame.payload, str(error), source, origin, serials)
+    return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
 
 
 def _is_wake_up(payload: str) -> bool:

@@ -149,7 +149,7 @@ def test_files_are_read_in_the_order_of_their_numbers_and_others_are_left_alone(
 def test_what_a_killed_writer_has_left_unfinished_is_removed_an_hour_later(
     inbox: Path, reader: InboxReader
 ) -> None:
-    abandoned = (f".{notifications_name(1, 'rabbitmq')}", ".probe-0a")
+    abandoned = (f".{notifications_name(1, 'rabbitmq')}", ".probe-0a", "probe-0c")
     others = (f".{notifications_name(2, 'rabbitmq')}", ".probe-0b", ".x")
     for name in (*abandoned, *others):
         (inbox / name).write_text("x")
