@@ -127,9 +127,10 @@ class Database:
             with suppress(sqlite3.Error):  # it is of no use any more
                 connection.close()
 
-    def is_changed(self, connection: sqlite3.Connection) -> bool:
+    def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        with self as connection:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
         known, self._data_version = self._data_version, version
         return bool(version != known)
 
