@@ -42,18 +42,25 @@ def bring(state_dir: str) -> None:
             journal.accept(Entry(0, 0.0, source, "pending", "{}", runs=(run,)))
 
 
-@pytest.mark.parametrize("when", ["before the connection", "during it"])
-def test_when_it_ends_nothing_is_begun_any_more_wherever_it_waits(state_dir: str, when: str) -> None:
-    if when == "before the connection":  # by a forwarder that was killed
-        bring(state_dir)
-    with WhenActed(state_dir).of_connection():
-        if when == "during it":
-            bring(state_dir)
+def assert_given_back(state_dir: str) -> None:
+    """What others get is not begun here any more, wherever it waits; all else is."""
     with closing(Journal(state_dir)) as journal:
         entries = {entry.source: entry.state for entry in journal.newest(Filters(), 9)}
     assert entries == {FROM_BROKER: "pending", SHARED_WITH_BROKER: "dropped"}
     assert names_of(state_dir, SHARED_WITH_BROKER) == []
     assert len(names_of(state_dir, FROM_BROKER)) == 1
+
+
+def test_what_a_killed_forwarder_has_brought_is_given_back_before_a_connection(state_dir: str) -> None:
+    bring(state_dir)
+    with WhenActed(state_dir).of_connection():
+        assert_given_back(state_dir)
+
+
+def test_what_a_connection_has_brought_is_given_back_at_its_end(state_dir: str) -> None:
+    with WhenActed(state_dir).of_connection():
+        bring(state_dir)
+    assert_given_back(state_dir)
 
 
 def test_what_is_no_notification_stays_for_the_history_since_it_is_acknowledged(state_dir: str) -> None:
