@@ -64,10 +64,19 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
         ),
         (
             {"is_running": False, "process": Process("BACKOFF", 0, "see its log", "", "ERROR why")},
-            "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why", "correct that",
+            "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why",
+            "correct that, then supervisorctl restart hooks",
+        ),
+        (
+            {"is_running": False, "process": Process("STARTING", last_error="ERROR why")},
+            "listener", "supervisord is starting it; the last ERROR in its log: ERROR why", "look again;",
         ),
         ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start hooks;"),
-        ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
+        (
+            {"is_running": False, "process": Process("RUNNING", last_error="ERROR why")},
+            "listener", "in this state directory; the last ERROR in its log: ERROR why",
+            "supervisorctl tail",
+        ),
         (
             {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
             "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z; the last ERROR in its"
