@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from listener.hooks.watch import NEEDS_RESTART
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -81,11 +82,11 @@ def _is_silent(standing: Standing) -> bool:
 def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     listener = standing.listener
     if listener is not None and standing.is_running and listener.problem:
-        yield Finding(
-            listener.config,
-            f"not all of it is in force: {listener.problem.splitlines()[0]}",
-            f"conductor-hooks check {listener.config} says where; correct it",
-        )
+        cure = f"conductor-hooks check {listener.config} says where; correct it"
+        if listener.problem == NEEDS_RESTART:
+            cure = f"supervisorctl restart {listener.known_as}"
+        what = f"not all of it is in force: {listener.problem.splitlines()[0]}"
+        yield Finding(listener.config, what, cure)
 
 
 def _in_hand(standing: Standing) -> Iterator[Finding]:
