@@ -174,7 +174,9 @@ def _look_at_hooks(config: str, folder: str) -> Hooks:
     try:
         table, mistakes = read_file(config, os.environ)
     except OSError as error:
-        text = f"it cannot be read: {error.strerror}; write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
+        is_there = not isinstance(error, FileNotFoundError)
+        cure = "let the listener's user read it" if is_there else "write it"
+        text = f"it cannot be read: {error.strerror}; {cure}, or name it in $CONDUCTOR_HOOKS_CONFIG"
         return Hooks(config, mistakes=(Mistake(0, text),))
     if table is None:
         return Hooks(config, mistakes=tuple(mistakes))

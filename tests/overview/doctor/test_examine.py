@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import time
@@ -370,6 +371,19 @@ def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     set_up.hooks.unlink()
     [finding] = set_up.findings()
     assert finding.what == "it cannot be read: No such file or directory"
+    assert finding.cure == "write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
+
+
+def test_a_hooks_conf_that_the_listeners_user_may_not_read(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(look, "read_file", refuse)
+    [finding] = set_up.findings()
+    assert finding.what == "it cannot be read: Permission denied"
+    assert finding.cure.startswith("let the listener's user read it")
 
 
 def test_a_plugin_that_a_hook_runs(set_up: SetUp) -> None:
