@@ -374,6 +374,15 @@ def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     assert finding.cure == "write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
 
 
+def test_an_installation_that_the_listeners_user_may_not_read(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: path != look.__file__)
+    [finding] = set_up.findings()
+    assert finding.what == f"the listener's user may not read {Path(listener.__file__).parent}"
+    assert finding.cure.startswith("let it read that folder")
+
+
 def test_a_hooks_conf_that_the_listeners_user_may_not_read(
     set_up: SetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
