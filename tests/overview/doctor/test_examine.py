@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -301,6 +302,24 @@ def test_the_group_of_the_readme_may_write_to_the_inbox(set_up: SetUp) -> None:
     os.chown(set_up.state, -1, NOBODY)
     [finding] = set_up.findings()
     assert finding.cure.startswith("sudo chgrp 0 ")
+
+
+def test_a_listener_that_was_started_before_its_user_joined_the_group_of_the_inbox(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_root()
+    set_up.state.chmod(0o710)
+    (set_up.state / "inbox").chmod(0o2770)
+    for extra, count in (([4711], 1), ([0], 0)):
+        command = ["sleep", "60"]
+        with subprocess.Popen(command, user=NOBODY, group=NOBODY, extra_groups=extra) as process:
+            monkeypatch.setattr(os, "getpid", lambda pid=process.pid: pid)
+            set_up.say_present()
+            found = set_up.findings()
+            process.kill()
+        assert [finding.cure for finding in found] == [
+            "make its user a member; then supervisorctl restart conductor-hooks"
+        ] * count
 
 
 def test_what_a_damaged_wal_file_has_lost_while_no_listener_works(
