@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 
 from listener.dispatch.job import Job
-from listener.hooks.at_most import AtMost
-from listener.hooks.table import Hook
+from listener.hooks.table import AtMost, Hook
 from listener.log import extra, loggable
 from listener.model.delivery import Delivery, hook_suppressed
 from listener.model.notification import iso_time, storable

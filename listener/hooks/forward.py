@@ -68,11 +68,7 @@ def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
         )
     if (settings.cert is None) != (settings.key is None):
         source.refuse(node, "forward: 'cert' and 'key' belong together; name both or none")
-    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
-    source.mistakes[known:] = own
-    wrong = sorted({mistake for mistake in own if not mistake.is_warning})
-    problem = "\n".join(mistake.as_text("hooks.conf") for mistake in wrong)
-    return settings._replace(problem=problem)
+    return settings._replace(problem="\n".join(source.end_part(known)))
 
 
 def _host(value: Any) -> Any:

@@ -117,6 +117,16 @@ class Source(Values):
         values = [self.read(item, reader, label) for item in nodes]
         return tuple(value for value in values if value is not INVALID)
 
+    def end_part(self, known: int) -> list[str]:
+        """Let the mistakes that came after the first `known` be those of one part of the file.
+
+        They keep only that part from its use. The texts of those that do, in the file's order.
+        """
+        own = [mistake._replace(is_of_part=True) for mistake in self.mistakes[known:]]
+        self.mistakes[known:] = own
+        wrong = sorted({mistake for mistake in own if not mistake.is_warning})
+        return [mistake.as_text("hooks.conf") for mistake in wrong]
+
     def written(self, node: yaml.Node) -> str:
         """What the file says at a node that has one value or several, for an explanation."""
         return " or ".join(map(self._written, items_of(node)))

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from listener.actions.check import check_hooks
 from listener.actions.registry import Actions
 from listener.hooks import yaml_lines
-from listener.hooks.at_most import AtMost
 from listener.hooks.conf import read
 from listener.hooks.settings import ListenerSettings
-from listener.hooks.table import Hook, HookTable, unmet
+from listener.hooks.table import AtMost, Hook, HookTable, unmet
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 PLUGIN_EXAMPLE = """\
