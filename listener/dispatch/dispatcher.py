@@ -26,7 +26,6 @@ from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
 from listener.model.delivery import FROM_BROKER, FROM_HOOK, Delivery
-from listener.model.entry import Entry
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
 
@@ -110,7 +109,9 @@ class Dispatcher:
 
     def accept_all(self, deliveries: Sequence[Delivery], note: tuple[str, str]) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
-        jobs = self._plan_all(deliveries)
+        self._accept_all(self._plan_all(deliveries), note)
+
+    def _accept_all(self, jobs: Sequence[Job], note: tuple[str, str]) -> None:
         ids = self._journal.accept_all([job.entry for job in jobs], note)
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
@@ -183,23 +184,16 @@ class Dispatcher:
 
     def accept_due(self) -> None:
         """Accept what time alone brings: executions that are overdue, suppression that is over."""
-        now, table = self._now(), self._table(None)
+        table = self._table(None)
         if table is None:
             return
-        for note, delivery in self._limits.take_ended(now):
-            entry = self._plan(delivery).entry
-            self._put_own([entry] if entry.runs else [], note)
+        for note, delivery in self._limits.take_ended(self._now()):
+            job = self._plan(delivery)
+            self._accept_all([job] if job.hooks else [], note)
         if self._overdue.watch(table):
             jobs = self._overdue.take()
             self._limits.judge(jobs)
-            self._put_own([job.entry for job in jobs], self._overdue.note)
-
-    def _put_own(self, entries: Sequence[Entry], note: tuple[str, str] | None = None) -> None:
-        """Accept entries about events of our own, and put what is to do for them on the agenda."""
-        ids = self._journal.accept_all(entries, note)
-        for entry, entry_id in zip(entries, ids, strict=True):
-            if entry_id is not None and not entry.is_settled:
-                self._agenda.put(msgspec.structs.replace(entry, id=entry_id))
+            self._accept_all(jobs, self._overdue.note)
 
     def _plan(self, delivery: Delivery) -> Job:
         return self._plan_all((delivery,))[0]

@@ -86,7 +86,7 @@ class Limits:
                 name, window = self._window(hook, hook.at_most, job.hook_context)
                 after = window.with_run(hook.at_most, job.entry.received_at)
                 if after.suppressed > window.suppressed:
-                    job.put(position, job.entry.runs[position].suppressed())
+                    job.put(position, job.entry.runs[position].with_state("suppressed"))
                     _log_beginning(hook.at_most, after, job.about)
                 self._windows[name] = after
                 notes[name] = _text(after)

@@ -194,7 +194,7 @@ class Pauses:
 
 def _given_up(run: Run, hook: str, others: Container[str]) -> Run:
     is_kept = run.state == "pending" and not run.attempts and hook in ("", run.hook)
-    return run.dropped() if is_kept and run.hook not in others else run
+    return run.with_state("dropped") if is_kept and run.hook not in others else run
 
 
 def _log_changes(begun: Sequence[Pause], ended: Sequence[Pause]) -> None:

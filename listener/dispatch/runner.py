@@ -157,9 +157,8 @@ class Runner:
             self._finish(end, None)
 
     def _attempt(self, job: Job, position: int) -> Outcome:
-        hook = job.hooks[position]
+        hook, run = job.hooks[position], job.entry.runs[position]
         if hook is None:
-            run = job.entry.runs[position]
             reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
             return Outcome("failed", reason, 0.0)
         self._running = job, position
@@ -209,7 +208,7 @@ class Runner:
         _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
                      "run again" if again else left, job.about,
                      extra=extra(hook=run.hook, outcome="interrupted"))  # fmt: skip
-        return run.interrupted(again=again)
+        return run.with_state("pending" if again else "interrupted")
 
     def _save(self, job: Job, runs: Sequence[Run]) -> None:
         """Store the runs, and an entry for hooks on hook_failed for each that just failed for good."""

@@ -51,8 +51,7 @@ class HooksFile:
         known = self._why_not, self._wrong
         now = stamp(self.path)
         is_changed, self._stamp = now != self._stamp, now
-        may_be_mended = self._wrong and event_type is None  # a file that it names may have come
-        if is_changed or may_be_mended:
+        if is_changed or (self._wrong and event_type is None):  # a file that it names may have come
             self._read_again(is_changed=is_changed)
         is_new = known != (self._why_not, self._wrong)
         if self._why_not and (is_new or event_type is not None):
@@ -60,7 +59,6 @@ class HooksFile:
 
     def _read_again(self, *, is_changed: bool) -> None:
         known = self._wrong
-        was_wrong = bool(self.table and (known or self._why_not))
         try:
             _, table, mistakes = load(self.path, self._env)
         except SettingsError as error:
@@ -70,7 +68,7 @@ class HooksFile:
         self._wrong = wrong_in(mistakes, self.path)
         self._why_not = self._why_not_in_force(table)
         if table is not None and not self._why_not and (is_changed or self._wrong != known):
-            self._put_in_force(table, mistakes, is_mended=was_wrong and not self._wrong)
+            self._put_in_force(table, mistakes)
 
     def _why_not_in_force(self, table: HookTable | None) -> str:
         """Why the newest table does not replace the one in force; '' when it does."""
@@ -82,12 +80,11 @@ class HooksFile:
             return _EMPTY
         return _UNUSABLE if table.has_problem and not self.table.has_problem else ""
 
-    def _put_in_force(self, table: HookTable, mistakes: list[Mistake], *, is_mended: bool) -> None:
+    def _put_in_force(self, table: HookTable, mistakes: list[Mistake]) -> None:
         if table.listener != self._settings_at_start:
             _log.warning("%s: changes under 'listener' take effect at the next restart", self.path)
         self.table, self.mistakes = table, mistakes
-        mended = " and is mended" if is_mended else ""
-        _log.info("%s was read again%s, hooks: %d", self.path, mended, len(table.hooks))
+        _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
         self.log_mistakes()
 
     def log_mistakes(self) -> None:
