@@ -118,10 +118,6 @@ class Dispatcher:
                 self._log_accepted(job, entry_id)
                 self._put(job)
 
-    def refresh(self) -> None:
-        """Put a new hooks.conf in force, or log what is wrong with it, though no event has come."""
-        self._table(None)
-
     def recall(self) -> None:
         """Put every unsettled entry of the journal on the agenda, and forget all others.
 
@@ -183,7 +179,10 @@ class Dispatcher:
         return self._runner.in_progress()
 
     def accept_due(self) -> None:
-        """Accept what time alone brings: executions that are overdue, suppression that is over."""
+        """Accept what time alone brings: executions that are overdue, suppression that is over.
+
+        A new hooks.conf is put in force first, or it is logged what is wrong with it.
+        """
         table = self._table(None)
         if table is None:
             return

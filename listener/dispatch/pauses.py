@@ -103,11 +103,7 @@ def _notes_of(journal: Journal, hook: str) -> list[str]:
 
 
 def _noted(journal: Journal) -> list[Pause]:
-    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=_since)
-
-
-def _since(pause: Pause) -> float:
-    return pause.since
+    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=lambda pause: pause.since)
 
 
 def _taken(journal: Journal) -> _Taken:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 ANY_EVENT = "*"
 
-DEFAULT_TIMEOUT_S = 60.0
-
 
 class Condition(NamedTuple):
     """One condition of a hook: whether it holds for a hook context and the Unix time of its receipt.
@@ -75,7 +73,7 @@ class Hook(NamedTuple):
     line: int
     input_lines: Mapping[str, int]
     when: Conditions = ()
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float = 60.0
     retries: int = 0
     repeatable: bool | None = None
     fresh: bool = False

@@ -219,7 +219,6 @@ class Events:
         self._keep_lock()
         self._actions.drain()
         self._journal.count(self._actions.take_tallies(), self._clock.now())
-        self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._dispatcher.accept_due()

@@ -660,12 +660,6 @@ def assert_read_is_sound(text: str) -> None:
         assert len(mistake.text.splitlines()) == 1
 
 
-@never_late
-@given(st.text())
-def test_any_text_gives_a_table_or_mistakes(text: str) -> None:
-    assert_read_is_sound(text)
-
-
 TOKENS = (
     "hooks:", "listener:", "event_type:", "implementation: a.b", "inputs:", "when:", "timeout:",
     "name:", "a:", "1:", "? ", ": ", "- ", "<<: ", "&x ", "*x ", "[", "]", "{", "}", ", ", "\n", "  ",

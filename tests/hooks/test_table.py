@@ -1,21 +1,14 @@
-"""Which hooks a notification has: every enabled one that matches, in the file's order.
-
-Patterns are those of fnmatch.fnmatchcase, the standard library's own answer being the judge.
-"""
+"""Which hooks a notification has: every enabled one that matches, in the file's order."""
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from listener.hooks.conf import read
 from listener.hooks.table import Hook, HookTable
-from listener.model.notification import EVENT_TYPES
 
 
 def table_of(*hooks: dict[str, Any]) -> HookTable:
@@ -97,26 +90,3 @@ def test_the_line_of_an_input_is_its_own_or_that_of_what_it_stands_in(
     hook = Hook("x", (), "a.b", {}, 2, {"a": 4, "a.0": 5, "a.0.b": 6})
 
     assert hook.line_of(place) == line
-
-
-pieces = st.text(st.sampled_from("ab.-*?[]!^\\\n") | st.characters(codec="utf-8"), max_size=8)
-
-
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=300)
-@given(
-    st.sampled_from(EVENT_TYPES),
-    st.lists(pieces, min_size=1, max_size=3),
-    st.none() | pieces,
-    st.data(),
-)
-def test_matching_agrees_with_the_standard_library(
-    event_type: str, patterns: list[str], found: str | None, data: st.DataObject
-) -> None:
-    if found is None and data.draw(st.booleans()):  # make a match likely
-        found = patterns[0].replace("*", data.draw(pieces)).replace("?", "x")
-    table = table_of({"name": "x", "event_type": event_type, "when": {"deployment_id": patterns}})
-
-    matching = names(table, event_type, deployment_id=found)
-
-    expected = found is not None and any(fnmatch.fnmatchcase(found, pattern) for pattern in patterns)
-    assert matching == (["x"] if expected else [])
