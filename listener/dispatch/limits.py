@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -60,14 +61,11 @@ class Limits:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._known: dict[str, Window] | None = None
 
-    @property
+    @cached_property
     def _windows(self) -> dict[str, Window]:
         """Each by the name of its note."""
-        if self._known is None:
-            self._known = self._journal.all_noted_as(_PREFIX, Window)
-        return self._known
+        return self._journal.all_noted_as(_PREFIX, Window)
 
     def judge(self, jobs: Iterable[Job]) -> None:
         """Suppress what is above its hook's limit in new jobs. One accepted before is left alone."""

@@ -95,17 +95,10 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
 
 
 def _doubts(hook: Hook) -> Iterator[Mistake]:
-    """What is doubtful in a hook's templates for its event types, and in its keys for its action."""
-    doubts = [
-        (line, f"!template: {reason}")
-        for template in hook.templates
-        for line, reason in template.doubts(hook.event_types)
-    ]
-    if hook.fresh and "." not in hook.implementation:
-        which = "'fresh' has no effect: it is for functions and plugin tasks"
-        doubts.append((hook.line, f"{which}, not for {hook.implementation!r}"))
-    for line, doubt in doubts:
-        yield Mistake(line, f"hook {hook.name!r}: {doubt}", is_warning=True)
+    """What is doubtful in a hook's templates for its event types."""
+    for template in hook.templates:
+        for line, reason in template.doubts(hook.event_types):
+            yield Mistake(line, f"hook {hook.name!r}: !template: {reason}", is_warning=True)
 
 
 def _when(source: Source, node: yaml.Node, label: str) -> Conditions:

@@ -92,11 +92,7 @@ def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
 
 
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
-    """The path of a file; one where nothing is gets a warning."""
-    value = source.read_path(node, label)
-    if value is not INVALID and not os.path.isfile(value):
-        source.warn(node, f"{label}: there is no file {value!r}")
-    return value
+    return source.read_path(node, label, os.path.isfile)
 
 
 _SHORT = text("a text of at most 255 bytes", most=255)

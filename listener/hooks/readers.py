@@ -50,10 +50,20 @@ class Source(Values):
             self._warn_of_look(node, found)
         return value
 
-    def read_path(self, node: yaml.Node, label: str) -> Any:
-        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong."""
+    def read_path(
+        self, node: yaml.Node, label: str, is_there: Callable[[str], bool] = lambda _: True
+    ) -> Any:
+        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong.
+
+        One that is not there, as the caller sees it, gets a warning.
+        """
         value = self.read(node, PATH, label)
-        return value if value is INVALID else self.path(value)
+        if value is INVALID:
+            return INVALID
+        value = self.path(value)
+        if not is_there(value):
+            self.warn(node, f"{label}: there is no {value!r}")
+        return value
 
     def mapping(
         self,

@@ -60,11 +60,7 @@ def _path(source: Source, node: yaml.Node, label: str) -> Any:
 
 
 def _folder(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; one where nothing is gets a warning."""
-    value = source.read_path(node, label)
-    if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
-        source.warn(node, f"{label}: there is no {value!r}")
-    return value
+    return source.read_path(node, label, os.path.exists)  # a zip file is fine, too, for modules
 
 
 def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:

@@ -455,11 +455,6 @@ hooks:
             "line 4: the key 'implementation' stands here twice; the last one counts",
         ),
         (
-            HOOK + "  fresh: true\n- {event_type: '*', implementation: command, fresh: true}\n",
-            "line 5: hook 'any-2': 'fresh' has no effect: it is for functions and plugin tasks, not for"
-            " 'command'",
-        ),
-        (
             f"{HOOK}- {{event_type: hook_failed, implementation: a.b, name: workflow_failed-1}}\n",
             "line 4: hook 2 has the name 'workflow_failed-1' of the hook in line 2, and is called"
             " 'workflow_failed-1-2'",
