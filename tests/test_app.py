@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from listener.state.journal import FILE
-from tests.listening import COMMAND, OK, READY, Listener, Site, frame, notification, site_in
+from tests.listening import COMMAND, OK, READY, Site, frame, notification, site_in
 from tests.manager import running
 from tests.support import event, wait_for
 
@@ -252,20 +252,6 @@ def test_what_a_hook_emits_for_itself_is_told_of(site: Site) -> None:
     assert listener.end() == 0
     assert [entry.source for entry in site.entries] == ["supervisord", "hook", "supervisord"]
     assert listener.log.count("a hook has emitted this workflow_started: if it is one of those") == 1
-
-
-@pytest.mark.parametrize("end", [Listener.end, Listener.terminate])
-def test_what_is_due_when_the_listener_ends_is_done_by_the_next_one(
-    site: Site, end: Callable[[Listener], int]
-) -> None:
-    listener = site.start(PICKY)
-    listener.send(b"".join(frame(f"e-{serial}", serial=serial) for serial in range(1, 4)))
-    listener.wait_for_answers(3)
-    assert end(listener) == 0
-    assert site.states == ["pending"] * 3
-    site.go()
-    site.start(PICKY)
-    site.wait_for_states(*["done"] * 3)
 
 
 def test_while_a_function_runs_the_verbs_read_and_write_the_journal(site: Site) -> None:

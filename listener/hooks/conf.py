@@ -16,7 +16,7 @@ import yaml
 
 from listener.hooks import settings
 from listener.hooks.readers import COMMENT, Reader, Source
-from listener.hooks.schema import FORWARD, WHEN, Form, mapping, of, one_or_more
+from listener.hooks.schema import FORWARD, WHEN, Form, mapping, of, several
 from listener.hooks.settings import read_settings
 from listener.hooks.table import ANY_EVENT, AtMost, Conditions, Hook, HookTable
 from listener.hooks.values import BOOLEAN, DURATION, INVALID, TEXT, Kind, nearest, number, whole_number
@@ -152,10 +152,6 @@ def _label(node: yaml.Node, position: int) -> str:
     return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
 
 
-def _event_types(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _event_type)
-
-
 def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
     name = source.read(node, TEXT, label)
     if name is not INVALID and name not in _KNOWN:
@@ -226,7 +222,7 @@ _NAME = Kind(_name, TEXT.wanted, schema={"type": ["string", "integer"]})
 _REQUIRED = ("event_type", "implementation")
 _HOOK_KEYS: Mapping[str, Kind | Form] = {
     "name": _NAME,
-    "event_type": Form(_event_types, one_or_more({"anyOf": [{"enum": _KNOWN}, of(TEXT)]})),
+    "event_type": several(_event_type, {"anyOf": [{"enum": _KNOWN}, of(TEXT)]}),
     "when": Form(_when, WHEN),
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": Form(_inputs, {"type": ["object", "null"]}),

@@ -87,10 +87,6 @@ _HOST_KIND = Kind(
 """A wrong one is not shown, because a URL in its place has the password."""
 
 
-def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
-    return source.several(node, label, _HOST_KIND)
-
-
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
     return source.read_path(node, label, os.path.isfile)
 
@@ -99,7 +95,7 @@ _SHORT = text("a text of at most 255 bytes", most=255)
 """A name in AMQP."""
 
 KEYS: Mapping[str, Kind | Form] = {
-    "hosts": Form(_hosts, schema.one_or_more(schema.of(_HOST_KIND))),
+    "hosts": schema.several(_HOST_KIND, schema.of(_HOST_KIND)),
     "broker_config": Form(_file, schema.of(PATH)),
     "username": TEXT,
     "password": text(is_secret=True),

@@ -63,10 +63,6 @@ def _folder(source: Source, node: yaml.Node, label: str) -> Any:
     return source.read_path(node, label, os.path.exists)  # a zip file is fine, too, for modules
 
 
-def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _folder)
-
-
 def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
     """A path that node_exporter would read; one that this user cannot write gets a warning."""
     value = _path(source, node, label)
@@ -124,7 +120,7 @@ _MIN_MEMORY_MIB = 64
 KEYS: Mapping[str, Kind | Form] = {
     "state_dir": Form(_path, _PATH),
     "python": Form(_program, _PATH),
-    "python_path": Form(_folders, schema.one_or_more(_PATH)),
+    "python_path": schema.several(_folder, _PATH),
     "plugins": Form(_folder, _PATH),
     "manager": Form(_manager, schema.mapping(_MANAGER_KEYS, ("rest_host",))),
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from listener.errors import InvalidYaml, SettingsError
 from listener.hooks.file import Version, load, stamp, wrong_in
-from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.log import loggable
@@ -32,10 +31,11 @@ class HooksFile:
     ) -> None:
         self.path = path
         self._env = env
-        self._stamp, self.table, self.mistakes = first or load(path, env)
+        first = first or load(path, env)
+        self._stamp, self.table, self.mistakes = first
         self._wrong = wrong_in(self.mistakes, path)  # with the newest file
         self._why_not = _MISSING if self.table is None else ""  # it is in force
-        self._settings_at_start = self.table.listener if self.table else ListenerSettings()
+        self._settings_at_start = first.settings
 
     @property
     def problem(self) -> str:

@@ -605,40 +605,6 @@ hooks:
     assert lines_of_faults(text) == [(", line 9", "hook 'workflow_failed-1'", "destination 2")]
 
 
-def test_behind_an_alias_the_line_is_that_of_what_it_stands_for() -> None:
-    text = """\
-hooks:
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs: &all
-    destination_port: 162
-    community_string: public
-    destinations:
-    - &first
-      destination_address: 10.0.0.1
-      layout: none
-    - <<: *first
-      destination_address: 10.0.0.3
-      layout: neither
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs:
-    <<: *all
-    destinations:
-    - *first
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs: *all
-"""
-    assert lines_of_faults(text) == [
-        (", line 10", "hook 'any-1'", "destination 1"),
-        (", line 10", "hook 'any-2'", "destination 1"),
-        (", line 10", "hook 'any-3'", "destination 1"),
-        (", line 13", "hook 'any-1'", "destination 2"),
-        (", line 13", "hook 'any-3'", "destination 2"),
-    ]
-
-
 # Any text at all
 
 
