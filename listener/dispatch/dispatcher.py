@@ -95,8 +95,8 @@ class Dispatcher:
     def _is_next(self, job: Job) -> bool:
         """Whether the hooks of a delivery run at once: no other entry comes first, nothing is paused.
 
-        Instant hooks run before the journal accepts the delivery, so it must not know that one yet.
-        That is known already of one with suppressed runs.
+        Instant hooks run before the journal accepts the delivery, so it must not know that one yet. If
+        the first hook's run is suppressed, `Limits` has looked already.
         """
         if job.entry.is_settled or self._agenda.must_wait(job.entry.execution_id) or self._pauses:
             return False

@@ -64,16 +64,11 @@ def _folder(source: Source, node: yaml.Node, label: str) -> Any:
 
 
 def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path that node_exporter would read; one that this user cannot write gets a warning."""
+    """A path that node_exporter would read; whether it can be written, the listener finds out."""
     value = _path(source, node, label)
-    if value is INVALID:
-        return INVALID
-    if not value.endswith(".prom"):
+    if value is not INVALID and not value.endswith(".prom"):
         source.refuse(node, f"{label} must end in .prom, or node_exporter does not read it")
         return INVALID
-    folder = os.path.dirname(value)
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        source.warn(node, f"{label}: {folder!r} is not there, or this user may not write to it")
     return value
 
 
