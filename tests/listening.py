@@ -167,12 +167,6 @@ class Site:
         """Until the entries are in these: the last end is on record only after the answer."""
         wait_for(f"{states}", lambda: self.states == list(states))
 
-    def shorten_limits(self) -> None:
-        """Let the time of a hook's limit, an hour, have passed."""
-        with closing(Journal(str(self.state_dir))) as journal:
-            for name, value in journal.all_noted_as("at_most ", dict[str, Any]).items():
-                journal.note(name, json.dumps({**value, "per_s": 0.001}))
-
     def close(self) -> None:
         for listener in self._listeners:
             listener.close()

@@ -124,8 +124,8 @@ class Events:
 
     def log_stopping(self, signal: str) -> None:
         """Log, in the handler of this signal, what the end of the listener waits for."""
-        if awaited := self._dispatcher.in_progress():
-            _log.info("%s: waiting for %s", signal, awaited)
+        if hook := self._dispatcher.running:
+            _log.info("%s: waiting for hook %s, and those after it", signal, hook)
             log.flush()
 
     def _handle(self, frame: Frame) -> None:
@@ -212,7 +212,6 @@ class Events:
         self._keep_lock()
         self._actions.drain()
         self._journal.count(self._actions.take_tallies(), self._clock.now())
-        self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._dispatcher.accept_due()

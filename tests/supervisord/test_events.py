@@ -166,6 +166,16 @@ def test_a_tick_recalls_what_another_process_has_put_there(house: Supervised) ->
     assert house.actions.served == ["x1", "x1"]
 
 
+def test_a_tick_accepts_what_time_alone_brings_by_the_hooks_conf_of_now(house: Supervised) -> None:
+    house.handle(1, event_type="workflow_started")
+    house.hooks(hook("late", event_type="workflow_overdue", after="1h"))
+    for serial in (2, 3):
+        house.tick(serial)
+        house.work_on()
+        house.now += 3600
+    assert house.actions.served == ["x1"]
+
+
 def test_a_tick_keeps_the_lock_and_counts_what_was_sent_and_so_does_the_end(
     house: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
