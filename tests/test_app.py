@@ -89,7 +89,7 @@ def test_a_signal_lets_the_action_in_progress_end_and_be_answered(
     listener.send(frame("one") + frame("two", serial=2))
     wait_for("the action", lambda: site.notes)
     listener.process.send_signal(signum)
-    listener.wait_for_log(f"INFO {signum.name}: waiting for hook h, and those after it")
+    listener.wait_for_log(f"INFO {signum.name}: waiting for hook h and 1 after it, at most 1")
     site.go()
     assert listener.ended() == 0
     assert listener.answers == "READY\nRESULT 2\nOK"

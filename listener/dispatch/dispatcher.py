@@ -174,10 +174,9 @@ class Dispatcher:
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
-    @property
-    def running(self) -> str:
-        """The hook that runs now; '' when none does."""
-        return self._runner.running
+    def in_progress(self) -> str:
+        """What runs now, and how long it takes at most; '' when nothing does."""
+        return self._runner.in_progress()
 
     def accept_due(self) -> None:
         """Accept what time alone brings: executions that are overdue, suppression that is over.

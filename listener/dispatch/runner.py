@@ -29,6 +29,8 @@ from listener.state.stop import NOBODY, Stop, path_of
 
 _log = logging.getLogger(__name__)
 
+_KILLED_S = 2.0  # so long after its timeout a hook's processes are killed
+
 
 class _End(NamedTuple):
     """The end of an attempt that is not stored yet: of which run, how, and at which Unix time."""
@@ -53,7 +55,6 @@ class Beginning(NamedTuple):
 class Runner:
     """Runs the hooks of Jobs that are not paused, and puts on `agenda` what is left to do.
 
-    `running` is the hook that runs now; '' when none does.
     `plan` makes the Job of a delivery, for hooks on hook_failed. The others are as in Dispatcher.
     """
 
@@ -77,7 +78,7 @@ class Runner:
         self._jitter = jitter
         self._delete_token = delete_token
         self._unfinished: _End | None = None
-        self.running = ""
+        self._running: tuple[Job, int] | None = None
 
     def resume(self, job: Job) -> None:
         """Run what is due of a stored entry. A run whose process died meanwhile is interrupted.
@@ -160,10 +161,10 @@ class Runner:
         if hook is None:
             reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
             return Outcome("failed", reason, 0.0)
-        self.running = run.hook
+        self._running = job, position
         call = job.call(position, hook, self._stop(job, position))
         outcome = attempt(self._actions, call, job.about)
-        self.running = ""
+        self._running = None
         return outcome
 
     def _stop(self, job: Job, position: int) -> Stop:
@@ -172,6 +173,20 @@ class Runner:
         if not (folder and job.entry.id):
             return NOBODY
         return Stop(path_of(folder, job.entry.id, job.entry.runs[position].attempts[-1].began_at))
+
+    def in_progress(self) -> str:
+        """The hook that runs now, and the most seconds until the last of its entry has ended; or ''."""
+        if self._running is None:
+            return ""
+        job, position = self._running
+        runs = job.entry.runs
+        pairs = zip(runs[position + 1 :], job.hooks[position + 1 :], strict=True)
+        later = [hook for run, hook in pairs if hook and run.state == "pending"]
+        hooks = [hook for hook in (job.hooks[position], *later) if hook]
+        passed_s = self._now() - runs[position].attempts[-1].began_at
+        most_s = sum(hook.timeout_s + _KILLED_S for hook in hooks) - passed_s
+        others = f" and {len(later)} after it" if later else ""
+        return f"hook {runs[position].hook}{others}, at most {most_s:.0f} s"
 
     def _finish(self, end: _End, following: int | None) -> None:
         """Store the end of an attempt, together with the begin of the `following` run."""

@@ -90,15 +90,22 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     hook = hook._replace(
         taken=tuple(source.taken[taken:]), templates=tuple(source.templates[templates:])
     )
+    hook = hook._replace(problem=problem, fingerprint=0) if problem else hook
     source.mistakes += _doubts(hook)
-    return hook._replace(problem=problem, fingerprint=0) if problem else hook
+    return hook
 
 
 def _doubts(hook: Hook) -> Iterator[Mistake]:
-    """What is doubtful in a hook's templates for its event types."""
+    """What is doubtful in a hook's templates and conditions for its event types."""
     for template in hook.templates:
         for line, reason in template.doubts(hook.event_types):
             yield Mistake(line, f"hook {hook.name!r}: !template: {reason}", is_warning=True)
+    if hook.when and not hook.problem:
+        from listener.hooks.when import never_holding  # as in _when
+
+        for field in never_holding(hook):
+            doubt = f"{field!r} can never hold for an event of {', '.join(hook.event_types)}"
+            yield Mistake(hook.line, f"hook {hook.name!r}: 'when': {doubt}", is_warning=True)
 
 
 def _when(source: Source, node: yaml.Node, label: str) -> Conditions:

@@ -63,6 +63,7 @@ class HooksFile:
 
     def _read_again(self, *, is_changed: bool) -> None:
         known = self._wrong
+        was_wrong = bool(self.table and (known or self._why_not))
         try:
             _, table, mistakes = load(self.path, self._env)
         except SettingsError as error:
@@ -72,7 +73,7 @@ class HooksFile:
         self._wrong = wrong_in(mistakes, self.path)
         self._why_not = self._why_not_in_force(table)
         if table is not None and not self._why_not and (is_changed or self._wrong != known):
-            self._put_in_force(table, mistakes)
+            self._put_in_force(table, mistakes, is_mended=was_wrong and not self._wrong)
 
     def _why_not_in_force(self, table: HookTable | None) -> str:
         """Why the newest table does not replace the one in force; '' when it does."""
@@ -84,11 +85,12 @@ class HooksFile:
             return _EMPTY
         return _UNUSABLE if table.has_problem and not self.table.has_problem else ""
 
-    def _put_in_force(self, table: HookTable, mistakes: list[Mistake]) -> None:
+    def _put_in_force(self, table: HookTable, mistakes: list[Mistake], *, is_mended: bool) -> None:
         if table.listener != self._settings_at_start:
             _log.warning("%s: %s", self.path, NEEDS_RESTART)
         self.table, self.mistakes = table, mistakes
-        _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
+        mended = " and is mended" if is_mended else ""
+        _log.info("%s was read again%s, hooks: %d", self.path, mended, len(table.hooks))
         self.log_mistakes()
 
     def log_mistakes(self) -> None:

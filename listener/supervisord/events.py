@@ -124,8 +124,8 @@ class Events:
 
     def log_stopping(self, signal: str) -> None:
         """Log, in the handler of this signal, what the end of the listener waits for."""
-        if hook := self._dispatcher.running:
-            _log.info("%s: waiting for hook %s, and those after it", signal, hook)
+        if awaited := self._dispatcher.in_progress():
+            _log.info("%s: waiting for %s", signal, awaited)
             log.flush()
 
     def _handle(self, frame: Frame) -> None:

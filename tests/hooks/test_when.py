@@ -165,3 +165,24 @@ def test_a_condition_with_a_mistake_never_holds() -> None:
     table, _ = read_when("{tenant_name: 5}")
 
     assert table.match("workflow_failed", {"tenant_name": "5"}, 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "event_type", "doubt"),
+    [
+        ("{not: {}}", "'*'", "can never hold: 'not' excludes"),
+        ("{tenant_name: a, not: {tenant_name: [a, b]}}", "'*'", "can never hold: 'not' excludes"),
+        ("{event_type: workflow_queued}", "workflow_failed", "'event_type' can never hold for"),
+        ("{attempts: 3}", "workflow_failed", "'attempts' can never hold for"),
+        ("{tenant_name: [a, c], not: {tenant_name: [a, b]}}", "'*'", ""),
+        ("{tenant_name: a, not: {tenant_name: a, deployment_id: b}}", "'*'", ""),
+        ("{event_type: workflow_queued}", "'*'", ""),
+        ("{event_type: '*_queued'}", "[workflow_queued, workflow_failed]", ""),
+        ("{hook: [null, a]}", "workflow_failed", ""),
+    ],
+)  # fmt: skip
+def test_what_can_never_hold_is_a_warning(when: str, event_type: str, doubt: str) -> None:
+    table, doubts = read_when(when, event_type)
+
+    assert [doubt in found for found in doubts] == [True] * bool(doubt)
+    assert not table.hooks[0].problem
