@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from listener.inbox.folder import IN_HOOK
-from listener.interpreters.call import CallProcess
 from listener.interpreters.deadline import Deadline
 from listener.interpreters.worker import Worker
+
+if TYPE_CHECKING:
+    from listener.interpreters.call import CallProcess
 
 
 class Programs(Worker):
