@@ -15,6 +15,7 @@ from typing import Any
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.command import CommandAction
 from listener.actions.function import FunctionAction
+from listener.actions.inputs import OncePerHook
 from listener.actions.mistaken import MistakenAction
 from listener.actions.notify.action import NotifyAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
@@ -45,7 +46,8 @@ class Actions:
         self._installed: dict[str, Action] = {}
         self._function = FunctionAction(surroundings)
         self._tallies: dict[str, Tally] = {}
-        self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
+        self.secrets_of = OncePerHook(lambda hook: secrets_in(hook.inputs, hook.taken))
+        """What nothing that is said of a hook shows, for `mask`."""
 
     @property
     def state_dir(self) -> str | None:
@@ -70,13 +72,6 @@ class Actions:
 
             self._installed[name] = installed(name, self._surroundings, self._by_name)
         return self._installed[name]
-
-    def secrets_of(self, hook: Hook) -> tuple[str, ...]:
-        """What nothing that is said of the hook shows, for `mask`."""
-        known = self._secrets.get(hook.line)
-        if known is None or known[0] is not hook:  # found once for each hooks.conf
-            known = self._secrets[hook.line] = hook, secrets_in(hook.inputs, hook.taken)
-        return known[1]
 
     def shown_inputs(self, call: Call) -> dict[str, Any]:
         """The inputs of a call's hook as a person may see them."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
+from listener.actions.inputs import OncePerHook
 from listener.actions.snmp_trap.inputs import read_targets
 from listener.actions.snmp_trap.values import OF_HOOK
 from listener.errors import ActionFailed, StateError
@@ -40,10 +41,14 @@ _log = logging.getLogger(__name__)
 class _Inputs(NamedTuple):
     """What the inputs of a hook say."""
 
-    hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
     is_instant: bool
+
+    @classmethod
+    def of(cls, hook: Hook) -> _Inputs:
+        targets, faults = read_targets(hook.inputs, hook.timeout_s)
+        return cls(targets, faults, all(map(_is_instant, targets)))
 
 
 class SnmpTrapAction(Action):
@@ -74,7 +79,7 @@ class SnmpTrapAction(Action):
         self._state_dir = surroundings.state_dir
         self._version_2c = V2cMessages()
         self._v3: V3Messages | None = None
-        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
+        self._read = OncePerHook(_Inputs.of)
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def run(self, call: Call) -> str:
@@ -140,15 +145,6 @@ class SnmpTrapAction(Action):
 
     def close(self) -> None:
         self._sender.close()
-
-    def _read(self, hook: Hook) -> _Inputs:
-        """A hook's inputs; they are read once for each hooks.conf."""
-        known = self._inputs.get(hook.line)
-        if known is None or known.hook is not hook:
-            targets, faults = read_targets(hook.inputs, hook.timeout_s)
-            is_instant = all(map(_is_instant, targets))
-            known = self._inputs[hook.line] = _Inputs(hook, targets, faults, is_instant)
-        return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
         for target in targets:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
+from listener.actions.inputs import OncePerHook
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
@@ -21,14 +22,6 @@ from listener.model.outcome import Tally
 if TYPE_CHECKING:
     from listener.actions.webhook.client import Client
     from listener.actions.webhook.inputs import Route, Webhook
-
-
-class _Inputs(NamedTuple):
-    """What the inputs of a hook say."""
-
-    hook: Hook
-    webhook: Webhook | None
-    faults: tuple[Fault, ...]
 
 
 class _Kept(NamedTuple):
@@ -47,12 +40,12 @@ class WebhookAction(Action):
     def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:
         self._folder = surroundings.config_folder
         self._now = now
-        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
+        self._read = OncePerHook(self._read_once)
         self._clients: dict[Route, _Kept] = {}
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
 
     def run(self, call: Call) -> str:
-        _, webhook, faults = self._read(call.hook)
+        webhook, faults = self._read(call.hook)
         if webhook is None:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
         sent, acknowledged, failed, _ = self._tallies[webhook.name]
@@ -65,7 +58,7 @@ class WebhookAction(Action):
         return result
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        _, webhook, faults = self._read(hook)
+        webhook, faults = self._read(hook)
         if webhook is None:
             return list(faults)
         from listener.actions.webhook.inputs import file_faults
@@ -82,7 +75,7 @@ class WebhookAction(Action):
         """That of the proxy, which resolves the server's, where there is one."""
         from urllib.parse import urlsplit  # seldom needed
 
-        _, webhook, _ = self._read(hook)
+        webhook, _ = self._read(hook)
         reached = (webhook.route.proxy or webhook.url) if webhook else ""
         host = urlsplit(reached).hostname
         return [host] if host else []
@@ -116,14 +109,10 @@ class WebhookAction(Action):
         answer = client.exchange(request, webhook.name, call.hook.timeout_s, call.stop)
         return judge(answer, webhook, call.secrets, self._now())
 
-    def _read(self, hook: Hook) -> _Inputs:
-        """A hook's inputs; they are read once for each hooks.conf."""
-        known = self._inputs.get(hook.line)
-        if known is None or known.hook is not hook:
-            from listener.actions.webhook.inputs import read_webhook
+    def _read_once(self, hook: Hook) -> tuple[Webhook | None, tuple[Fault, ...]]:
+        from listener.actions.webhook.inputs import read_webhook
 
-            known = self._inputs[hook.line] = _Inputs(hook, *read_webhook(hook.inputs, self._folder))
-        return known
+        return read_webhook(hook.inputs, self._folder)
 
     def _client(self, route: Route) -> Client:
         """The kept one, or a new one after a request was given up or a file has changed."""
