@@ -26,7 +26,7 @@ from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
 from listener.snmp.names import Address, Names, literal
-from listener.snmp.sender import Conversation, Peer, TrapSender
+from listener.snmp.sender import Conversation, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cMessages
 
@@ -171,17 +171,16 @@ class SnmpTrapAction(Action):
         )
         self._names.look_up([target.lookup for target in targets])
         problems: dict[str, str] = {}
-        informs: dict[str, Conversation] = {}
+        informs: list[tuple[Conversation, Address]] = []
         for target in targets:
             try:
                 address = self._address(target, now + hook.timeout_s / 2)
-                peer = Peer(address, target.port, target.name, target.source)
                 messages = self._version_3() if target.version == "3" else self._version_2c
-                message = target, peer, next(self._request_ids) % 2**31, content
+                message = target, next(self._request_ids) % 2**31, content
                 if target.is_inform:
-                    informs[target.name] = messages.inform(*message)
+                    informs.append((messages.inform(*message), address))
                 else:
-                    self._sender.send(messages.trap(*message), peer)
+                    self._sender.send(messages.trap(*message), target, address)
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
         if informs:
