@@ -14,7 +14,7 @@ from typing import Any
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.inputs import read_inputs
-from listener.actions.notify.inputs import INPUTS, Destination, without_scheme
+from listener.actions.notify.inputs import INPUTS, Destination
 from listener.actions.notify.message import default_body, default_title, kind_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
@@ -56,8 +56,10 @@ class NotifyAction(Action):
         faults += [Fault(None, reason, is_certain=False) for reason in _missing()]
         if faults or not may_import:
             return faults
-        found = [(each, self._check(hook, each)) for each in inputs["urls"]]
-        return [Fault("urls", f"{each.name}: {reason}") for each, reason in found if reason]
+        for each in inputs["urls"]:
+            if reason := self._ask("check", hook, {"url": each.url}, _CHECK_TIMEOUT_S):
+                faults.append(Fault("urls", f"{each.name}: {reason}"))
+        return faults
 
     @classmethod
     def inputs(cls) -> Mapping[str, Kind]:
@@ -85,9 +87,6 @@ class NotifyAction(Action):
                 "send", call.hook, inputs, timeout_s, call.secrets, call.stop
             )
         return {destination: problem for destination, problem in problems.items() if problem}
-
-    def _check(self, hook: Hook, destination: Destination) -> str:
-        return self._ask("check", hook, {"url": destination.url}, _CHECK_TIMEOUT_S)
 
     def _ask(
         self,
@@ -125,8 +124,11 @@ class NotifyAction(Action):
 def _read(hook: Hook) -> tuple[dict[str, Any], list[Fault]]:
     inputs, faults = read_inputs(hook.inputs, INPUTS, required=("urls",))
     if not faults:
-        names = without_scheme(inputs["urls"])
-        faults = [Fault("urls", f"{name} has no scheme, such as mailto://") for name in names]
+        faults = [
+            Fault("urls", f"{each.name} has no scheme, such as mailto://")
+            for each in inputs["urls"]
+            if not each.scheme
+        ]
     return inputs, faults
 
 
