@@ -39,21 +39,18 @@ class V3Messages:
         self._identity = identity
         self._engines: dict[tuple[bytes, User], _OwnEngine] = {}
 
-    def prepare(self, target: Target) -> None:
-        """Make the engine for a target, which takes long, unless there is one."""
-        self._engine(target)
-
     def trap(self, target: Target, request_id: int, content: Content) -> bytes:
         """The whole message of a trap. Raises ActionFailed."""
         pdu = _fill(v2c.SNMPv2TrapPDU(), request_id, content.bindings(target.layout))
-        return self._engine(target).message(target, pdu, None)
+        return self.engine(target).message(target, pdu, None)
 
     def inform(self, target: Target, request_id: int, content: Content) -> V3Inform:
         """The conversation of an inform."""
         pdu = _fill(v2c.InformRequestPDU(), request_id, content.bindings(target.layout))
-        return V3Inform(self._engine(target), target, pdu)
+        return V3Inform(self.engine(target), target, pdu)
 
-    def _engine(self, target: Target) -> _OwnEngine:
+    def engine(self, target: Target) -> _OwnEngine:
+        """The engine for a target; to make it takes long."""
         engine_id = target.engine_id or self._identity.engine_id
         engine = self._engines.get((engine_id, target.user))
         if engine is None:

@@ -134,7 +134,7 @@ class SnmpTrapAction(Action):
         try:
             for target in self._read(hook).targets:
                 if target.version == "3":
-                    self._version_3().prepare(target)
+                    self._version_3().engine(target)
         except (ActionFailed, StateError) as error:
             _log.warning("hook %s: %s", hook.name, error)
 
@@ -169,7 +169,8 @@ class SnmpTrapAction(Action):
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        self._names.look_up([target.lookup for target in targets])
+        for target in targets:
+            self._names[target.lookup].look_up()
         problems: dict[str, str] = {}
         informs: list[tuple[Conversation, Address]] = []
         for target in targets:
@@ -187,12 +188,12 @@ class SnmpTrapAction(Action):
             problems |= self._sender.converse(informs, now + hook.timeout_s, call.stop)
         for target in targets:
             if target.name in problems:
-                self._names.doubt(target.lookup)
+                self._names[target.lookup].doubt()
         return problems
 
     def _address(self, target: Target, deadline: float) -> Address:
         try:
-            return self._names.address(target.lookup, deadline)
+            return self._names[target.lookup].address(deadline)
         except ActionFailed as error:
             raise ActionFailed(f"{error}; correct destination_address") from error
 
