@@ -223,10 +223,6 @@ def prints(context):
     sys.stdout.write("cut \xff\r\nno end of line")
 
 
-def prints_much(context, size):
-    os.write(1, b"x" * size)
-
-
 def prints_at_its_end(context):
     atexit.register(os.write, 1, b"from an exit handler\ncut")
 

@@ -21,7 +21,6 @@ from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
-from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
 from tests.functions import ENDS_ITS_PROCESS, MATERIAL
@@ -176,17 +175,6 @@ def test_a_result_that_is_no_json_is_a_failure_that_no_retry_follows(
     assert failed.value.retry_after_s == NEVER
 
 
-def test_a_flood_of_output_is_a_failure_that_no_retry_follows(action: FunctionAction) -> None:
-    assert run(action, "prints_much", {"size": MAX_OUTPUT}) == ""
-    with pytest.raises(ActionFailed) as failed:
-        run(action, "prints_much", {"size": 3 * MAX_OUTPUT})
-    assert str(failed.value) == (
-        f"it printed {3 * MAX_OUTPUT} bytes; what follows the first {MAX_OUTPUT} was dropped; it ran to"
-        " its end, and is not run again: let it print less, or into a file"
-    )
-    assert failed.value.retry_after_s == NEVER
-
-
 @pytest.mark.parametrize(
     ("name", "inputs", "how"), ENDS_ITS_PROCESS.values(), ids=ENDS_ITS_PROCESS.keys()
 )
@@ -262,18 +250,20 @@ def test_a_function_that_never_returns_is_killed_with_its_programs_at_its_timeou
     assert_next_call_works(action, caplog)
 
 
-def test_the_details_of_a_failure_begin_at_the_functions_own_line(action: FunctionAction) -> None:
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("raises", r'material.py", line \d+, in raises'),
+        ("package.broken.page", r'broken.py", line 3, in <module>'),
+    ],
+)
+def test_the_details_of_a_failure_begin_at_the_functions_or_the_modules_own_line(
+    action: FunctionAction, name: str, place: str
+) -> None:
     with pytest.raises(ActionFailed) as failed:
-        run(action, "raises")
+        run(action, name)
     first, *_ = failed.value.details.splitlines()
-    assert re.fullmatch(r' *File ".*/material.py", line \d+, in raises', first)
-
-
-def test_the_details_of_a_module_that_raises_begin_at_its_own_line(action: FunctionAction) -> None:
-    with pytest.raises(ActionFailed) as failed:
-        run(action, "package.broken.page")
-    first, *_ = failed.value.details.splitlines()
-    assert re.fullmatch(r' *File ".*/broken.py", line 3, in <module>', first)
+    assert re.fullmatch(rf' *File ".*/{place}', first)
 
 
 def test_the_details_of_a_failure_are_not_without_end(action: FunctionAction) -> None:
@@ -641,21 +631,6 @@ def test_check_ends_an_import_that_takes_too_long(
     assert action.check(a_hook("package.patient.page"), may_import=True) == expected
     assert time.monotonic() - began < SHORT_S + 3
     assert reasons(action, "package.curious.page", may_import=True) == []
-
-
-def test_a_python_that_never_answers_is_told_of_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
-    python.chmod(0o755)
-    action = FunctionAction(Surroundings(ListenerSettings(python=str(python))))
-    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", SHORT_S)
-    [reason] = reasons(action, "material.page", may_import=False)
-    assert reason == f"looking for material.page: {python} did not answer in {SHORT_S:g} s"
-    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 60)
-    assert reasons(action, "material.page", may_import=False) == []
-    action.close()
 
 
 def test_check_tells_of_a_python_that_cannot_be_started() -> None:

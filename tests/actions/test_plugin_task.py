@@ -13,16 +13,14 @@ import pytest
 
 from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
-from listener.errors import ActionFailed, ActionTimedOut
+from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Condition, Hook
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.functions import ENDS_ITS_PROCESS, MATERIAL
 from tests.handmade_plugins import make_plugin
-from tests.processes import children, living
-from tests.support import wait_for
+from tests.processes import children
 from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 TASKS = """
@@ -109,8 +107,7 @@ LIMIT_S = 20.0
 def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
     """Has one plugin, which nobody changes."""
     folder = tmp_path_factory.mktemp("state")
-    modules = {"my/__init__.py": "", "my/tasks.py": TASKS, "material.py": MATERIAL}
-    make_plugin(folder / "plugins", "my-plugin", modules, cloudify_packages)
+    make_plugin(folder / "plugins", "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages)
     return folder
 
 
@@ -192,12 +189,6 @@ def test_a_task_gets_the_hook_context_and_the_inputs(action: FunctionAction, tmp
     assert eval((tmp_path / "told").read_text()) == (CONTEXT, {"team": "core", "hours": [1, 2.5]})
 
 
-def test_the_newest_version_runs_by_version_and_not_by_text(make_action: MakeAction, own: Path) -> None:
-    for version in ("1.0", "1.33", "1.9"):
-        make_plugin(own, "doors", {"doors.py": VERSION.format(version)}, version=version)
-    assert run(make_action(), "doors.doors.version") == "doors 1.33 returned '1.33'"
-
-
 def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_action: MakeAction, own: Path) -> None:
     make_plugin(own, "doors", {"doors.py": VERSION.format("all")}, version="2.0")
     make_plugin(own, "doors", {"doors.py": VERSION.format("acme")}, tenant="acme")
@@ -229,16 +220,6 @@ def test_a_manager_s_plugins_run_beside_those_that_were_uploaded(
     assert run(action, "gates.gates.version") == "gates 1.0 returned 'its'"
 
 
-def test_a_plugin_is_one_warm_child_and_a_fresh_one_where_the_hook_says_so(
-    action: FunctionAction,
-) -> None:
-    known = children()
-    pids = [run(action, "interpreter", fresh=fresh) for fresh in (False, False, True, False)]
-    assert len(set(pids)) == 2
-    assert pids[0] == pids[1] == pids[3]
-    assert len(children() - known) == 1
-
-
 def test_what_is_uploaded_or_removed_while_running_counts_at_the_next_call(
     make_action: MakeAction, own: Path
 ) -> None:
@@ -253,16 +234,7 @@ def test_what_is_uploaded_or_removed_while_running_counts_at_the_next_call(
     assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
 
 
-def test_a_version_that_is_uploaded_anew_gets_a_new_child(make_action: MakeAction, own: Path) -> None:
-    action = make_action()
-    folder = make_plugin(own, "doors", {"doors.py": VERSION.format("first")})
-    assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
-    shutil.rmtree(folder)
-    make_plugin(own, "doors", {"doors.py": VERSION.format("mended")})
-    assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
-
-
-def test_a_plugin_whose_cloudify_common_was_renewed_gets_a_new_child(
+def test_a_version_that_is_uploaded_anew_or_whose_cloudify_common_is_gets_a_new_child(
     make_action: MakeAction, own: Path
 ) -> None:
     action = make_action()
@@ -271,21 +243,9 @@ def test_a_plugin_whose_cloudify_common_was_renewed_gets_a_new_child(
     assert run(action, "doors.doors.pid") == first
     os.utime(folder / MARKER, (0, 0))
     assert run(action, "doors.doors.pid") != first
-
-
-def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
-    make_action: MakeAction, own: Path
-) -> None:
-    action = make_action()
-    folder = make_plugin(own, "the-doors", {"doors.py": VERSION.format("here")})
-    run(action, "the-doors.doors.version")
-    (folder / MARKER).rename(folder / "gone")
-    assert str(failure(action, "the-doors.doors.version")) == (
-        "there is no managed plugin 'the-doors' (there is none);"
-        " upload it with 'conductor-hooks plugins upload'"
-    )
-    (folder / "gone").rename(folder / MARKER)
-    assert run(action, "the-doors.doors.version") == "the-doors 1.0 returned 'here'"
+    shutil.rmtree(folder)
+    make_plugin(own, "doors", {"doors.py": VERSION.format("mended")})
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
 
 
 def test_a_plugin_that_is_removed_at_this_very_moment_is_a_failure_that_says_so(
@@ -478,30 +438,6 @@ def test_a_task_that_asks_for_a_retry_has_failed_until_then(action: FunctionActi
     failed = failure(action, "raises_later")
     assert str(failed) == "my-plugin 1.0: OperationRetry: the door is shut [retry_after=7]"
     assert failed.retry_after_s == 7
-    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
-
-
-@pytest.mark.parametrize(
-    ("name", "inputs", "how"), ENDS_ITS_PROCESS.values(), ids=ENDS_ITS_PROCESS.keys()
-)
-def test_a_task_that_ends_its_process_is_told_and_the_next_call_works(
-    action: FunctionAction, name: str, inputs: dict[str, Any], how: str
-) -> None:
-    with pytest.raises(ActionFailed, match=f"{how}$"):
-        run(action, f"my-plugin.material.{name}", inputs)
-    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
-
-
-def test_a_task_that_never_returns_is_killed_with_its_programs(
-    action: FunctionAction, tmp_path: Path
-) -> None:
-    context = {**CONTEXT, "told": str(tmp_path / "told")}
-    hook = hook_for("my-plugin.material.loops", timeout_s=1.0)
-    run(action, "interpreter")
-    with pytest.raises(ActionTimedOut, match="no end within 1 s"):
-        action.run(Call(hook, Notification("x", {}), context, 0.0))
-    group = int((tmp_path / "told").read_text())
-    wait_for("the end of the group", lambda: not living(group), 3)
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 
