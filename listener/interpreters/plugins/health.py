@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from listener.errors import ActionFailed, ProgramFailed
 from listener.interpreters.plugins import Plugin, refuse_to_root
 from listener.interpreters.plugins.installer import environment, reason_in
-from listener.interpreters.plugins.programs import run
+from listener.interpreters.plugins.run import run
 from listener.interpreters.plugins.source import COMMON
 
 _LIMIT_S = 30.0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from listener.errors import ProgramFailed
-from listener.interpreters.plugins.programs import MAX_OUTPUT, run
+from listener.interpreters.plugins.run import MAX_OUTPUT, run
 from tests.faults.processes import is_gone
 from tests.support import wait_for
 
