@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from listener.inbox.folder import IN_HOOK
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.worker import Worker
+from listener.state.stop import Deadline
 
 if TYPE_CHECKING:
     from listener.interpreters.call import CallProcess

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import exits
-from listener.interpreters.deadline import Deadline
-from listener.state.stop import NOBODY, Stop
+from listener.state.stop import NOBODY, Deadline, Stop
 
 if TYPE_CHECKING:
     from listener.interpreters.call import CallProcess

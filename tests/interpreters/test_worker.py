@@ -19,9 +19,9 @@ import pytest
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import worker as worker_module
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.output import MAX_OUTPUT
 from listener.interpreters.worker import Worker
+from listener.state.stop import Deadline
 from tests.processes import children, living
 from tests.support import wait_for
 
