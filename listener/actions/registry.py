@@ -12,18 +12,16 @@ from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from listener.actions import Action, Call, Fault, Surroundings
+from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
 from listener.actions.command import CommandAction
 from listener.actions.function import FunctionAction
 from listener.actions.inputs import OncePerHook
-from listener.actions.mistaken import MistakenAction
 from listener.actions.notify.action import NotifyAction
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.actions.webhook.action import WebhookAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, mask_values, secrets_in
 
@@ -101,10 +99,6 @@ class Actions:
         if hook.templates:
             return False
         return self.of(hook).is_instant(hook) and self.is_repeatable(hook)
-
-    def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
-        """The managed plugins that have the hook's task, one for each tenant that has its own."""
-        return self.of(hook).plugins(hook)
 
     def hosts_of(self, hook: Hook) -> Collection[str]:
         """The names and addresses that the hook sends to; of one with templates they are not known."""
