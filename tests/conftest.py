@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.functions import make_action
 from tests.handmade_plugins import cloudify_packages, fabric_packages
 from tests.wagons import made, state
 
-__all__ = ["cloudify_packages", "fabric_packages", "made", "state"]
+__all__ = ["cloudify_packages", "fabric_packages", "made", "make_action", "state"]
 
 # In the background of a shell it is ignored, and whatever a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
