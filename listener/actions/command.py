@@ -18,12 +18,12 @@ from listener.errors import ActionFailed
 from listener.hooks.table import Hook
 from listener.hooks.values import INVALID, PATH, Kind, in_words, text, whole_number
 from listener.interpreters import exits
-from listener.interpreters.plugins import refuse_to_root
 from listener.interpreters.programs import Programs
 from listener.log import printable
 from listener.model.notification import CONTEXT_FIELDS, storable
 from listener.model.outcome import NEVER
 from listener.model.secrets import mask, secrets_in
+from listener.state.ownership import refuse_to_root
 
 _MOST_IN_VARIABLE = 4096
 """Characters of a field in the environment: with 128 KiB in one variable no program can be started."""

@@ -14,8 +14,9 @@ from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.values import nearest
 from listener.inbox.folder import IN_HOOK
-from listener.interpreters.plugins import MARKER, Plugin, Plugins, refuse_to_root
+from listener.interpreters.plugins import MARKER, Plugin, Plugins
 from listener.interpreters.worker import Worker
+from listener.state.ownership import refuse_to_root
 
 _UPLOAD = "upload it with 'conductor-hooks plugins upload'"
 
