@@ -30,8 +30,6 @@ _CHECK_TIMEOUT_S = 10.0
 class NotifyAction(Action):
     """Sends to every URL of a hook; a retry sends to those that failed."""
 
-    name = "notify"
-
     def __init__(self, surroundings: Surroundings) -> None:
         # One like ours, whatever `listener: python` names: Apprise is installed here.
         self._worker = Worker(sys.executable, memory_mib=surroundings.settings.child_memory)
