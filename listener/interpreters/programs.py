@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from listener.inbox.folder import IN_HOOK
+from listener.interpreters.call import CallProcess
 from listener.interpreters.worker import Worker
 from listener.state.stop import Deadline
-
-if TYPE_CHECKING:
-    from listener.interpreters.call import CallProcess
 
 
 class Programs(Worker):

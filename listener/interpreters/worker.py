@@ -10,16 +10,14 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import exits
+from listener.interpreters.call import CallProcess
+from listener.interpreters.fork_server import ForkServer
+from listener.interpreters.output import Output
 from listener.state.stop import NOBODY, Deadline, Stop
-
-if TYPE_CHECKING:
-    from listener.interpreters.call import CallProcess
-    from listener.interpreters.fork_server import ForkServer
-    from listener.interpreters.output import Output
 
 _log = logging.getLogger(__name__)
 
@@ -154,8 +152,6 @@ class Worker:
 
     def _running_server(self) -> ForkServer:
         if self._server is None:
-            from listener.interpreters.fork_server import ForkServer  # who only sends traps needs none
-
             try:
                 self._server = ForkServer(self.python, self._arguments, self._env)
             except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The built-in `webhook`: a notification goes to a web server, as an event or as the hook's own body.
 
 Owns the order of the work: read the inputs, make the request, have the answer judged, count. It knows
-no HTTP: client.py does, and is imported with the first webhook. The registry makes it.
+no HTTP: client.py does. The registry makes it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.inputs import OncePerHook
+from listener.actions.webhook.answer import judge
+from listener.actions.webhook.client import Client
+from listener.actions.webhook.inputs import INPUTS, Route, Webhook, file_faults, read_webhook
+from listener.actions.webhook.message import request_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.model.outcome import Tally
-
-if TYPE_CHECKING:
-    from listener.actions.webhook.client import Client
-    from listener.actions.webhook.inputs import Route, Webhook
 
 
 class _Kept(NamedTuple):
@@ -37,9 +38,8 @@ class WebhookAction(Action):
     has_destinations = True
 
     def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:
-        self._folder = surroundings.config_folder
         self._now = now
-        self._read = OncePerHook(self._read_once)
+        self._read = OncePerHook(lambda hook: read_webhook(hook.inputs, surroundings.config_folder))
         self._clients: dict[Route, _Kept] = {}
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
 
@@ -60,8 +60,6 @@ class WebhookAction(Action):
         webhook, faults = self._read(hook)
         if webhook is None:
             return list(faults)
-        from listener.actions.webhook.inputs import file_faults
-
         if found := file_faults(webhook.route):
             return found
         try:
@@ -72,8 +70,6 @@ class WebhookAction(Action):
 
     def hosts(self, hook: Hook) -> Collection[str]:
         """That of the proxy, which resolves the server's, where there is one."""
-        from urllib.parse import urlsplit  # seldom needed
-
         webhook, _ = self._read(hook)
         reached = (webhook.route.proxy or webhook.url) if webhook else ""
         host = urlsplit(reached).hostname
@@ -81,8 +77,6 @@ class WebhookAction(Action):
 
     @classmethod
     def inputs(cls) -> Mapping[str, Kind]:
-        from listener.actions.webhook.inputs import INPUTS
-
         return INPUTS
 
     def prepare(self, hook: Hook) -> None:
@@ -100,18 +94,10 @@ class WebhookAction(Action):
         self._clients.clear()
 
     def _send(self, webhook: Webhook, call: Call) -> str:
-        from listener.actions.webhook.answer import judge
-        from listener.actions.webhook.message import request_of
-
         request = request_of(webhook, call, self._now())
         client = self._client(webhook.route)
         answer = client.exchange(request, webhook.name, call.hook.timeout_s, call.stop)
         return judge(answer, webhook, call.secrets, self._now())
-
-    def _read_once(self, hook: Hook) -> tuple[Webhook | None, tuple[Fault, ...]]:
-        from listener.actions.webhook.inputs import read_webhook
-
-        return read_webhook(hook.inputs, self._folder)
 
     def _client(self, route: Route) -> Client:
         """The kept one, or a new one after a request was given up or a file has changed."""
@@ -119,8 +105,6 @@ class WebhookAction(Action):
         kept = self._clients.get(route)
         if kept is not None and kept.files == files and not kept.client.is_over:
             return kept.client
-        from listener.actions.webhook.client import Client  # urllib3 and ssl are slow to import
-
         client = Client(route)
         if kept is not None:
             kept.client.close()
