@@ -76,7 +76,7 @@ MINUTES = 24 * 60
 near_now = st.integers(-90, 90) | st.integers(0, MINUTES - 1)
 
 
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=500)
+@settings(print_blob=True, derandomize=False, max_examples=500)
 @given(
     st.sampled_from(ZONES), st.sampled_from([0, 0, -1, 3]), near_now, near_now,
     st.integers(0, 2 * 366 * MINUTES).map(lambda minutes: 1_735_689_600 + 60 * minutes),

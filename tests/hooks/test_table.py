@@ -102,7 +102,7 @@ def test_the_line_of_an_input_is_its_own_or_that_of_what_it_stands_in(
 pieces = st.text(st.sampled_from("ab.-*?[]!^\\\n") | st.characters(codec="utf-8"), max_size=8)
 
 
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=300)
+@settings(print_blob=True, derandomize=False, max_examples=300)
 @given(
     st.sampled_from(EVENT_TYPES),
     st.lists(pieces, min_size=1, max_size=3),

@@ -93,7 +93,7 @@ def conditions(depth: int) -> st.SearchStrategy[dict[str, object]]:
     return st.fixed_dictionaries({}, optional=kinds)
 
 
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=300)
+@settings(print_blob=True, derandomize=False, max_examples=300)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -78,7 +78,7 @@ def test_the_notification_s_own_fields_win_over_equal_names_in_the_context() -> 
     assert found == {**own, "tenant_name": None}
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(
     st.dictionaries(st.sampled_from([*CONTEXT, "event_type", "arguments"]) | ANY_TEXT, JSON_VALUES),
     JSON_VALUES,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyasn1.codec.ber import encoder
 from pyasn1.type import univ
@@ -104,7 +104,6 @@ VARBINDS = st.lists(st.tuples(OIDS, PAIRS), max_size=5)
         pytest.param(ber.INFORM, v2c.InformRequestPDU, id="inform"),
     ],
 )
-@settings(deadline=None)
 @given(community=OCTETS, request_id=INT31, varbinds=VARBINDS)
 def test_a_message_is_the_one_that_pysnmp_builds(
     kind: int,
@@ -142,7 +141,6 @@ ANSWERS = {
 }
 
 
-@settings(deadline=None)
 @given(**ANSWERS)
 def test_an_answer_that_pysnmp_builds_is_read(
     community: bytes, request_id: int, error_status: int, extra: bytes

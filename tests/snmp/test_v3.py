@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyasn1.codec.ber import decoder, encoder
 from pyasn1.type import univ
@@ -223,7 +223,6 @@ def test_what_was_not_answered_in_time_is_forgotten_without_a_word(
 def test_an_answer_with_broken_bytes_is_never_another_exception() -> None:
     talk = Conversing()
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4))
     @example([(0, 0xC8)])
     def check(flips: list[tuple[int, int]]) -> None:
