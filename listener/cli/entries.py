@@ -35,13 +35,18 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
     """The journal that is there, and its directory; the verb's end closes it.
 
-    Raises HooksError when there is none.
+    A hooks.conf that cannot be used names no directory: the listener works on with the last good one.
+    Raises HooksError when there is no journal.
     """
 
     def setting() -> str | None:
         from listener.hooks.file import state_dir_in  # YAML is slow to import
 
-        return state_dir_in(config, os.environ)
+        try:
+            return state_dir_in(config, os.environ)
+        except HooksError as error:
+            click.echo(f"{error}\nso it names no state directory; --state-dir does", err=True)
+            return None
 
     folder = path_of(state_dir, os.environ, setting)
     return journal_in(folder), folder
