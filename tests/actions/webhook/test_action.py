@@ -26,9 +26,9 @@ from listener.actions.webhook.client import Exchange
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
-from listener.interpreters.deadline import Deadline
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Tally
+from listener.state.stop import Deadline
 from tests.actions.webhook.web import HOST, Handler, Received, WebServer, replying, serving
 from tests.certificates import Authority, Identity
 from tests.listening import frame, site_in
