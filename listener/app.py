@@ -36,7 +36,7 @@ def listen(config: str, state_dir: str | None = None) -> int:
     try:
         descriptors = ProtocolDescriptors()
         first = load(config, os.environ)
-        settings = first.table.listener if first.table else settings
+        settings = first.settings
         parent = os.getppid()
         run = run_of(parent) if is_supervised(os.environ, parent) else None
         state = claim(path_of(state_dir, os.environ, lambda: settings.state_dir))
@@ -45,7 +45,7 @@ def listen(config: str, state_dir: str | None = None) -> int:
     source = SupervisorSource(descriptors, is_supervised=run is not None)
     source.say_ready()
     try:
-        _serve(source, config, first, settings, state, run)
+        _serve(source, config, first, state, run)
     except ListenerMustEnd as error:
         if error.exit_status == 2:
             return _refuse(config, error, settings)
@@ -60,12 +60,7 @@ def listen(config: str, state_dir: str | None = None) -> int:
 
 
 def _serve(
-    source: SupervisorSource,
-    config: str,
-    first: Version,
-    settings: ListenerSettings,
-    state: Claim,
-    run: str | None,
+    source: SupervisorSource, config: str, first: Version, state: Claim, run: str | None
 ) -> None:
     """Serve until `source` ends. Raises what ends the listener in another way.
 
@@ -84,6 +79,7 @@ def _serve(
     from listener.supervisord.presence import presence_of
     from listener.supervisord.start import HookChecks, log_start
 
+    settings = first.settings
     log.start()
     log.set_form(settings.log_format, settings.log_level)
     hooks_file = HooksFile(config, os.environ, first)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from listener.model.entry import Entry
+from listener.model.sample import sample
 from listener.state.filters import Filters
 from listener.state.journal import Journal
-from listener.supervisord.emit import sample
 from tests.support import event, wait_for
 
 COMMAND = (sys.executable, "-W", "error", "-m", "listener")
@@ -166,12 +166,6 @@ class Site:
     def wait_for_states(self, *states: str) -> None:
         """Until the entries are in these: the last end is on record only after the answer."""
         wait_for(f"{states}", lambda: self.states == list(states))
-
-    def shorten_limits(self) -> None:
-        """Let the time of a hook's limit, an hour, have passed."""
-        with closing(Journal(str(self.state_dir))) as journal:
-            for name, value in journal.all_noted("at_most ").items():
-                journal.note(name, value.replace('"per_s":3600.0', '"per_s":0.001'))
 
     def close(self) -> None:
         for listener in self._listeners:

@@ -1,8 +1,26 @@
-"""Processes of this machine that tests look for: the children of one, and those that still live."""
+"""Processes of this machine that tests look for: children, those that still live, and their runs."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from listener.inbox.runs import run_of
+
+ALIVE = run_of(os.getpid())
+DEAD = f"{os.getpid()}.1"
+"""The run of a process that had our pid before."""
+
+
+@contextmanager
+def another_process() -> Iterator[subprocess.Popen[bytes]]:
+    """It waits, and ends with the block."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
 
 
 def children() -> set[str]:

@@ -12,10 +12,10 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from socketserver import BaseServer
-from typing import Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import pytest
 
@@ -24,6 +24,7 @@ from listener.model.delivery import Delivery
 from listener.model.entry import Entry
 from listener.model.notification import Notification
 from listener.state.filters import Filters
+from listener.supervisord.emit import as_json, enframe
 
 REQUIRE_ALL = "CONDUCTOR_HOOKS_TEST_ALL"
 
@@ -101,6 +102,11 @@ def event(
         f" eventname:{eventname} len:{len(payload)}\n"
     )
     return (header + payload).encode("utf-8", "surrogateescape")
+
+
+def frame_of(notification: Mapping[str, Any]) -> bytes:
+    """The bytes that a program prints for a notification."""
+    return enframe(as_json(notification)[1])
 
 
 def delivery_of(notification: Notification) -> Delivery:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from listener.state.journal import FILE
-from tests.listening import COMMAND, OK, READY, Listener, Site, frame, notification, site_in
+from tests.listening import COMMAND, OK, READY, Site, frame, notification, site_in
 from tests.manager import running
 from tests.support import event, wait_for
 
@@ -89,7 +89,7 @@ def test_a_signal_lets_the_action_in_progress_end_and_be_answered(
     listener.send(frame("one") + frame("two", serial=2))
     wait_for("the action", lambda: site.notes)
     listener.process.send_signal(signum)
-    listener.wait_for_log(f"INFO {signum.name}: waiting for hook h and 1 after it, at most 1")
+    listener.wait_for_log(f"INFO {signum.name}: waiting for hook h, and those after it")
     site.go()
     assert listener.ended() == 0
     assert listener.answers == "READY\nRESULT 2\nOK"
@@ -181,23 +181,6 @@ def test_a_hook_with_a_mistake_fails_alone_and_its_runs_are_replayed_when_it_is_
     assert site.notes == ["e-1"] * 5
 
 
-def test_a_broken_edit_is_logged_at_the_next_tick(site: Site) -> None:
-    listener = site.start(NOTE)
-    listener.wait_for_log("listening with")
-    site.hooks_conf.write_text("hooks: [")
-    listener.send(event("when:1", eventname="TICK_5"))
-    listener.wait_for_log(
-        f"ERROR the hook config file is invalid yaml ({site.hooks_conf}); the 1 hooks"
-    )
-    listener.send(frame("e-1", serial=2))
-    assert listener.end() == 0
-    assert (
-        "The hook consumer received `workflow_started` event but the hook config file is"
-        in listener.log
-    )
-    assert site.notes == ["e-1"]
-
-
 V3_TRAP = (
     "{name: v3, event_type: workflow_failed, implementation: cloudify.snmp.snmp_trap.send_snmp_trap,"
     " inputs: {destination_address: 127.0.0.1, destination_port: 9, version: 3, user: night}}"
@@ -271,20 +254,6 @@ def test_what_a_hook_emits_for_itself_is_told_of(site: Site) -> None:
     assert listener.log.count("a hook has emitted this workflow_started: if it is one of those") == 1
 
 
-@pytest.mark.parametrize("end", [Listener.end, Listener.terminate])
-def test_what_is_due_when_the_listener_ends_is_done_by_the_next_one(
-    site: Site, end: Callable[[Listener], int]
-) -> None:
-    listener = site.start(PICKY)
-    listener.send(b"".join(frame(f"e-{serial}", serial=serial) for serial in range(1, 4)))
-    listener.wait_for_answers(3)
-    assert end(listener) == 0
-    assert site.states == ["pending"] * 3
-    site.go()
-    site.start(PICKY)
-    site.wait_for_states(*["done"] * 3)
-
-
 def test_while_a_function_runs_the_verbs_read_and_write_the_journal(site: Site) -> None:
     """No transaction is open while an action runs."""
     listener = site.start(SLOW.replace("'*'", "workflow_started"), PICKY.replace("50", "0"))
@@ -305,54 +274,6 @@ def test_while_a_function_runs_the_verbs_read_and_write_the_journal(site: Site) 
     listener.wait_for_answers(3)
     listener.send(event("when:1", serial=4, eventname="TICK_5"))
     site.wait_for_states("done", "dropped", "done")
-
-
-def tick(listener: Listener) -> None:
-    listener.send(event("when:1", serial=90, eventname="TICK_5"))
-
-
-def test_a_limit_holds_when_the_listener_is_killed_and_its_end_is_told_once(site: Site) -> None:
-    limited = NOTE.replace("}", ", at_most: 1 per 1h}").replace("'*'", "workflow_started")
-    hooks = (limited, "{event_type: hook_suppressed, implementation: test_functions.told}")
-    for number in (1, 2):
-        listener = site.start(*hooks)
-        listener.send(frame(f"e-{number}", serial=number))
-        listener.wait_for_answers(1)
-        site.wait_for_states(*["done", "suppressed"][:number])
-        listener.close()
-    site.shorten_limits()
-
-    listener = site.start(*hooks)
-    for _ in range(3):
-        tick(listener)
-
-    site.wait_for_states("done", "suppressed", "done")
-    assert listener.end() == 0
-    assert site.run("replay", "2").returncode == 0
-    assert site.notes == ["e-1", "hook_suppressed", "e-2"]
-
-
-def test_an_execution_is_overdue_once_though_the_listener_is_killed(site: Site) -> None:
-    late = "{event_type: workflow_overdue, after: 1, implementation: test_functions.told}"
-    listener = site.start(late)
-    tick(listener)
-    listener.send(frame("e-1") + frame("e-2", serial=2))
-    listener.send(frame("e-2", serial=3, event_type="workflow_succeeded"))
-    listener.wait_for_answers(4)
-    listener.close()
-
-    for _ in range(2):
-        listener = site.start(late)
-
-        def is_told(listener: Listener = listener) -> bool:
-            tick(listener)
-            return site.states[3:] == ["done"]
-
-        wait_for("the hook", is_told)
-        assert listener.end() == 0
-
-    assert site.notes == ["workflow_overdue"]
-    assert site.states == ["ignored", "ignored", "ignored", "done"]
 
 
 def test_without_a_state_directory_all_works_while_the_listener_lives_and_one_warning_says_so(

@@ -214,12 +214,13 @@ def emit(
     notification = described(event_type, file, values)
     if not is_any and (problem := unknown(notification["event_type"])):
         raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
-    own_id, data = emitter.frame(notification)
+    _, text = emitter.as_json(notification)
     if amqp:
-        _publish({**notification, "id": own_id}, config)
+        _publish(text, config)
         execution_id = str(notification["context"].get("execution_id"))
         click.echo(f"published, with the execution {printable(execution_id)}")
         return
+    data = emitter.enframe(text)
     if len(data) > emitter.ATOMIC_FRAME:
         click.echo(
             f"the frame has {len(data)} bytes: above {emitter.ATOMIC_FRAME}, frames of several"
@@ -227,14 +228,14 @@ def emit(
             err=True,
         )
     if durable:
-        emitter.add_to_inbox(data, state_dir, config)
+        emitter.add_to_inbox(text, state_dir, config)
     emitter.write(data, 1, is_in_inbox=durable)
 
 
-def _publish(notification: dict[str, Any], config: str | None) -> None:
-    """Publish to the broker that hooks.conf names."""
+def _publish(text: str, config: str | None) -> None:
+    """Publish a notification's JSON to the broker that hooks.conf names."""
     table = load(config_path(config, os.environ), os.environ).table
     settings = (table and table.forward) or ForwardSettings()
     if settings.problem:
         raise HooksError(settings.problem)
-    import_rabbitmq("publisher").publish(json.dumps(notification), settings)
+    import_rabbitmq("publisher").publish(text, settings)

@@ -21,7 +21,7 @@ from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
 from listener.model import payload
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
-from listener.supervisord import emit as emitter
+from listener.model.sample import sample
 
 set_option = click.option(
     "--set", "values", metavar="FIELD=VALUE", multiple=True,
@@ -58,7 +58,7 @@ def described(event_type: str | None, file: str | None, values: tuple[str, ...])
 
 def made_up(event_type: str, values: Iterable[str]) -> dict[str, Any]:
     """A notification of this type, with the fields that --set has."""
-    return emitter.sample(event_type, dict(map(_field, values)), datetime.now(timezone.utc))
+    return sample(event_type, dict(map(_field, values)), datetime.now(timezone.utc))
 
 
 def _field(assignment: str) -> tuple[str, Any]:

@@ -19,8 +19,8 @@ from listener.hooks.values import nearest
 from listener.hooks.yaml_lines import Mistake
 from listener.model.notification import OWN_EVENT_TYPES
 from listener.model.payload import from_mapping
+from listener.model.sample import sample
 from listener.model.secrets import mask, secrets_in
-from listener.supervisord.emit import sample
 
 
 def failing(table: HookTable) -> Iterator[Mistake]:

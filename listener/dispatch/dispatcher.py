@@ -26,7 +26,6 @@ from listener.hooks.table import HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import loggable
 from listener.model.delivery import FROM_BROKER, FROM_HOOK, Delivery
-from listener.model.entry import Entry
 from listener.model.notification import storable
 from listener.state.journal import SERIALS, Journal
 
@@ -96,8 +95,8 @@ class Dispatcher:
     def _is_next(self, job: Job) -> bool:
         """Whether the hooks of a delivery run at once: no other entry comes first, nothing is paused.
 
-        Instant hooks run before the journal accepts the delivery, so it must not know that one yet.
-        That is known already of one with suppressed runs.
+        Instant hooks run before the journal accepts the delivery, so it must not know that one yet. If
+        the first hook's run is suppressed, `Limits` has looked already.
         """
         if job.entry.is_settled or self._agenda.must_wait(job.entry.execution_id) or self._pauses:
             return False
@@ -110,16 +109,14 @@ class Dispatcher:
 
     def accept_all(self, deliveries: Sequence[Delivery], note: tuple[str, str]) -> None:
         """Accept deliveries without running their hooks yet, and keep a note, in one transaction."""
-        jobs = self._plan_all(deliveries)
+        self._accept_all(self._plan_all(deliveries), note)
+
+    def _accept_all(self, jobs: Sequence[Job], note: tuple[str, str]) -> None:
         ids = self._journal.accept_all([job.entry for job in jobs], note)
         for job, entry_id in zip(jobs, ids, strict=True):
             if entry_id is not None:
                 self._log_accepted(job, entry_id)
                 self._put(job)
-
-    def refresh(self) -> None:
-        """Put a new hooks.conf in force, or log what is wrong with it, though no event has come."""
-        self._table(None)
 
     def recall(self) -> None:
         """Put every unsettled entry of the journal on the agenda, and forget all others.
@@ -177,29 +174,26 @@ class Dispatcher:
         next_at = self._agenda.next_at()
         return None if next_at is None else min(_DAY_S, max(0.0, next_at - self._now()))
 
-    def in_progress(self) -> str:
-        """What runs now, and how long it takes at most; '' when nothing does."""
-        return self._runner.in_progress()
+    @property
+    def running(self) -> str:
+        """The hook that runs now; '' when none does."""
+        return self._runner.running
 
     def accept_due(self) -> None:
-        """Accept what time alone brings: executions that are overdue, suppression that is over."""
-        now, table = self._now(), self._table(None)
+        """Accept what time alone brings: executions that are overdue, suppression that is over.
+
+        A new hooks.conf is put in force first, or it is logged what is wrong with it.
+        """
+        table = self._table(None)
         if table is None:
             return
-        for note, delivery in self._limits.take_ended(now):
-            entry = self._plan(delivery).entry
-            self._put_own([entry] if entry.runs else [], note)
+        for note, delivery in self._limits.take_ended(self._now()):
+            job = self._plan(delivery)
+            self._accept_all([job] if job.hooks else [], note)
         if self._overdue.watch(table):
             jobs = self._overdue.take()
             self._limits.judge(jobs)
-            self._put_own([job.entry for job in jobs], self._overdue.note)
-
-    def _put_own(self, entries: Sequence[Entry], note: tuple[str, str] | None = None) -> None:
-        """Accept entries about events of our own, and put what is to do for them on the agenda."""
-        ids = self._journal.accept_all(entries, note)
-        for entry, entry_id in zip(entries, ids, strict=True):
-            if entry_id is not None and not entry.is_settled:
-                self._agenda.put(msgspec.structs.replace(entry, id=entry_id))
+            self._accept_all(jobs, self._overdue.note)
 
     def _plan(self, delivery: Delivery) -> Job:
         return self._plan_all((delivery,))[0]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from listener.dispatch.job import Job
-from listener.hooks.at_most import AtMost
-from listener.hooks.table import Hook
+from listener.hooks.table import AtMost, Hook
 from listener.log import extra, loggable
 from listener.model.delivery import Delivery, hook_suppressed
 from listener.model.notification import iso_time, storable
@@ -61,14 +61,11 @@ class Limits:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._known: dict[str, Window] | None = None
 
-    @property
+    @cached_property
     def _windows(self) -> dict[str, Window]:
         """Each by the name of its note."""
-        if self._known is None:
-            self._known = self._journal.all_noted_as(_PREFIX, Window)
-        return self._known
+        return self._journal.all_noted_as(_PREFIX, Window)
 
     def judge(self, jobs: Iterable[Job]) -> None:
         """Suppress what is above its hook's limit in new jobs. One accepted before is left alone."""
@@ -87,7 +84,7 @@ class Limits:
                 name, window = self._window(hook, hook.at_most, job.hook_context)
                 after = window.with_run(hook.at_most, job.entry.received_at)
                 if after.suppressed > window.suppressed:
-                    job.put(position, job.entry.runs[position].suppressed())
+                    job.put(position, job.entry.runs[position].with_state("suppressed"))
                     _log_beginning(hook.at_most, after, job.about)
                 self._windows[name] = after
                 notes[name] = _text(after)

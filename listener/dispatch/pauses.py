@@ -103,11 +103,7 @@ def _notes_of(journal: Journal, hook: str) -> list[str]:
 
 
 def _noted(journal: Journal) -> list[Pause]:
-    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=_since)
-
-
-def _since(pause: Pause) -> float:
-    return pause.since
+    return sorted(journal.all_noted_as(_PREFIX, Pause).values(), key=lambda pause: pause.since)
 
 
 def _taken(journal: Journal) -> _Taken:
@@ -194,7 +190,7 @@ class Pauses:
 
 def _given_up(run: Run, hook: str, others: Container[str]) -> Run:
     is_kept = run.state == "pending" and not run.attempts and hook in ("", run.hook)
-    return run.dropped() if is_kept and run.hook not in others else run
+    return run.with_state("dropped") if is_kept and run.hook not in others else run
 
 
 def _log_changes(begun: Sequence[Pause], ended: Sequence[Pause]) -> None:

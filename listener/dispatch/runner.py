@@ -29,8 +29,6 @@ from listener.state.stop import NOBODY, Stop, path_of
 
 _log = logging.getLogger(__name__)
 
-_KILLED_S = 2.0  # so long after its timeout a hook's processes are killed
-
 
 class _End(NamedTuple):
     """The end of an attempt that is not stored yet: of which run, how, and at which Unix time."""
@@ -55,6 +53,7 @@ class Beginning(NamedTuple):
 class Runner:
     """Runs the hooks of Jobs that are not paused, and puts on `agenda` what is left to do.
 
+    `running` is the hook that runs now; '' when none does.
     `plan` makes the Job of a delivery, for hooks on hook_failed. The others are as in Dispatcher.
     """
 
@@ -78,7 +77,7 @@ class Runner:
         self._jitter = jitter
         self._delete_token = delete_token
         self._unfinished: _End | None = None
-        self._running: tuple[Job, int] | None = None
+        self.running = ""
 
     def resume(self, job: Job) -> None:
         """Run what is due of a stored entry. A run whose process died meanwhile is interrupted.
@@ -157,15 +156,14 @@ class Runner:
             self._finish(end, None)
 
     def _attempt(self, job: Job, position: int) -> Outcome:
-        hook = job.hooks[position]
+        hook, run = job.hooks[position], job.entry.runs[position]
         if hook is None:
-            run = job.entry.runs[position]
             reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
             return Outcome("failed", reason, 0.0)
-        self._running = job, position
+        self.running = run.hook
         call = job.call(position, hook, self._stop(job, position))
         outcome = attempt(self._actions, call, job.about)
-        self._running = None
+        self.running = ""
         return outcome
 
     def _stop(self, job: Job, position: int) -> Stop:
@@ -174,20 +172,6 @@ class Runner:
         if not (folder and job.entry.id):
             return NOBODY
         return Stop(path_of(folder, job.entry.id, job.entry.runs[position].attempts[-1].began_at))
-
-    def in_progress(self) -> str:
-        """The hook that runs now, and the most seconds until the last of its entry has ended; or ''."""
-        if self._running is None:
-            return ""
-        job, position = self._running
-        runs = job.entry.runs
-        pairs = zip(runs[position + 1 :], job.hooks[position + 1 :], strict=True)
-        later = [hook for run, hook in pairs if hook and run.state == "pending"]
-        hooks = [hook for hook in (job.hooks[position], *later) if hook]
-        passed_s = self._now() - runs[position].attempts[-1].began_at
-        most_s = sum(hook.timeout_s + _KILLED_S for hook in hooks) - passed_s
-        others = f" and {len(later)} after it" if later else ""
-        return f"hook {runs[position].hook}{others}, at most {most_s:.0f} s"
 
     def _finish(self, end: _End, following: int | None) -> None:
         """Store the end of an attempt, together with the begin of the `following` run."""
@@ -209,7 +193,7 @@ class Runner:
         _log.warning("hook %s: the listener ended while it ran; it is %s (%s)", run.hook,
                      "run again" if again else left, job.about,
                      extra=extra(hook=run.hook, outcome="interrupted"))  # fmt: skip
-        return run.interrupted(again=again)
+        return run.with_state("pending" if again else "interrupted")
 
     def _save(self, job: Job, runs: Sequence[Run]) -> None:
         """Store the runs, and an entry for hooks on hook_failed for each that just failed for good."""

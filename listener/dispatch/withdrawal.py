@@ -24,11 +24,6 @@ def hand_over(journal: Journal, run: str) -> None:
     journal.note(_FORWARDER, run)
 
 
-def is_forwarder(journal: Journal, run: str) -> bool:
-    """Whether this run was the last to hand over."""
-    return journal.noted(_FORWARDER) == run
-
-
 def withdraw_of_dead(journal: Journal) -> None:
     """Withdraw what a forwarder has brought that does not run any more."""
     run = journal.noted(_FORWARDER)

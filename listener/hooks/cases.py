@@ -49,8 +49,7 @@ def _cases(source: Source, node: yaml.Node, _: str) -> tuple[Case, ...]:
         cases = [_case(source, item, number) for number, item in enumerate(node.value, 1)]
     else:
         source.refuse(node, f"'tests' must be a list of tests, found {in_words_of(node)}")
-    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
-    source.mistakes[known:] = own
+    source.end_part(known)
     return tuple(filter(None, cases))
 
 

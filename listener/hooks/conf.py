@@ -7,23 +7,27 @@ found at once, each with its line; nothing here imports or runs what the file na
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from listener.hooks import settings
-from listener.hooks.at_most import AT_MOST
 from listener.hooks.readers import COMMENT, Reader, Source
-from listener.hooks.schema import FORWARD, WHEN, Form, mapping, of, one_or_more
+from listener.hooks.schema import FORWARD, WHEN, Form, mapping, of, several
 from listener.hooks.settings import read_settings
-from listener.hooks.table import ANY_EVENT, Conditions, Hook, HookTable
+from listener.hooks.table import ANY_EVENT, AtMost, Conditions, Hook, HookTable
 from listener.hooks.values import BOOLEAN, DURATION, INVALID, TEXT, Kind, nearest, number, whole_number
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import in_words_of, is_nothing, is_text, is_whole_number, line_of
-from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, WORKFLOW_OVERDUE
+from listener.model.notification import (
+    CONTEXT_FIELDS,
+    EVENT_TYPES,
+    OWN_EVENT_TYPES,
+    WORKFLOW_OVERDUE,
+)
 
 if TYPE_CHECKING:
     from listener.hooks.forward import ForwardSettings
@@ -45,17 +49,14 @@ def read(
 
 
 def _read_table(source: Source, text: str, readers: Mapping[str, Reader]) -> HookTable:
+    def read_sections(source: Source, node: yaml.Node, label: str) -> dict[str, Any]:
+        return source.mapping(node, label, readers, is_open=True)
+
     root = source.parse(text)
     if root is None or is_nothing(root):
         return HookTable(is_blank=True)
-    sections = source.read(root, partial(_sections, readers=readers), "the file")
+    sections = source.read(root, read_sections, "the file")
     return HookTable(**({} if sections is INVALID else sections), files=tuple(source.files))
-
-
-def _sections(
-    source: Source, node: yaml.Node, label: str, *, readers: Mapping[str, Reader]
-) -> dict[str, Any]:
-    return source.mapping(node, label, readers, is_open=True)
 
 
 def _hooks(source: Source, node: yaml.Node, _: str) -> tuple[Hook, ...]:
@@ -84,42 +85,20 @@ def _hook(source: Source, node: yaml.Node, position: int) -> Hook:
     """The hook at `node`; with mistakes, it has them as its problem, and what else could be read."""
     known, taken, templates = len(source.mistakes), len(source.taken), len(source.templates)
     keys = source.read(node, _keys, _label(node, position))
-    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
-    source.mistakes[known:] = own
-    wrong = sorted({mistake for mistake in own if not mistake.is_warning})
+    problem = "; ".join(source.end_part(known))
     hook = _hook_with({} if keys is INVALID else keys, position, line_of(node))
     hook = hook._replace(
         taken=tuple(source.taken[taken:]), templates=tuple(source.templates[templates:])
     )
     source.mistakes += _doubts(hook)
-    if not wrong:
-        return hook
-    problem = "; ".join(mistake.as_text("hooks.conf") for mistake in wrong)
-    return hook._replace(problem=problem, fingerprint=0)
+    return hook._replace(problem=problem, fingerprint=0) if problem else hook
 
 
 def _doubts(hook: Hook) -> Iterator[Mistake]:
-    """What is doubtful in a hook's templates, conditions and keys for its event types and action."""
-    doubts = [
-        (line, f"!template: {reason}")
-        for template in hook.templates
-        for line, reason in template.doubts(hook.event_types)
-    ]
-    for field in _never_holding(hook):
-        types = ", ".join(hook.event_types)
-        doubts.append((hook.line, f"'when': {field!r} can never hold for an event of {types}"))
-    if hook.fresh and "." not in hook.implementation:
-        which = "'fresh' has no effect: it is for functions and plugin tasks"
-        doubts.append((hook.line, f"{which}, not for {hook.implementation!r}"))
-    for line, doubt in doubts:
-        yield Mistake(line, f"hook {hook.name!r}: {doubt}", is_warning=True)
-
-
-def _never_holding(hook: Hook) -> Iterator[str]:
-    if hook.when:
-        from listener.hooks.when import never_holding  # as in _when
-
-        yield from never_holding(hook)
+    """What is doubtful in a hook's templates for its event types."""
+    for template in hook.templates:
+        for line, reason in template.doubts(hook.event_types):
+            yield Mistake(line, f"hook {hook.name!r}: !template: {reason}", is_warning=True)
 
 
 def _when(source: Source, node: yaml.Node, label: str) -> Conditions:
@@ -171,10 +150,6 @@ def _label(node: yaml.Node, position: int) -> str:
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     name = {key.value: value.value for key, value in pairs if is_text(key)}.get("name")
     return f"hook {name!r}" if name and isinstance(name, str) else f"hook {position}"
-
-
-def _event_types(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _event_type)
 
 
 def _event_type(source: Source, node: yaml.Node, label: str) -> Any:
@@ -231,12 +206,23 @@ def _name(value: Any) -> Any:
     return TEXT.read(str(value) if type(value) is int else value)
 
 
+def _at_most(value: Any) -> Any:
+    match = re.fullmatch(_AT_MOST, value, re.ASCII) if isinstance(value, str) else None
+    if match is None:
+        return INVALID
+    runs, per_s, field = int(match[1]), DURATION.read(match[2]), match[3] or ""
+    is_right = 1 <= runs <= _MOST_RUNS and per_s is not INVALID and field in ("", *CONTEXT_FIELDS)
+    return AtMost(runs, per_s, field, value) if is_right else INVALID
+
+
+_AT_MOST = r"([0-9]{1,4}) per (\S+)(?: per (\S+))?"
+_MOST_RUNS = 1_000
 _KNOWN = (*EVENT_TYPES, *OWN_EVENT_TYPES, ANY_EVENT)
 _NAME = Kind(_name, TEXT.wanted, schema={"type": ["string", "integer"]})
 _REQUIRED = ("event_type", "implementation")
 _HOOK_KEYS: Mapping[str, Kind | Form] = {
     "name": _NAME,
-    "event_type": Form(_event_types, one_or_more({"anyOf": [{"enum": _KNOWN}, of(TEXT)]})),
+    "event_type": several(_event_type, {"anyOf": [{"enum": _KNOWN}, of(TEXT)]}),
     "when": Form(_when, WHEN),
     "implementation": Kind(_dotted, "a dotted path, as in 'package.module.function'"),
     "inputs": Form(_inputs, {"type": ["object", "null"]}),
@@ -245,7 +231,11 @@ _HOOK_KEYS: Mapping[str, Kind | Form] = {
     "repeatable": BOOLEAN,
     "fresh": BOOLEAN,
     "enabled": BOOLEAN,
-    "at_most": AT_MOST,
+    "at_most": Kind(
+        _at_most,
+        f"like '10 per 5m' or '10 per 5m per deployment_id', of 1 to {_MOST_RUNS} runs",
+        schema={"type": "string", "pattern": f"^{_AT_MOST}$"},
+    ),
     "after": DURATION,
     "description": COMMENT,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from listener.hooks.table import Condition, Hook
+from listener.hooks.table import Hook, unmet
 
 
 class Refusal(NamedTuple):
@@ -25,16 +25,16 @@ class Refusal(NamedTuple):
 
 def refusal(hook: Hook, event_type: str, hook_context: Mapping[str, Any], at: float) -> Refusal | None:
     """Why the hook does not match; None if it does."""
-    unmet = hook.unmet(event_type, hook_context, at)
-    return unmet and Refusal(_key(unmet, hook), unmet.wanted, unmet.found(hook_context, at))
+    if not hook.enabled:
+        return Refusal("enabled", "true", "false")
+    if not hook.is_for(event_type):
+        return Refusal("event_type", " or ".join(hook.event_types), event_type)
+    failing = unmet(hook.when, hook_context, at)
+    return failing and Refusal(f"when.{failing.name}", failing.wanted, failing.found(hook_context, at))
 
 
 def reasons(hook: Hook, event_type: str, hook_context: Mapping[str, Any], at: float) -> Iterator[str]:
     """What each condition of a hook that matches has found."""
     yield f"event_type: {event_type}"
     for condition in hook.when:
-        yield f"{_key(condition, hook)}: {condition.found(hook_context, at)}"
-
-
-def _key(condition: Condition, hook: Hook) -> str:
-    return f"when.{condition.name}" if condition in hook.when else condition.name
+        yield f"when.{condition.name}: {condition.found(hook_context, at)}"

@@ -15,6 +15,7 @@ from listener.errors import InvalidYaml, SettingsError
 from listener.hooks import text_file
 from listener.hooks.conf import read
 from listener.hooks.readers import COMMENT, Reader
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.hooks.yaml_nodes import NO_YAML
@@ -35,6 +36,11 @@ class Version(NamedTuple):
     table: HookTable | None
     mistakes: list[Mistake]
 
+    @property
+    def settings(self) -> ListenerSettings:
+        """Those of the section `listener`; the defaults where there was no file."""
+        return self.table.listener if self.table else ListenerSettings()
+
 
 def config_path(given: str | None, env: Mapping[str, str]) -> str:
     """Where hooks.conf is: as given, else $CONDUCTOR_HOOKS_CONFIG, else where a manager has it."""
@@ -43,8 +49,7 @@ def config_path(given: str | None, env: Mapping[str, str]) -> str:
 
 def state_dir_in(config: str | None, env: Mapping[str, str]) -> str | None:
     """The state directory that hooks.conf names. Raises SettingsError, as `load` does."""
-    table = load(config_path(config, env), env).table
-    return table.listener.state_dir if table else None
+    return load(config_path(config, env), env).settings.state_dir
 
 
 def read_file(

@@ -68,11 +68,7 @@ def read_forward(source: Source, node: yaml.Node, _: str) -> ForwardSettings:
         )
     if (settings.cert is None) != (settings.key is None):
         source.refuse(node, "forward: 'cert' and 'key' belong together; name both or none")
-    own = [mistake._replace(is_of_part=True) for mistake in source.mistakes[known:]]
-    source.mistakes[known:] = own
-    wrong = sorted({mistake for mistake in own if not mistake.is_warning})
-    problem = "\n".join(mistake.as_text("hooks.conf") for mistake in wrong)
-    return settings._replace(problem=problem)
+    return settings._replace(problem="\n".join(source.end_part(known)))
 
 
 def _host(value: Any) -> Any:
@@ -91,23 +87,15 @@ _HOST_KIND = Kind(
 """A wrong one is not shown, because a URL in its place has the password."""
 
 
-def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
-    return source.several(node, label, _HOST_KIND)
-
-
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
-    """The path of a file; one where nothing is gets a warning."""
-    value = source.read_path(node, label)
-    if value is not INVALID and not os.path.isfile(value):
-        source.warn(node, f"{label}: there is no file {value!r}")
-    return value
+    return source.read_path(node, label, os.path.isfile)
 
 
 _SHORT = text("a text of at most 255 bytes", most=255)
 """A name in AMQP."""
 
 KEYS: Mapping[str, Kind | Form] = {
-    "hosts": Form(_hosts, schema.one_or_more(schema.of(_HOST_KIND))),
+    "hosts": schema.several(_HOST_KIND, schema.of(_HOST_KIND)),
     "broker_config": Form(_file, schema.of(PATH)),
     "username": TEXT,
     "password": text(is_secret=True),

@@ -50,10 +50,20 @@ class Source(Values):
             self._warn_of_look(node, found)
         return value
 
-    def read_path(self, node: yaml.Node, label: str) -> Any:
-        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong."""
+    def read_path(
+        self, node: yaml.Node, label: str, is_there: Callable[[str], bool] = lambda _: True
+    ) -> Any:
+        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong.
+
+        One that is not there, as the caller sees it, gets a warning.
+        """
         value = self.read(node, PATH, label)
-        return value if value is INVALID else self.path(value)
+        if value is INVALID:
+            return INVALID
+        value = self.path(value)
+        if not is_there(value):
+            self.warn(node, f"{label}: there is no {value!r}")
+        return value
 
     def mapping(
         self,
@@ -116,6 +126,16 @@ class Source(Values):
             self.refuse(node, f"{label} is an empty list; name at least one")
         values = [self.read(item, reader, label) for item in nodes]
         return tuple(value for value in values if value is not INVALID)
+
+    def end_part(self, known: int) -> list[str]:
+        """Let the mistakes that came after the first `known` be those of one part of the file.
+
+        They keep only that part from its use. The texts of those that do, in the file's order.
+        """
+        own = [mistake._replace(is_of_part=True) for mistake in self.mistakes[known:]]
+        self.mistakes[known:] = own
+        wrong = sorted({mistake for mistake in own if not mistake.is_warning})
+        return [mistake.as_text("hooks.conf") for mistake in wrong]
 
     def written(self, node: yaml.Node) -> str:
         """What the file says at a node that has one value or several, for an explanation."""

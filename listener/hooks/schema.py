@@ -42,6 +42,11 @@ def of(described: Kind | Form) -> Schema:
     return {"description": described.wanted, "anyOf": [described.schema, _ELSEWHERE]}
 
 
+def several(reader: Any, schema: Schema) -> Form:
+    """What takes one value as the reader does, or a list of them; the schema is of one."""
+    return Form(lambda source, node, label: source.several(node, label, reader), one_or_more(schema))
+
+
 def one_or_more(schema: Schema) -> Schema:
     """One such value, or a list of them."""
     return {"anyOf": [schema, {"type": "array", "minItems": 1, "items": schema}]}

@@ -60,28 +60,15 @@ def _path(source: Source, node: yaml.Node, label: str) -> Any:
 
 
 def _folder(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path; one where nothing is gets a warning."""
-    value = source.read_path(node, label)
-    if value is not INVALID and not os.path.exists(value):  # a zip file is fine, too, for modules
-        source.warn(node, f"{label}: there is no {value!r}")
-    return value
-
-
-def _folders(source: Source, node: yaml.Node, label: str) -> tuple[str, ...]:
-    return source.several(node, label, _folder)
+    return source.read_path(node, label, os.path.exists)  # a zip file is fine, too, for modules
 
 
 def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
-    """A path that node_exporter would read; one that this user cannot write gets a warning."""
+    """A path that node_exporter would read; whether it can be written, the listener finds out."""
     value = _path(source, node, label)
-    if value is INVALID:
-        return INVALID
-    if not value.endswith(".prom"):
+    if value is not INVALID and not value.endswith(".prom"):
         source.refuse(node, f"{label} must end in .prom, or node_exporter does not read it")
         return INVALID
-    folder = os.path.dirname(value)
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        source.warn(node, f"{label}: {folder!r} is not there, or this user may not write to it")
     return value
 
 
@@ -128,7 +115,7 @@ _MIN_MEMORY_MIB = 64
 KEYS: Mapping[str, Kind | Form] = {
     "state_dir": Form(_path, _PATH),
     "python": Form(_program, _PATH),
-    "python_path": Form(_folders, schema.one_or_more(_PATH)),
+    "python_path": schema.several(_folder, _PATH),
     "plugins": Form(_folder, _PATH),
     "manager": Form(_manager, schema.mapping(_MANAGER_KEYS, ("rest_host",))),
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),

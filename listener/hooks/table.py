@@ -13,14 +13,11 @@ from listener.hooks.settings import ListenerSettings
 from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
-    from listener.hooks.at_most import AtMost
     from listener.hooks.cases import Case
     from listener.hooks.forward import ForwardSettings
     from listener.hooks.template import Template
 
 ANY_EVENT = "*"
-
-DEFAULT_TIMEOUT_S = 60.0
 
 
 class Condition(NamedTuple):
@@ -36,6 +33,18 @@ class Condition(NamedTuple):
 
 
 Conditions = tuple[Condition, ...]
+
+
+class AtMost(NamedTuple):
+    """At most `runs` in any `per_s` seconds; counted for each value of `field`, if it has one.
+
+    `words` are those of hooks.conf.
+    """
+
+    runs: int
+    per_s: float
+    field: str
+    words: str
 
 
 def unmet(conditions: Conditions, hook_context: Mapping[str, Any], at: float) -> Condition | None:
@@ -64,7 +73,7 @@ class Hook(NamedTuple):
     line: int
     input_lines: Mapping[str, int]
     when: Conditions = ()
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float = 60.0
     retries: int = 0
     repeatable: bool | None = None
     fresh: bool = False
@@ -82,15 +91,6 @@ class Hook(NamedTuple):
         return event_type in event_types or (
             ANY_EVENT in event_types and event_type not in OWN_EVENT_TYPES
         )
-
-    def unmet(self, event_type: str, hook_context: Mapping[str, Any], at: float) -> Condition | None:
-        """The first condition that keeps the hook from this event; None when it matches."""
-        if not self.enabled:
-            return Condition("enabled", _never, "true", lambda *_: "false")
-        if not self.is_for(event_type):
-            wanted = " or ".join(self.event_types)
-            return Condition("event_type", _never, wanted, lambda *_: event_type)
-        return unmet(self.when, hook_context, at)
 
     def line_of(self, place: str | None) -> int:
         """The line of an input, or of what it stands in; of `destinations.0.user`, for one."""
@@ -124,7 +124,3 @@ class HookTable(NamedTuple):
     def of(self, event_type: str) -> Sequence[Hook]:
         """Every enabled hook for this event type, in the file's order."""
         return [hook for hook in self.hooks if hook.enabled and hook.is_for(event_type)]
-
-
-def _never(_context: Mapping[str, Any], _at: float) -> bool:
-    return False

@@ -57,15 +57,18 @@ def text(
     return Kind(read, wanted, is_secret, {**_TEXT, "minLength": min(least, 1)})
 
 
-def number(unit: str, most: float, least: float = 0.01) -> Kind:
-    """A float from a number, whole or not."""
+def number(unit: str, most: float) -> Kind:
+    """A float from a number above 0, whole or not."""
 
     def read(value: Any) -> Any:
         value = _number(value)
-        return float(value) if type(value) in (int, float) and least <= value <= most else INVALID
+        return float(value) if type(value) in (int, float) and _LEAST <= value <= most else INVALID
 
-    schema = {"type": "number", "minimum": least, "maximum": most}
-    return Kind(read, f"a number of {unit} from {least:g} to {most:g}", schema=schema)
+    schema = {"type": "number", "minimum": _LEAST, "maximum": most}
+    return Kind(read, f"a number of {unit} from {_LEAST:g} to {most:g}", schema=schema)
+
+
+_LEAST = 0.01
 
 
 def whole_number(least: int, most: int) -> Kind:

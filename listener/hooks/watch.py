@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from listener.errors import InvalidYaml, SettingsError
 from listener.hooks.file import Version, load, stamp, wrong_in
-from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import HookTable
 from listener.hooks.yaml_lines import Mistake
 from listener.log import loggable
@@ -34,10 +33,11 @@ class HooksFile:
     ) -> None:
         self.path = path
         self._env = env
-        self._stamp, self.table, self.mistakes = first or load(path, env)
+        first = first or load(path, env)
+        self._stamp, self.table, self.mistakes = first
         self._wrong = wrong_in(self.mistakes, path)  # with the newest file
         self._why_not = _MISSING if self.table is None else ""  # it is in force
-        self._settings_at_start = self.table.listener if self.table else ListenerSettings()
+        self._settings_at_start = first.settings
 
     @property
     def problem(self) -> str:
@@ -55,8 +55,7 @@ class HooksFile:
         known = self._why_not, self._wrong
         now = stamp(self.path)
         is_changed, self._stamp = now != self._stamp, now
-        may_be_mended = self._wrong and event_type is None  # a file that it names may have come
-        if is_changed or may_be_mended:
+        if is_changed or (self._wrong and event_type is None):  # a file that it names may have come
             self._read_again(is_changed=is_changed)
         is_new = known != (self._why_not, self._wrong)
         if self._why_not and (is_new or event_type is not None):
@@ -64,7 +63,6 @@ class HooksFile:
 
     def _read_again(self, *, is_changed: bool) -> None:
         known = self._wrong
-        was_wrong = bool(self.table and (known or self._why_not))
         try:
             _, table, mistakes = load(self.path, self._env)
         except SettingsError as error:
@@ -74,7 +72,7 @@ class HooksFile:
         self._wrong = wrong_in(mistakes, self.path)
         self._why_not = self._why_not_in_force(table)
         if table is not None and not self._why_not and (is_changed or self._wrong != known):
-            self._put_in_force(table, mistakes, is_mended=was_wrong and not self._wrong)
+            self._put_in_force(table, mistakes)
 
     def _why_not_in_force(self, table: HookTable | None) -> str:
         """Why the newest table does not replace the one in force; '' when it does."""
@@ -86,12 +84,11 @@ class HooksFile:
             return _EMPTY
         return _UNUSABLE if table.has_problem and not self.table.has_problem else ""
 
-    def _put_in_force(self, table: HookTable, mistakes: list[Mistake], *, is_mended: bool) -> None:
+    def _put_in_force(self, table: HookTable, mistakes: list[Mistake]) -> None:
         if table.listener != self._settings_at_start:
             _log.warning("%s: %s", self.path, NEEDS_RESTART)
         self.table, self.mistakes = table, mistakes
-        mended = " and is mended" if is_mended else ""
-        _log.info("%s was read again%s, hooks: %d", self.path, mended, len(table.hooks))
+        _log.info("%s was read again, hooks: %d", self.path, len(table.hooks))
         self.log_mistakes()
 
     def log_mistakes(self) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from listener.hooks.readers import Source
 from listener.hooks.schema import WHEN, Form, mapping, of, one_or_more
-from listener.hooks.table import ANY_EVENT, Condition, Conditions, Hook, unmet
+from listener.hooks.table import Condition, Conditions, unmet
 from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, quoted, whole_number
-from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED_FIELDS, OWN_FIELDS
+from listener.model.notification import CONTEXT_FIELDS, HOOK_FAILED_FIELDS
 
 _PARAMETERS = "execution_parameters"
 
@@ -27,50 +27,9 @@ Matcher = Callable[[Any], Any]
 
 def read_when(source: Source, node: yaml.Node, label: str) -> Conditions:
     """The conditions in a mapping, all of which must hold, in the file's order."""
-    pairs = _pairs(source, node)
-    parameters = {name: _parameter(name) for name in pairs if name.startswith(f"{_PARAMETERS}.")}
-    found = source.mapping(node, label, {**_CONDITIONS, **parameters})
-    excluded = pairs.get("not")
-    if isinstance(excluded, yaml.MappingNode) and _contradicts(pairs, _pairs(source, excluded)):
-        source.warn(excluded, f"{label} can never hold: 'not' excludes all that it allows")
-    return tuple(found.values())
-
-
-def never_holding(hook: Hook) -> Iterator[str]:
-    """The fields whose conditions cannot hold for any event type of the hook."""
-    for condition in hook.when if hook.event_types else ():
-        field = condition.name
-        possible: Sequence[str | None] = ()
-        if field == "event_type" and ANY_EVENT not in hook.event_types:
-            possible = hook.event_types
-        elif field in HOOK_FAILED_FIELDS and not _has(field, hook.event_types):
-            possible = [None]
-        is_right = condition.holds is not _never
-        if possible and is_right and not any(condition.holds({field: each}, 0.0) for each in possible):
-            yield field
-
-
-def _has(field: str, event_types: Iterable[str]) -> bool:
-    """Whether one of these event types of our own has the field."""
-    return any(field in OWN_FIELDS.get(event_type, ()) for event_type in event_types)
-
-
-def _pairs(source: Source, node: yaml.Node) -> dict[str, yaml.Node]:
-    """The keys and values of a mapping; none of anything else."""
-    pairs = source.pairs(node) if isinstance(node, yaml.MappingNode) else []
-    return {key.value: value for key, value in pairs}
-
-
-def _contradicts(allowed: Mapping[str, yaml.Node], excluded: Mapping[str, yaml.Node]) -> bool:
-    """Whether each value that is allowed is excluded, as they are written."""
-    return all(
-        name in allowed and _written(allowed[name]) <= _written(node) for name, node in excluded.items()
-    )
-
-
-def _written(node: yaml.Node) -> set[tuple[str, object]]:
-    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-    return {(each.tag, str(each.value)) for each in nodes}
+    names = [key.value for key, _ in source.pairs(node)] if isinstance(node, yaml.MappingNode) else []
+    parameters = {name: _parameter(name) for name in names if name.startswith(f"{_PARAMETERS}.")}
+    return tuple(source.mapping(node, label, {**_CONDITIONS, **parameters}).values())
 
 
 def _field(name: str, kind: Kind) -> Form:
@@ -90,7 +49,7 @@ def _valued(name: str, kind: Kind, value_in: Callable[[Mapping[str, Any]], Any])
         is_secret = "." in name and _is_secret(name)
         return Condition(
             name,
-            (lambda context, _: matches(value_in(context))) if matches else _never,
+            lambda context, _: matches(value_in(context)),
             "…" if is_secret else source.written(node),
             lambda context, _: "…" if is_secret else quoted(value_in(context)),
         )
@@ -104,16 +63,11 @@ def _is_secret(parameter: str) -> bool:
     return names_secret(parameter)
 
 
-def _any_of(matchers: Sequence[Matcher]) -> Matcher | None:
-    """Whether any of them matches; None when all that was written is wrong."""
-    if len(matchers) > 1:
-        return lambda found: any(matcher(found) for matcher in matchers)
-    return matchers[0] if matchers else None
-
-
-def _never(_context: Mapping[str, Any], _at: float) -> bool:
-    """What a condition with a mistake holds for."""
-    return False
+def _any_of(matchers: Sequence[Matcher]) -> Matcher:
+    """Whether any of them matches; none does when all that was written is wrong."""
+    if len(matchers) == 1:
+        return matchers[0]
+    return lambda found: any(matcher(found) for matcher in matchers)
 
 
 def _not(source: Source, node: yaml.Node, label: str) -> Condition:

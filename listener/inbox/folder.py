@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 FOLDER = "inbox"
 """In the state directory, for its owner alone: it holds whole notifications, rest_token and all."""
@@ -26,8 +26,8 @@ NAME = re.compile(
 )
 """The names of complete files and growing ones; any other file is left alone."""
 
-UNFINISHED = re.compile(rf"\.(probe-[0-9a-f]+|{NAME.pattern})")
-"""The names of what is still written, or was when its writer was killed."""
+UNFINISHED = re.compile(rf"\.?probe-[0-9a-f]+|\.({NAME.pattern})")
+"""The names of what is not meant to stay: its writer works on it, or was killed."""
 
 _NEW_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -75,7 +75,8 @@ def is_recorded(state_dir: str, env: Mapping[str, str]) -> bool:
     return os.path.realpath(state_dir) in map(os.path.realpath, recorded_in(env))
 
 
-def open_folder(state_dir: str) -> int:
+@contextmanager
+def opened(state_dir: str) -> Iterator[int]:
     """A descriptor of the folder, which is made if need be. Raises OSError, as without `state_dir`.
 
     The owner of the state directory can put a link in its place, which must not lead root astray.
@@ -84,8 +85,11 @@ def open_folder(state_dir: str) -> int:
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    _give(folder, os.stat(state_dir))
-    return folder
+    try:
+        _give(folder, os.stat(state_dir))
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def new_file(folder: int, name: str) -> int:

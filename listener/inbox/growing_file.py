@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
-from listener.inbox.folder import FOLDER, events_name, new_file, next_number, open_folder
+from listener.inbox.folder import FOLDER, events_name, new_file, next_number, opened
 
 SYNC_EVERY_S = 0.2
 """What was written longer ago than this, and the time of a sync, outlives a loss of power.
@@ -72,13 +72,10 @@ class GrowingFile:
 
 def create(state_dir: str, run: str, after: int) -> GrowingFile:
     """Make a run's next file; its number is above `after`. Raises OSError, as without `state_dir`."""
-    folder = open_folder(state_dir)
-    try:
+    with opened(state_dir) as folder:
         number = max(after + 1, next_number(os.listdir(folder)))
         name = events_name(number, run)
         fd = new_file(folder, name)
-    finally:
-        os.close(folder)
     return GrowingFile(fd, os.path.join(state_dir, FOLDER, name), number)
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 
-from listener.inbox.folder import new_file, next_number, notifications_name, open_folder
+from listener.inbox.folder import new_file, next_number, notifications_name, opened
 from listener.inbox.record import encode
 
 _PROBED_BYTES = 65536
@@ -23,27 +22,16 @@ def add(state_dir: str, source: str, notifications: Iterable[str]) -> None:
     if the listener is killed. Raises OSError when they are not in the inbox.
     """
     data = b"".join(encode(serial, each) for serial, each in enumerate(notifications))
-    folder = open_folder(state_dir)
-    try:
-        name = notifications_name(next_number(os.listdir(folder)), source)
-        _write(folder, name, data)
-    finally:
-        os.close(folder)
+    with opened(state_dir) as folder:
+        _write(folder, notifications_name(next_number(os.listdir(folder)), source), data)
 
 
 def probe(state_dir: str) -> None:
     """Raise OSError when nothing can be added now. A full disk is one when something is written."""
-    folder = open_folder(state_dir)
-    name = f".probe-{os.urandom(8).hex()}"
-    try:
-        with open(new_file(folder, name), "wb") as file:
-            file.write(b"\0" * _PROBED_BYTES)
-            file.flush()
-            os.fdatasync(file.fileno())
-    finally:
-        with suppress(OSError):  # what the making of it raises says more
-            os.unlink(name, dir_fd=folder)
-        os.close(folder)
+    with opened(state_dir) as folder:
+        name = f"probe-{os.urandom(8).hex()}"
+        _write(folder, name, bytes(_PROBED_BYTES))
+        os.unlink(name, dir_fd=folder)
 
 
 def _write(folder: int, name: str, data: bytes) -> None:

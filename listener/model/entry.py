@@ -79,17 +79,9 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
             reached=(*self.reached, *outcome.reached),
         )
 
-    def interrupted(self, *, again: bool) -> Run:
-        """A running run whose process died: pending `again`, or given up."""
-        return msgspec.structs.replace(self, state="pending" if again else "interrupted")
-
-    def suppressed(self) -> Run:
-        """The run when it is above its hook's limit, and is not to begin."""
-        return msgspec.structs.replace(self, state="suppressed")
-
-    def dropped(self) -> Run:
-        """The run when a person has given it up."""
-        return msgspec.structs.replace(self, state="dropped")
+    def with_state(self, state: RunState) -> Run:
+        """The run in a state that no attempt of it has brought about."""
+        return msgspec.structs.replace(self, state=state)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -109,7 +109,9 @@ class Notification(NamedTuple):
         return context
 
     def missing_fields(self) -> list[str]:
-        """The fields that Conductor always sends and this notification lacks."""
+        """The fields that Conductor always sends and this notification of it lacks."""
+        if self.event_type in OWN_EVENT_TYPES:
+            return []
         context = self.context
         missing = _EXPECTED_FIELDS.keys() - context.keys()
         if "tenant_name" in missing and isinstance(context.get("tenant"), dict):

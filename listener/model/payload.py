@@ -19,8 +19,6 @@ from listener.model.secrets import mask_unreadable
 _OBJECT = (dict, Mapping)  # a dict, which JSON gives, is found in no time
 _SHOWN = 80
 _LOOKED_AT = 400
-_UNDECODABLE = "Undecodable: "
-_UTF_16 = (f"{_UNDECODABLE}b'\\xff\\xfe", f"{_UNDECODABLE}b'\\xfe\\xff", "{\0", "\0{")
 
 
 def decode(text: str, *, is_captured: bool = False) -> Notification:
@@ -93,9 +91,7 @@ def _read_json_leniently(text: str, is_captured: bool) -> Any:
 
 def _cause(text: str, error: Exception, is_captured: bool) -> str:
     """The likely cause why a payload is not JSON, with what to do."""
-    if text.startswith(_UTF_16):
-        return "the program wrote UTF-16; let it write UTF-8"
-    if text.startswith(_UNDECODABLE):
+    if text.startswith("Undecodable: "):  # how supervisord begins what is not UTF-8
         return f"the program wrote bytes that are not UTF-8: {shorten(text)}"
     if "<!--XSUPERVISOR:BEGIN-->" in text:
         return (

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
-from listener.dispatch.withdrawal import hand_over, is_forwarder
+from listener.dispatch.withdrawal import hand_over
 from listener.errors import HooksError
 from listener.inbox.folder import discard
 from listener.inbox.runs import is_stopped, run_of
@@ -37,8 +38,13 @@ class WhenKept:
         """How long the connection may wait for messages before `work` is called."""
         return 0.5
 
-    def prepare(self) -> None:
-        """Do what comes before a connection. Raises HooksError when messages are to stay away."""
+    @contextmanager
+    def of_connection(self) -> Iterator[None]:
+        """Around one connection: at its end this host begins no more of what others get then.
+
+        Raises HooksError when messages are to stay at the broker.
+        """
+        yield
 
     def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
         """For the writer's thread: these are in the inbox."""
@@ -50,12 +56,6 @@ class WhenKept:
 
     def work(self, connection: Connection) -> None:
         """Acknowledge what is due. Raises HooksError when messages are to go back to the broker."""
-
-    def end(self) -> None:
-        """Begin here no more of what is not acknowledged: the connection is over, and others get it."""
-
-    def close(self) -> None:
-        """Safe to call twice."""
 
 
 class WhenActed(WhenKept):
@@ -72,26 +72,30 @@ class WhenActed(WhenKept):
 
     def source_of(self, message: Message) -> str:
         """What is no notification has no hooks: it is kept here, and acknowledged at once."""
-        return FROM_BROKER if message.delivery.problem else SHARED_WITH_BROKER
+        return FROM_BROKER if message.key is None else SHARED_WITH_BROKER
 
     @property
     def turn_s(self) -> float:
         return 0.02 if self._tags else 0.1
 
-    def prepare(self) -> None:
-        self._check_listener()
-        if not is_forwarder(self._journal, self._run):
-            self.end()
+    @contextmanager
+    def of_connection(self) -> Iterator[None]:
+        with closing(self._journal):
+            self._check_listener()
+            self._give_back()  # what a killed forwarder has left
+            try:
+                yield
+            finally:
+                self._give_back()
 
     def kept(self, connection: Connection, messages: Sequence[Message]) -> None:
         with self._lock:
             for message in messages:
-                if key := message.key:
-                    self._tags.setdefault(key, []).append(message.tag)
+                if message.key is None:
+                    connection.acknowledge(message.tag)
+                else:
+                    self._tags.setdefault(message.key, []).append(message.tag)
             self._is_new = True
-        for message in messages:
-            if self.source_of(message) == FROM_BROKER:
-                connection.acknowledge(message.tag)
 
     def frames(self, messages: Sequence[Message]) -> bytes:
         """No notification: it could be accepted when it was given back already."""
@@ -108,12 +112,9 @@ class WhenActed(WhenKept):
                 for tag in tags:
                     connection.acknowledge(tag)
 
-    def end(self) -> None:
+    def _give_back(self) -> None:
         discard(self._state_dir, SHARED_WITH_BROKER)
         hand_over(self._journal, self._run)
-
-    def close(self) -> None:
-        self._journal.close()
 
     def _check_listener(self) -> None:
         """Raises HooksError when no listener works here, seldom enough not to be in its way."""

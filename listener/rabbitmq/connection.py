@@ -21,6 +21,7 @@ from listener.rabbitmq.parameters import parameters
 
 _PREFETCH = {"kept": 200, "acted": 20}
 _NOT_FOUND = 404
+_SINGLE_ACTIVE = "x-single-active-consumer"
 
 
 class BrokerError(HooksError):
@@ -30,8 +31,8 @@ class BrokerError(HooksError):
 class Connection:
     """Consumes the queue of `settings` at `host` from here on. Raises BrokerError when it cannot.
 
-    `waiting` is how many messages the queue had then. `problem` is set by who cannot keep what came:
-    then the next `take` raises it.
+    `waiting` is how many messages the queue had then, `warning` what may be wrong with its consumers,
+    or ''. `problem` is set by who cannot keep what came: then the next `take` raises it.
     """
 
     def __init__(self, broker: Broker, host: Host, settings: ForwardSettings) -> None:
@@ -46,7 +47,8 @@ class Connection:
         except TROUBLE as error:
             raise self._failed(error) from error
         try:
-            self.waiting, self._others = self._declare()
+            self.waiting, others = self._declare()
+            self.warning = self._warning_of(others)
             self._channel = self._consume()
         except TROUBLE as error:
             self.close()
@@ -58,16 +60,6 @@ class Connection:
 
     def __str__(self) -> str:
         return f"queue {self._settings.queue!r} of {self._name}, vhost {self._broker.vhost!r}"
-
-    def others(self) -> str:
-        """What other consumers of the queue mean; '' when they are right, or there are none."""
-        if self._settings.single_active or not self._others:
-            return ""
-        return (
-            f"other consumers of the queue {self._settings.queue!r}: {self._others}. Each message goes"
-            " to one of them alone: right for conductor-hooks on other hosts, but a manager's worker"
-            " must stop (remove --hooks-queue from its section of supervisord's configuration)"
-        )
 
     def take(self, wait_s: float) -> list[Message]:
         """The messages that have come; waits for the first one so long at most. Raises BrokerError."""
@@ -116,10 +108,38 @@ class Connection:
                 raise
             channel = self._pika.channel()
             channel.exchange_declare(settings.exchange, "topic", durable=True)
-            arguments = {"x-single-active-consumer": True} if settings.single_active else None
-            found = channel.queue_declare(settings.queue, durable=True, arguments=arguments).method
+            found = self._make_queue(channel)
             channel.queue_bind(settings.queue, settings.exchange, settings.routing_key)
         return found.message_count, found.consumer_count
+
+    def _make_queue(self, channel: Any) -> Any:
+        arguments = {_SINGLE_ACTIVE: True} if self._settings.single_active else None
+        return channel.queue_declare(self._settings.queue, durable=True, arguments=arguments).method
+
+    def _warning_of(self, others: int) -> str:
+        """What may be wrong with other consumers, or with a queue that lets several work at a time."""
+        queue = self._settings.queue
+        if self._settings.single_active and not self._is_single_active():
+            return (
+                f"the queue {queue!r} was made without 'single_active', so it serves several hosts at a"
+                " time: when no workflow runs and it is empty, delete it (rabbitmqctl delete_queue"
+                f" --if-empty {queue}), and the forwarder makes it anew"
+            )
+        if others and not self._settings.single_active:
+            return (
+                f"other consumers of the queue {queue!r}: {others}. Each message goes to one of them"
+                " alone: right for conductor-hooks on other hosts, but a manager's worker must stop"
+                " (remove --hooks-queue from its section of supervisord's configuration)"
+            )
+        return ""
+
+    def _is_single_active(self) -> bool:
+        """Whether the queue was made so, which the broker says only by refusing another declaration."""
+        try:
+            self._make_queue(self._pika.channel())
+        except ChannelClosedByBroker as error:  # for another difference, or without the right to do it
+            return _SINGLE_ACTIVE not in error.reply_text
+        return True
 
     def _consume(self) -> Any:
         channel = self._pika.channel()

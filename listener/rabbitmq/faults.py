@@ -23,12 +23,13 @@ UnicodeError is about a host with a name that none can have, as 'broker..example
 
 _REASONS = (
     (r"ACCESS_REFUSED - Login|ProbableAuthenticationError",
-     "it refuses the user {user!r} or the password: correct 'username' and 'password' in {place}"),
+     "it refuses the user {broker.username!r} or the password: correct 'username' and 'password' in"
+     " {broker.place}"),
     (r"ProbableAccessDenied.*vhost",
-     "it has no vhost {vhost!r} that the user {user!r} may enter: correct 'vhost' in {place}, or its"
-     " rights"),
+     "it has no vhost {broker.vhost!r} that the user {broker.username!r} may enter: correct 'vhost' in"
+     " {broker.place}, or its rights"),
     (r"ACCESS_REFUSED - access to (\S+ '[^']*')",
-     "the user {user!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
+     "the user {broker.username!r} has no rights for the {0}: give them (rabbitmqctl set_permissions)"),
     (r"PRECONDITION_FAILED - (inequivalent arg '[^']*')",
      "its queue or exchange was declared in another way ({0}): delete it, or name another one"),
     (r"(NOT_FOUND - no \w+ '[^']*')", "{0}"),
@@ -37,12 +38,12 @@ _REASONS = (
     (r"certificate is not valid for|Hostname mismatch",
      "its certificate is for another name: correct 'hosts', or set 'verify_host: false'"),
     (r"CERTIFICATE_VERIFY_FAILED",
-     "its certificate was not issued by the CA in {ca}: correct 'ca' in {place}"),
+     "its certificate was not issued by the CA in {ca}: correct 'ca' in {broker.place}"),
     (r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNSUPPORTED_PROTOCOL",
      "it does not speak TLS on this port: correct the port, or set 'tls: false'"),
     (r"NackError", "the queue does not take the message: it is full"),
     (r"ConnectionRefusedError", "connection refused: start the broker, or correct the port"),
-    (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts' in {place}"),
+    (r"gaierror|UnicodeError", "there is no host of this name: correct 'hosts' in {broker.place}"),
     (r"AMQPHeartbeatTimeout", "it has not answered for two heartbeats"),
     (r"ConnectionBlockedTimeout", "it accepts nothing: see its alarms of memory and disk"),
     (r"TimeoutError|timed out|StackTimeout|SocketTimeout",
@@ -58,16 +59,8 @@ _REASONS = (
 def reason(error: Exception, broker: Broker) -> str:
     """What is wrong, and what to do, in one line."""
     text = chain_of(error)
+    ca = broker.ca or "the system's list"
     for pattern, words in _REASONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return printable(words.format(*match.groups(), **_named(broker)))
+            return printable(words.format(*match.groups(), broker=broker, ca=ca))
     return printable(text[:300])
-
-
-def _named(broker: Broker) -> dict[str, str]:
-    return {
-        "user": broker.username,
-        "vhost": broker.vhost,
-        "ca": broker.ca or "the system's list",
-        "place": broker.place,
-    }

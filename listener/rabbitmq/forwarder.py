@@ -102,11 +102,10 @@ class Forwarder:
         settings, state_dir = self._read()
         is_acted = settings.acknowledge == "acted"
         acknowledgement = WhenActed(state_dir) if is_acted else WhenKept()
-        with _locked(state_dir), closing(acknowledgement):
+        with _locked(state_dir):
             self._place = state_dir
             _probe(state_dir)
-            acknowledgement.prepare()
-            with _ending(self._connect(settings), acknowledgement) as connection:
+            with acknowledgement.of_connection(), closing(self._connect(settings)) as connection:
                 while not self._must_stop():
                     if messages := connection.take(acknowledgement.turn_s):
                         self._writer.put(Batch(messages, connection, acknowledgement, state_dir))
@@ -138,8 +137,8 @@ class Forwarder:
             else:
                 waiting = f", messages waiting: {connection.waiting}"
                 self._say(logging.INFO, f"consuming the {connection}", waiting)
-                if others := connection.others():
-                    _log.warning("%s", others)
+                if connection.warning:
+                    _log.warning("%s", connection.warning)
                 log.flush()
                 return connection
         raise HooksError("; ".join(sorted(failures)))
@@ -160,16 +159,6 @@ def forward(config: str, state_dir: str | None) -> int:
     is_asked_to = Forwarder(config, state_dir, Stop(1), Writer(1)).run()
     log.flush()
     return 0 if is_asked_to else 1
-
-
-@contextmanager
-def _ending(connection: Connection, acknowledgement: WhenKept) -> Iterator[Connection]:
-    """Close it at the end of a `with`; at once, this host begins no more of what others get then."""
-    try:
-        yield connection
-    finally:
-        connection.close()
-        acknowledgement.end()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
-from listener.model.delivery import Delivery, decode
+from listener.model.delivery import decode
 from listener.supervisord.emit import enframe, without_marks
 
 _MOST_BYTES = 65536
@@ -21,17 +21,15 @@ _EMPTY = re.compile(r"\{\s*\}")
 
 
 class Message(NamedTuple):
-    """`tag` is its number in the channel. `frame` is b'' where only the inbox gets the text."""
+    """`tag` is its number in the channel. `frame` is b'' where only the inbox gets the text.
+
+    `key` is what the journal will know it by, None for what is no notification.
+    """
 
     tag: int
     text: str
     frame: bytes
-    delivery: Delivery
-
-    @property
-    def key(self) -> str | None:
-        """What the journal will know it by; None for what is no notification."""
-        return None if self.delivery.problem else self.delivery.key
+    key: str | None
 
 
 def read_message(tag: int, body: bytes, message_id: str | bytes | None) -> Message:
@@ -53,6 +51,6 @@ def read_message(tag: int, body: bytes, message_id: str | bytes | None) -> Messa
         text = f"{text[:-1]},{identity}}}"
         delivery = decode(text, source="", origin="")
     if delivery.problem:
-        return Message(tag, text, b"", delivery)
+        return Message(tag, text, b"", None)
     frame = enframe(text)
-    return Message(tag, text, frame if len(frame) <= _MOST_BYTES else b"", delivery)
+    return Message(tag, text, frame if len(frame) <= _MOST_BYTES else b"", delivery.key)

@@ -21,7 +21,7 @@ import msgspec
 from listener.errors import OtherSchema, StateError
 from listener.state.directory import check_regular, open_file
 from listener.state.trouble import reason
-from listener.state.wal import unread_commits
+from listener.state.wal import lost_commits
 
 _log = logging.getLogger(__name__)
 
@@ -127,9 +127,10 @@ class Database:
             with suppress(sqlite3.Error):  # it is of no use any more
                 connection.close()
 
-    def is_changed(self, connection: sqlite3.Connection) -> bool:
+    def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        with self as connection:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
         known, self._data_version = self._data_version, version
         return bool(version != known)
 
@@ -189,12 +190,11 @@ class Database:
     def _log_damage(self, connection: sqlite3.Connection) -> None:
         """Log what cannot be read of a -wal file that a killed process has left."""
         with suppress(sqlite3.Error, OSError):  # a full disk, for one, is told when it matters
-            unread = unread_commits(connection, f"{self.path}-wal")
-            if unread > 1:
+            if lost := lost_commits(connection, f"{self.path}-wal"):
                 _log.error(
                     "%s-wal is damaged: up to %d of the journal's last changes are lost: entries can"
                     " be missing, and hooks that had ended can run again; check the disk",
-                    self.path, unread,
+                    self.path, lost,
                 )  # fmt: skip
 
     def _make_schema(self, connection: sqlite3.Connection) -> None:
@@ -236,7 +236,6 @@ def _check(path: str, found: os.stat_result) -> None:
     """Raise OSError for what SQLite would not open, follow or wait for, or has no clear words for."""
     wrong = {
         errno.ELOOP: stat.S_ISLNK(found.st_mode),
-        errno.EISDIR: stat.S_ISDIR(found.st_mode),
         errno.EROFS: bool(os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY),
         errno.EACCES: not os.access(path, os.R_OK | os.W_OK, effective_ids=True),
     }

@@ -16,7 +16,7 @@ from listener.errors import StateError
 from listener.model.entry import FIRE
 from listener.state.journal import FILE
 from listener.state.trouble import reason
-from listener.state.wal import unread_commits
+from listener.state.wal import lost_commits
 
 QUICK_BYTES = 100_000_000
 """A larger journal is not checked page by page: that takes seconds."""
@@ -64,8 +64,7 @@ def lost_changes(folder: str) -> int:
     if not os.path.exists(os.path.join(folder, f"{FILE}-wal")):
         return 0
     with _opened(folder) as (connection, path):
-        unread = unread_commits(connection, f"{path}-wal")
-        return unread if unread > 1 else 0  # the last one may be there after any kill
+        return lost_commits(connection, f"{path}-wal")
 
 
 @contextmanager

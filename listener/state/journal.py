@@ -8,6 +8,7 @@ it beside a listener, and SQLite keeps the processes apart.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ from listener.state import statements
 from listener.state.database import IN_MEMORY, NOTABLE, Database
 from listener.state.filters import Filters
 from listener.state.hold import Hold
-from listener.state.pruning import prune
 from listener.state.rows import Milestone, as_row, from_row, runs_column
 from listener.state.totals import Totals, totals
 
@@ -120,8 +120,7 @@ class Journal:
     @_held
     def is_changed(self) -> bool:
         """Whether another process has written to it since this was last asked."""
-        with self._database as connection:
-            return self._database.is_changed(connection)
+        return self._database.is_changed()
 
     def renew_if_removed(self) -> str:
         """Close the file if it was removed, so that the next use begins a new one.
@@ -227,13 +226,6 @@ class Journal:
             return row and str(row["value"])
 
     @_held
-    def all_noted(self, prefix: str) -> dict[str, str]:
-        """The texts kept under the names that begin so."""
-        with self._database as connection:
-            rows = connection.execute(statements.NOTES, (prefix,))
-            return {row["name"]: row["value"] for row in rows}
-
-    @_held
     def noted_as(self, name: str, kind: type[_T]) -> _T | None:
         """The value kept as JSON under a name."""
         with self._database:
@@ -243,9 +235,9 @@ class Journal:
     @_held
     def all_noted_as(self, prefix: str, kind: type[_T]) -> dict[str, _T]:
         """The values kept as JSON under the names that begin so."""
-        with self._database:
-            texts = self.all_noted(prefix)
-            return {name: msgspec.json.decode(texts[name], type=kind) for name in texts}
+        with self._database as connection:
+            rows = connection.execute(statements.NOTES, (prefix,)).fetchall()
+            return {row["name"]: msgspec.json.decode(row["value"], type=kind) for row in rows}
 
     @_held
     def last_before(self, moment: float) -> int:
@@ -286,9 +278,17 @@ class Journal:
         """Delete a few settled entries that are older than `keep_s` or beyond the newest `keep`.
 
         They have an id above `after`. Returns the `after` to continue from, 0 when the rest is kept.
+        Stops at the first that is to be kept: a later one is younger, whatever the clock said. One of
+        the future stays, but stops nothing.
         """
         with self._database as connection:
-            return prune(connection, after, now=now, keep_s=keep_s, keep=keep)
+            newest = connection.execute("SELECT max(id) FROM entries").fetchone()[0] or 0
+            values = {"after": after, "beyond": newest - keep, "now": now, "keep_s": keep_s}
+            rows = connection.execute(statements.IS_KEPT, values).fetchall()
+            old = [row["id"] for row in itertools.takewhile(lambda row: not row["is_kept"], rows)]
+            if old:  # the newest one stays, or its id would be given once more
+                connection.execute(statements.PRUNE, {**values, "last": min(old[-1], newest - 1)})
+            return old[-1] if len(old) == statements.PRUNED_AT_ONCE else 0
 
 
 def _accept(connection: sqlite3.Connection, entry: Entry) -> int | None:

@@ -50,3 +50,10 @@ COUNT = """
     ON CONFLICT (name) DO UPDATE SET sent = sent + excluded.sent,
         acknowledged = acknowledged + excluded.acknowledged, failed = failed + excluded.failed,
         sent_at = max(sent_at, excluded.sent_at)"""
+PRUNED_AT_ONCE = 200  # no event waits for more
+IS_KEPT = f"""
+    SELECT id, id > :beyond AND :now - received_at BETWEEN 0 AND :keep_s AS is_kept
+    FROM entries WHERE id > :after ORDER BY id LIMIT {PRUNED_AT_ONCE}"""  # noqa: S608
+PRUNE = f"""
+    DELETE FROM entries WHERE id > :after AND id <= :last
+    AND (id <= :beyond OR received_at <= :now) AND state NOT IN {UNSETTLED}"""  # noqa: S608

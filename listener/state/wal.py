@@ -1,4 +1,4 @@
-"""What SQLite has not read of a -wal file, whose form is told at https://sqlite.org/walformat.html.
+"""What a damaged -wal file has lost; its form is told at https://sqlite.org/walformat.html.
 
 SQLite drops the first damaged frame and all that stands behind it without a word. Owns how that is
 noticed; it never writes to the file. database.py calls it before the first change after a crash.
@@ -14,15 +14,16 @@ _FRAME = struct.Struct(">4xI8s8x")  # size of the database after a commit, else 
 _MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
-def unread_commits(connection: sqlite3.Connection, path: str) -> int:
-    """How many commits SQLite could not read of this -wal file of the connection's.
+def lost_commits(connection: sqlite3.Connection, path: str) -> int:
+    """How many commits of this -wal file of the connection's SQLite could not read: it is damaged.
 
-    One can be there after any kill: a commit's last frame is written before its page. 0 also where
-    another process is at work on the file. Raises OSError and sqlite3.Error.
+    A single one is not told: it can be there after any kill, as a commit's last frame is written before
+    its page. 0 also where another process is at work on the file. Raises OSError and sqlite3.Error.
     """
     is_busy, frames, _ = connection.execute("PRAGMA wal_checkpoint").fetchone()
     [page_size] = connection.execute("PRAGMA page_size").fetchone()
-    return 0 if is_busy else _commits_behind(path, frames, _FRAME.size + page_size)
+    unread = 0 if is_busy else _commits_behind(path, frames, _FRAME.size + page_size)
+    return unread if unread > 1 else 0
 
 
 def _commits_behind(path: str, frames: int, frame_size: int) -> int:

@@ -12,14 +12,12 @@ import select
 import threading
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from listener.errors import HooksError
 from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, IN_HOOK
 from listener.model.delivery import FROM_HOOK
-from listener.model.notification import HOOK_SUPPRESSED, WORKFLOW_OVERDUE
 from listener.model.payload import from_mapping
 
 _BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
@@ -30,27 +28,6 @@ MIN_FRAME = 140
 
 ATOMIC_FRAME = 4096
 """Bytes, PIPE_BUF. Larger frames of several processes on one stdout can get mixed up."""
-
-_SAMPLE_CONTEXT: Mapping[str, Any] = {
-    "message_type": "hook",
-    "is_system_workflow": False,
-    "blueprint_id": "sample-blueprint",
-    "deployment_id": "sample-deployment",
-    "execution_id": "",
-    "workflow_id": "install",
-    "tenant_name": "default_tenant",
-    "execution_parameters": {},
-}
-_SAMPLE_OF: Mapping[str, Mapping[str, Any]] = {
-    WORKFLOW_OVERDUE: {"started_at": "2026-01-31T21:59:59.123Z", "overdue_s": 7200.0},
-    HOOK_SUPPRESSED: {
-        "hook": "sample-hook",
-        "count": 25,
-        "since": "2026-01-31T21:59:59.123Z",
-        "until": "2026-01-31T22:04:59.123Z",
-    },
-}
-"""What the context has, too, where the listener makes the event itself."""
 
 _turn = threading.RLock()  # a signal's handler may emit, too
 # A fork that another thread makes meanwhile would have the lock for ever.
@@ -73,22 +50,22 @@ def emit(
     default $CONDUCTOR_HOOKS_STATE_DIR, else what hooks.conf says. Raises HooksError, and sends nothing,
     when that fails.
     """
-    own_id, data = frame(notification)
+    own_id, text = as_json(notification)
     if durable:
-        add_to_inbox(data, state_dir)
-    write(data, fd, is_in_inbox=durable)
+        add_to_inbox(text, state_dir)
+    write(enframe(text), fd, is_in_inbox=durable)
     return own_id
 
 
-def frame(notification: Mapping[str, Any]) -> tuple[str, bytes]:
-    """The id of a notification and the bytes to write for it; raises like `emit`."""
+def as_json(notification: Mapping[str, Any]) -> tuple[str, str]:
+    """The id of a notification and its JSON, which ends no frame; raises like `emit`."""
     from_mapping(notification)
     own_id = str(notification.get("id") or uuid.uuid4().hex)
     try:
         text = json.dumps({**notification, "id": own_id}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise HooksError(f"the notification cannot be written as JSON: {error}") from error
-    return own_id, enframe(without_marks(text))
+    return own_id, without_marks(text)
 
 
 def without_marks(text: str) -> str:
@@ -113,13 +90,12 @@ def enframe(text: str) -> bytes:
     return _BEGIN + data + padding + _END + b"\n"
 
 
-def add_to_inbox(data: bytes, state_dir: str | None = None, config: str | None = None) -> None:
-    """Put the notification of a frame into the listener's inbox. Raises HooksError."""
+def add_to_inbox(text: str, state_dir: str | None = None, config: str | None = None) -> None:
+    """Put a notification's JSON into the listener's inbox. Raises HooksError."""
     from listener.hooks.file import state_dir_in  # slow to import, and seldom needed
     from listener.state.directory import path_of
 
     place = path_of(state_dir, os.environ, lambda: state_dir_in(config, os.environ))
-    text = data.removeprefix(_BEGIN).rpartition(_END)[0].rstrip().decode()
     try:
         whole_file.add(place, FROM_HOOK if IN_HOOK in os.environ else "emit", [text])
     except OSError as error:
@@ -153,31 +129,3 @@ def _written(data: bytes, fd: int) -> int:
         poll.register(fd, select.POLLOUT)
         poll.poll()
         return 0
-
-
-def sample(event_type: str, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """A notification with sensible made-up fields, `values` put over them.
-
-    `values` may have any field of a notification's context, execution_parameters, and `text`,
-    `error` and `timestamp`. Raises HooksError for another one.
-    """
-    own = _SAMPLE_OF.get(event_type, {})
-    context = {**_SAMPLE_CONTEXT, "execution_id": str(uuid.uuid4()), **own}
-    known = (*context, "text", "error", "timestamp")
-    for name in values:
-        if name not in known:
-            raise HooksError(f"a notification has no field {name!r}; known are: {', '.join(known)}")
-    context |= {name: values[name] for name in context if name in values}
-    context["tenant"] = {"name": context["tenant_name"]}
-    stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "type": "cloudify_event",
-        "event_type": event_type,
-        "context": context,
-        "message": {
-            "text": values.get("text", f"made up: {event_type}"),
-            "arguments": {"error": values["error"]} if "error" in values else None,
-        },
-        "timestamp": values.get("timestamp", stamp),
-        "message_code": None,
-    }

@@ -38,10 +38,6 @@ _log = logging.getLogger(__name__)
 _MISSING = "missing"
 _ACCEPTED_TO = "accepted from the inbox"
 _DAY_S = 86_400.0
-_OWN = (
-    "it comes from this listener's own log, and its hooks could print it again, without end: remove"
-    " stderr_capture_maxbytes from the listener's section"
-)
 
 
 class Events:
@@ -80,11 +76,7 @@ class Events:
         self._inbox = inbox
         pid, _, began = (run or "").partition(".")
         self._hidden_pid = pid if began == "0" else ""  # by a /proc with hidepid
-        process = process_of(os.environ)
-        group, name = process.split(":")
-        # How supervisord begins an event that comes from this listener, or from an earlier one.
-        self._own_line = f"processname:{name} groupname:{group} " if run else None
-        self._fired_line = f"type:{remote_kind(process)}\n"
+        self._fired_line = f"type:{remote_kind(process_of(os.environ))}\n"
         self._is_recorded = inbox is not None and is_recorded(inbox.state_dir, os.environ)
         self._accepted_to = ("", -1)
         self._pruned_to = 0
@@ -132,8 +124,8 @@ class Events:
 
     def log_stopping(self, signal: str) -> None:
         """Log, in the handler of this signal, what the end of the listener waits for."""
-        if awaited := self._dispatcher.in_progress():
-            _log.info("%s: waiting for %s", signal, awaited)
+        if hook := self._dispatcher.running:
+            _log.info("%s: waiting for hook %s, and those after it", signal, hook)
             log.flush()
 
     def _handle(self, frame: Frame) -> None:
@@ -143,7 +135,7 @@ class Events:
         serials = Serials(self._run, frame.serial, frame.poolserial) if self._run else None
         self._detect_losses(frame, serials)
         if is_from_program and not _is_wake_up(frame.payload):
-            self._dispatcher.deliver(self._delivery(frame, "supervisord", serials))
+            self._dispatcher.deliver(_delivery(frame, "supervisord", serials))
             return
         if frame.eventname == REMOTE and frame.payload.startswith(self._fired_line):
             text = frame.payload.removeprefix(self._fired_line)
@@ -170,7 +162,7 @@ class Events:
                 events = [(record.run, record.serial) for record in records if record.run]
                 run, serial = events[-1] if events else self._accepted_to
                 note = (_ACCEPTED_TO, f"{run}/{serial}")
-                self._dispatcher.accept_all(list(map(self._recorded, new)), note)
+                self._dispatcher.accept_all(list(map(_recorded, new)), note)
                 self._accepted_to = run, serial
             self._inbox.discard()
         except BaseException:
@@ -220,7 +212,6 @@ class Events:
         self._keep_lock()
         self._actions.drain()
         self._journal.count(self._actions.take_tallies(), self._clock.now())
-        self._dispatcher.refresh()
         self._dispatcher.recall()
         self._accept_inbox()
         self._dispatcher.accept_due()
@@ -230,25 +221,25 @@ class Events:
             self._pruned_to, now=self._clock.now(), keep_s=keep_s, keep=self._settings.keep_entries
         )
 
-    def _recorded(self, record: Record) -> Delivery:
-        """The delivery of what came in by a file."""
-        if not record.run:
-            return decode(record.payload, source=record.source, origin=record.source)
-        serials = Serials(record.run, record.serial, -1)
-        frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
-        delivery = self._delivery(frame, record.source, serials)
-        # It has no place in a pool yet.
-        return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
 
-    def _delivery(self, frame: Frame, source: str, serials: Serials | None) -> Delivery:
-        origin = f"serial {frame.serial}"
-        try:
-            program, data = frame.communication()
-        except UnreadableNotification as error:
-            return unreadable(frame.payload, str(error), source, origin, serials)
-        if self._own_line and frame.payload.startswith(self._own_line):
-            return unreadable(data, _OWN, source, origin, serials)
-        return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
+def _recorded(record: Record) -> Delivery:
+    """The delivery of what came in by a file."""
+    if not record.run:
+        return decode(record.payload, source=record.source, origin=record.source)
+    serials = Serials(record.run, record.serial, -1)
+    frame = Frame("PROCESS_COMMUNICATION", record.serial, -1, record.payload)
+    delivery = _delivery(frame, record.source, serials)
+    # It has no place in a pool yet.
+    return msgspec.structs.replace(delivery, given_key=delivery.key, serials=None)
+
+
+def _delivery(frame: Frame, source: str, serials: Serials | None) -> Delivery:
+    origin = f"serial {frame.serial}"
+    try:
+        program, data = frame.communication()
+    except UnreadableNotification as error:
+        return unreadable(frame.payload, str(error), source, origin, serials)
+    return decode(data, source=source, origin=f"{origin} from {program}", serials=serials)
 
 
 def _is_wake_up(payload: str) -> bool:

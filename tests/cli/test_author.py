@@ -10,10 +10,10 @@ import pytest
 
 from listener.model.outcome import Tally
 from listener.state.journal import Journal
-from listener.supervisord.emit import frame
 from tests.cli.commands import HOOKS, answer, ids, run
 from tests.handmade_plugins import make_plugin
 from tests.snmp.receivers import closed_port, udp_socket
+from tests.support import frame_of
 
 # fire
 
@@ -154,7 +154,7 @@ def test_emit_prints_one_frame_that_supervisord_captures_whole() -> None:
 def test_emitted_frames_are_what_the_library_makes() -> None:
     notification = {"event_type": "workflow_queued", "context": {}, "id": "mine"}
     result = run("emit", "--notification", "-", stdin=json.dumps(notification))
-    assert result.stdout.encode() == frame(notification)[1]
+    assert result.stdout.encode() == frame_of(notification)
 
 
 @pytest.mark.usefixtures("folder")
@@ -197,7 +197,7 @@ def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:
     [
         (["check", "none.conf"], "none.conf cannot be read"),
         (["fire", "--notification", "none.json"], "none.json cannot be read"),
-        (["fire", "--notification", "utf-16"], "utf-16 cannot be read: not UTF-8: it is UTF-16"),
+        (["fire", "--notification", "utf-16"], "utf-16 cannot be read: not UTF-8: invalid start byte"),
         (["fire"], "name an event type (workflow_queued"),
         (["emit", "workflow_failed", "--notification", "x"], "name either an event type"),
         (["emit", "workflow_failed", "--set", "tenant_name"], "--set takes FIELD=VALUE"),

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from listener.dispatch.agenda import Agenda
 from listener.model.entry import Attempt, Entry, Run
-from listener.model.notification import HOOK_FAILED
 
 WAIT_S = 900.0
 
@@ -27,7 +26,6 @@ def entry(
     *,
     at: float | None = None,
     received_at: float = 0.0,
-    source: str = "supervisord",
 ) -> Entry:
     """An entry that was tried and is due `at`; a fresh one without that."""
     run = (
@@ -35,7 +33,9 @@ def entry(
         if at is None
         else Run("h", "h.f", due_at=at, attempts=(Attempt(0.0, "failed"),))
     )
-    return Entry(entry_id, received_at, source, "pending", "", execution_id=execution_id, runs=(run,))
+    return Entry(
+        entry_id, received_at, "supervisord", "pending", "", execution_id=execution_id, runs=(run,)
+    )
 
 
 def put(agenda: Agenda, *entries: Entry) -> None:
@@ -100,15 +100,6 @@ def test_every_entry_comes_when_the_clock_was_set_back(
 
 
 # An execution's entries
-
-
-def test_a_later_entry_waits_for_the_retries_of_an_earlier_one(agenda: Agenda) -> None:
-    put(agenda, entry(1, "x", at=60.0), entry(2, "x"), entry(3, "x", at=20.0), entry(4, "y"))
-    put(agenda, entry(5), entry(6, "x", source=HOOK_FAILED))
-    assert popped(agenda, 30.0) == [4, 5, 6]
-    assert agenda.next_at() == 60.0
-    assert popped(agenda, 59.9) == []
-    assert popped(agenda, 60.0) == [1, 2, 3]
 
 
 def test_it_waits_no_longer_than_the_limit_from_its_receipt(agenda: Agenda) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from listener.actions.registry import TRAP
@@ -213,13 +214,13 @@ def test_a_pause_takes_back_nothing_that_was_given_up_before(house: House) -> No
 
 
 def test_one_resume_ends_what_two_people_have_paused_at_the_same_time(house: House) -> None:
-    notes = dict[str, str]()
+    notes = dict[str, Pause]()
     for by in ("ann", "bob"):
         begin_pause(house.look, Pause(by, house.now))
-        notes |= house.look.all_noted("pause ")
+        notes |= house.look.all_noted_as("pause ", Pause)
         house.now += 1
     for name, value in notes.items():  # each had noted its own before the other one looked
-        house.look.note(name, value)
+        house.look.note(name, msgspec.json.encode(value).decode())
     end_pause(house.look, in_force(house.look, house.now)[-1])
     assert in_force(house.look, house.now) == []
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from listener.dispatch import tokens as module
 from listener.dispatch.tokens import Tokens
 from listener.hooks.settings import RestService
+from tests.certificates import Authority
 from tests.dispatch.support import TOKEN, House, Log, delivery, hook
 from tests.manager import Manager, running
 from tests.support import wait_for
@@ -68,34 +64,6 @@ def test_what_is_no_token_of_a_manager_is_left_alone(
 # TLS
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Callable[[str], str]:
-    """Makes a certificate for an address: a file that has its key, too."""
-
-    def make(address: str) -> str:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
-        now = datetime.datetime.now(datetime.timezone.utc)
-        hour = datetime.timedelta(hours=1)
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        made = (
-            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - hour)
-            .not_valid_after(now + hour)
-            .add_extension(names, critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
-        form = serialization.PrivateFormat.PKCS8
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.pem"
-        path.write_bytes(
-            made.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption())
-        )
-        return str(path)
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("address", "is_known", "problem"),
     [
@@ -105,15 +73,17 @@ def certificate(tmp_path: Path) -> Callable[[str], str]:
     ],
 )
 def test_with_tls_the_certificate_and_its_name_are_checked(
-    house: House, manager: Manager, certificate: Callable[[str], str], log: Log,
+    house: House, manager: Manager, tmp_path: Path, log: Log,
     address: str, is_known: bool, problem: str,
 ) -> None:  # fmt: skip
-    own = certificate(address)
+    authority, other = Authority(tmp_path, "ours"), Authority(tmp_path, "another")
+    own = authority.issue("manager", address)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own)
+    context.load_cert_chain(own.certificate, own.key)
     manager.socket = context.wrap_socket(manager.socket, server_side=True)
 
-    delete(manager.service("127.0.0.1", "https", own if is_known else certificate(address)))
+    trusted = str((authority if is_known else other).certificate)
+    delete(manager.service("127.0.0.1", "https", trusted))
 
     assert manager.asked == [] if problem else [(PATH, TOKEN, "acme")]
     assert [problem in line for line in log("WARNING")] == ([True] if problem else [])

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import msgspec
 import pytest
 
 from listener.dispatch.withdrawal import hand_over, withdraw_of_dead
-from listener.inbox.runs import run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER, Delivery
 from tests.dispatch.support import NO, House, Log, delivery, hook
-
-ALIVE = run_of(os.getpid())
-DEAD = f"{os.getpid()}.1"
-"""The run of a process that had our pid before."""
+from tests.processes import ALIVE, DEAD
 
 
 def brought(execution_id: str, source: str = SHARED_WITH_BROKER) -> Delivery:

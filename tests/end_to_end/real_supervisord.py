@@ -23,8 +23,8 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from listener.cli.shipped import shipped
-from listener.supervisord.emit import frame, sample
-from tests.support import wait_for
+from listener.model.sample import sample
+from tests.support import frame_of, wait_for
 
 FUNCTIONS = """
 import ctypes, json, os, subprocess, sys, time
@@ -237,7 +237,7 @@ def ids(count: int, prefix: str = "e") -> list[str]:
 def notification_frame(event_type: str, execution_id: str, **values: Any) -> bytes:
     """The bytes that a program prints for a notification."""
     now = datetime.now(timezone.utc)
-    return frame(sample(event_type, {"execution_id": execution_id, **values}, now))[1]
+    return frame_of(sample(event_type, {"execution_id": execution_id, **values}, now))
 
 
 @contextmanager

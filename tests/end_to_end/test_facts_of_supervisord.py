@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 from listener.cli.shipped import shipped
-from listener.supervisord.emit import ATOMIC_FRAME, frame
+from listener.supervisord.emit import ATOMIC_FRAME
 from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, notification_frame, running
-from tests.support import wait_for
+from tests.support import frame_of, wait_for
 
 OTHER_LISTENER = r"""
 import os, re, sys
@@ -201,7 +201,7 @@ def test_a_pipe_full_of_tiny_frames_makes_supervisord_deaf_to_that_stdout_for_ev
             os.write(stdout, tiny("the last"))  # supervisord stops listening after one more read
             wait_for("one more read", lambda: unread(stdout) == 0)
             os.write(stdout, tiny("never"))
-            os.write(stderr, frame(small("on stderr"))[1])
+            os.write(stderr, frame_of(small("on stderr")))
             last = b'"on stderr", null]\n'
             wait_for("its stderr", lambda: last in supervisord.notes_file.read_bytes())
             assert unread(stdout) == len(tiny("never"))
@@ -215,7 +215,7 @@ def test_as_many_frames_as_emit_makes_them_all_arrive_from_full_pipes() -> None:
         (supervisord.folder / "small_functions.py").write_text(SMALL_FUNCTIONS)
         with output_of(program_pid(supervisord)) as stdout:
             sent = tiny_names(stdout)
-            frames = [frame(small(name))[1] for name in sent]
+            frames = [frame_of(small(name)) for name in sent]
             in_a_pipe = fcntl.fcntl(stdout, fcntl.F_GETPIPE_SZ) // max(map(len, frames))
             for start in range(0, len(frames), in_a_pipe):
                 wait_for("an empty pipe", lambda: unread(stdout) == 0)
@@ -288,8 +288,8 @@ def largest(letter: str, number: int) -> dict[str, Any]:
     name = f"{letter}-{number}"
     context = {"execution_id": name, "workflow_id": "w", "tenant_name": "t", "deployment_id": ""}
     notification = {"event_type": "workflow_started", "context": context, "id": name}
-    context["deployment_id"] = letter * (ATOMIC_FRAME - len(frame(notification)[1]))
-    assert len(frame(notification)[1]) == ATOMIC_FRAME <= PIPE_BUF
+    context["deployment_id"] = letter * (ATOMIC_FRAME - len(frame_of(notification)))
+    assert len(frame_of(notification)) == ATOMIC_FRAME <= PIPE_BUF
     return notification
 
 

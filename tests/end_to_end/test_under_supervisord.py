@@ -172,7 +172,7 @@ def test_bytes_that_are_no_text_are_named_and_the_next_notification_is_acted_on(
         supervisord.write(b"<!--XSUPERVISOR:BEGIN-->%b<!--XSUPERVISOR:END-->\n" % payload)
         supervisord.emit("workflow_started", "next")
         wait_for_notes(supervisord, 1)
-        wait_for("the log", lambda: "the program wrote UTF-16; let it write UTF-8" in supervisord.log())
+        wait_for("the log", lambda: "the program wrote bytes that are not UTF-8" in supervisord.log())
 
 
 def test_a_notification_larger_than_the_capture_limit_is_cut_and_the_log_names_the_setting() -> None:

@@ -50,7 +50,7 @@ def _is_over(double: Double) -> bool:
     double.tick()
     double.wait_for_answers()
     with closing(Journal(str(double.folder / "state"))) as journal:
-        return not journal.all_noted("at_most ") and has_nothing_to_do(double.folder)
+        return not journal.all_noted_as("at_most ", dict) and has_nothing_to_do(double.folder)
 
 
 def _judged(setting: Setting, emitted: Sequence[str], kills: int) -> Verdict:

@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from listener.supervisord.emit import MIN_FRAME, sample
+from listener.model.sample import sample
+from listener.supervisord.emit import MIN_FRAME
 
 NOTES = "CONDUCTOR_HOOKS_FAULT_NOTES"
 _THEN = datetime(2026, 1, 31, tzinfo=timezone.utc)

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from listener.actions.check import check_hooks
 from listener.actions.registry import Actions
 from listener.hooks import yaml_lines
-from listener.hooks.at_most import AtMost
 from listener.hooks.conf import read
 from listener.hooks.settings import ListenerSettings
-from listener.hooks.table import Hook, HookTable, unmet
+from listener.hooks.table import AtMost, Hook, HookTable, unmet
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES
 
 PLUGIN_EXAMPLE = """\
@@ -456,11 +455,6 @@ hooks:
             "line 4: the key 'implementation' stands here twice; the last one counts",
         ),
         (
-            HOOK + "  fresh: true\n- {event_type: '*', implementation: command, fresh: true}\n",
-            "line 5: hook 'any-2': 'fresh' has no effect: it is for functions and plugin tasks, not for"
-            " 'command'",
-        ),
-        (
             f"{HOOK}- {{event_type: hook_failed, implementation: a.b, name: workflow_failed-1}}\n",
             "line 4: hook 2 has the name 'workflow_failed-1' of the hook in line 2, and is called"
             " 'workflow_failed-1-2'",
@@ -611,40 +605,6 @@ hooks:
     assert lines_of_faults(text) == [(", line 9", "hook 'workflow_failed-1'", "destination 2")]
 
 
-def test_behind_an_alias_the_line_is_that_of_what_it_stands_for() -> None:
-    text = """\
-hooks:
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs: &all
-    destination_port: 162
-    community_string: public
-    destinations:
-    - &first
-      destination_address: 10.0.0.1
-      layout: none
-    - <<: *first
-      destination_address: 10.0.0.3
-      layout: neither
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs:
-    <<: *all
-    destinations:
-    - *first
-- event_type: '*'
-  implementation: cloudify.snmp.snmp_trap.send_snmp_trap
-  inputs: *all
-"""
-    assert lines_of_faults(text) == [
-        (", line 10", "hook 'any-1'", "destination 1"),
-        (", line 10", "hook 'any-2'", "destination 1"),
-        (", line 10", "hook 'any-3'", "destination 1"),
-        (", line 13", "hook 'any-1'", "destination 2"),
-        (", line 13", "hook 'any-3'", "destination 2"),
-    ]
-
-
 # Any text at all
 
 
@@ -659,12 +619,6 @@ def assert_read_is_sound(text: str) -> None:
     for mistake in mistakes:
         assert 0 <= mistake.line <= len(text.splitlines()) + 1
         assert len(mistake.text.splitlines()) == 1
-
-
-@never_late
-@given(st.text())
-def test_any_text_gives_a_table_or_mistakes(text: str) -> None:
-    assert_read_is_sound(text)
 
 
 TOKENS = (

@@ -163,7 +163,7 @@ def test_a_file_that_is_not_there_is_a_warning_and_still_in_force(setting: str) 
     section = "  cert: /bin/sh\n  key: /bin/sh\n" if setting in ("cert", "key") else ""
     section = f"{section}  {setting}: hooks"
     found = [each for each in findings(section) if "stands here twice" not in each[1]]
-    there_is_none = f"forward: {setting!r}: there is no file '/nowhere/hooks'"
+    there_is_none = f"forward: {setting!r}: there is no '/nowhere/hooks'"
     assert found == [(section.count("\n") + 2, there_is_none, True)]
     settings: Any = settings_of(f"\n{section}")
     assert (settings._asdict()[setting], settings.problem) == ("/nowhere/hooks", "")

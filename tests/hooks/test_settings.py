@@ -125,7 +125,6 @@ def test_a_wrong_setting_is_a_mistake_at_its_line(setting: str, mistake: str) ->
         ("python: no-such-python", "'python': 'no-such-python' is not there or not executable"),
         ("python_path: [/usr, hooks]", "'python_path': there is no '/nowhere/hooks'"),
         ("plugins: /nowhere/plugins", "'plugins': there is no '/nowhere/plugins'"),
-        ("metrics: x.prom", "'metrics': '/nowhere' is not there, or this user may not write to it"),
         (
             f"{HOST}cert.pem}}",
             "'manager': there is no certificate '/nowhere/cert.pem'; cloudify needs one, also over"

@@ -215,7 +215,6 @@ def test_file_gives_the_text_of_a_file_without_its_last_newline(
         ("!file /dev/zero", f"!file /dev/zero {NOT_REGULAR}"),
         ("!file large", "!file {}/large cannot be read: it is larger than 1 MB"),
         ("!file latin-1", "!file {}/latin-1 cannot be read: not UTF-8: invalid start byte"),
-        ("!file utf-16", "!file {}/utf-16 cannot be read: not UTF-8: it is UTF-16"),
         ("!file", "!file takes the path of a file"),
         ("!file [a]", "!file takes the path of a file"),
     ],
@@ -227,7 +226,6 @@ def test_a_file_that_cannot_be_read_is_a_mistake_at_its_line(
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "large").write_bytes(bytes(10**6 + 1))
     (tmp_path / "latin-1").write_bytes(b"gr\xfc\xdfe")
-    (tmp_path / "utf-16").write_text("key", "utf-16")
 
     found = read(f"a: 1\nb: {tag}\n", tmp_path)
 
@@ -249,7 +247,6 @@ def test_a_mistake_is_one_line_whatever_stands_in_the_file(text: str) -> None:
         ("{a: 1}", "a mapping"),
         ("[]", "a list"),
         ("null", "nothing"),
-        ("''", "an empty text"),
         ("word", "the text 'word'"),
         ("'5'", "the text '5'"),
         ("0x1F", "0x1F"),
@@ -259,7 +256,6 @@ def test_a_mistake_is_one_line_whatever_stands_in_the_file(text: str) -> None:
         ("!env [NAME, default]", "what !env gave"),
         ("!file secret.txt", "what !file secret.txt gave"),
         ("!env " + "N" * 50, "what !env " + "N" * 39 + "… gave"),
-        ("1" * 41, "1" * 39 + "…"),
     ],
 )
 def test_what_was_found_is_put_into_words_and_shortened(text: str, words: str) -> None:

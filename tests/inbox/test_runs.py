@@ -6,32 +6,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from listener.inbox import runs as processes
 from listener.inbox.runs import is_alive, run_of
-
-LIVE = run_of(os.getpid())
-DEAD = f"{os.getpid()}.1"
-"""The run of a process that had our pid before."""
-
-
-@contextmanager
-def another_process() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        yield process
-        process.kill()
+from tests.processes import ALIVE, DEAD, another_process
 
 
 def test_a_run_is_the_same_text_for_the_process_itself_and_for_its_child() -> None:
     program = "import os; from listener.inbox.runs import run_of; print(run_of(os.getppid()))"
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == run_of(os.getpid())
-    assert re.fullmatch(rf"{os.getpid()}\.[1-9][0-9]*", LIVE)
+    assert re.fullmatch(rf"{os.getpid()}\.[1-9][0-9]*", ALIVE)
 
 
 def test_a_process_may_have_any_name() -> None:
@@ -39,8 +27,8 @@ def test_a_process_may_have_any_name() -> None:
     before = own.read_text()
     own.write_text(") Z 1 (")
     try:
-        assert run_of(os.getpid()) == LIVE
-        assert is_alive(LIVE)
+        assert run_of(os.getpid()) == ALIVE
+        assert is_alive(ALIVE)
     finally:
         own.write_text(before)
 
@@ -76,6 +64,6 @@ def test_where_proc_tells_nothing_a_run_is_a_pid_and_lives_as_long_as_one(
         assert not is_alive(run)
     with monkeypatch.context() as patch:
         patch.setattr(os, "kill", of_somebody_else)
-        assert is_alive(LIVE)
+        assert is_alive(ALIVE)
     monkeypatch.undo()
     assert is_alive(f"{os.getpid()}.0")

@@ -52,12 +52,6 @@ def test_whatever_is_not_done_is_a_failure_and_pending_where_there_is_a_retry(
     assert ended.attempts[1] == Attempt(7.5, state, "401 for ctok-…", 1.0)
 
 
-@pytest.mark.parametrize(("again", "state"), [(True, "pending"), (False, "interrupted")])
-def test_a_run_whose_process_died_is_due_at_once_or_never(again: bool, state: RunState) -> None:
-    begun = NEW.begun(7.5)
-    assert begun.interrupted(again=again) == msgspec.structs.replace(begun, state=state)
-
-
 @pytest.mark.parametrize(
     ("states", "expected"),
     [

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from listener.inbox.runs import run_of
 from listener.overview.words import lines_of
 from listener.rabbitmq.presence import ForwarderPresence
 from tests.overview.test_judgement import DEAD, NOW, WELL
-
-ALIVE = run_of(os.getpid())
+from tests.processes import ALIVE
 
 
 @pytest.mark.parametrize(

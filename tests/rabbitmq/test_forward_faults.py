@@ -210,6 +210,7 @@ def test_a_network_that_is_silent_is_said_to_be_and_a_dead_connection_is_noticed
         site.write(section(vhost, hosts=[f"{vhost.host}:{network.port}"]))
         with threaded(site, monkeypatch) as forwarder:
             site.wait_for_kept("1")
+            wait_for("its acknowledgement", lambda: vhost.counts() == (0, 0, 1))
             network.stall()
             silent = ["it has not answered for two heartbeats", "no answer: check the address"]
             forwarder.wait_until_it_says(

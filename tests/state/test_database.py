@@ -433,7 +433,7 @@ OBSTACLES: dict[str, tuple[Strike, Strike]] = {
         make_a_folder_again,
     ),
     "Not a directory; move that file away": (make_a_file_of_it, make_a_folder_again),
-    "Is a directory; move that directory away": (
+    "journal.db is no regular file; move it away": (
         lambda folder: (folder / FILE).mkdir(),
         lambda folder: (folder / FILE).rmdir(),
     ),
@@ -464,21 +464,6 @@ def test_nothing_but_a_regular_file_is_opened(journal: Journal, file: Path, suff
         journal.accept(entry())
     fifo.unlink()
     assert journal.accept(entry()) == 1
-
-
-def test_a_journal_with_a_hold_waits_until_what_is_in_the_way_is_gone(file: Path) -> None:
-    file.mkdir()
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> bool:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            file.rmdir()
-        return False
-
-    with closing(Journal(str(file.parent), hold=Hold(pause))) as journal:
-        assert journal.accept(entry()) == 1
-    assert len(pauses) == 3
 
 
 # Removed while it is open

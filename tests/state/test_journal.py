@@ -101,15 +101,15 @@ def test_notes_of_an_entry_are_kept_with_its_acceptance_and_only_then(journal: J
     first = entry(key="k 1", notes=(("at_most a", "1"), ("at_most b", "1")))
     for known in (first, first, changed(first, received_at=2000.0, notes=(("at_most a", "2"),))):
         journal.accept(known)
-    assert journal.all_noted("at_most ") == {"at_most a": "1", "at_most b": "1"}
+    assert journal.all_noted_as("at_most ", int) == {"at_most a": 1, "at_most b": 1}
     journal.accept_all([entry(notes=(("at_most a", "3"),)), changed(first, notes=())])
     journal.save(entry(id=1, state="failed"), [entry(notes=(("at_most b", "4"),))])
-    journal.note("other", "at_most ")
-    assert journal.all_noted("at_most ") == {"at_most a": "3", "at_most b": "4"}
+    journal.note("other", "7")
+    assert journal.all_noted_as("at_most ", int) == {"at_most a": 3, "at_most b": 4}
     with pytest.raises(StateError):
         journal.accept(entry(notes=(("at_most c", None),)))
     journal.forget(["at_most a", "at_most c"])
-    assert journal.all_noted("") == {"at_most b": "4", "other": "at_most "}
+    assert journal.all_noted_as("", int) == {"at_most b": 4, "other": 7}
     assert ids(journal) == [1, 2, 3]
     assert journal.get(1) == entry(id=1, state="failed", key="k 1")
 

@@ -10,7 +10,6 @@ import os
 import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -19,13 +18,13 @@ from hypothesis import strategies as st
 
 import listener
 from listener.errors import HooksError, UnreadableNotification
-from listener.model.notification import EVENT_TYPES, Notification
+from listener.model.notification import Notification
 from listener.model.payload import decode
-from listener.supervisord.emit import MIN_FRAME, emit, frame, sample
+from listener.supervisord.emit import MIN_FRAME, as_json, emit, enframe
+from tests.support import frame_of
 
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
 END = b"<!--XSUPERVISOR:END-->"
-NOW = datetime(2024, 8, 12, 15, 16, 13, 123456, timezone(timedelta(hours=2)))
 
 
 def notification(**context: Any) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(
     monkeypatch.setattr(os, "write", write)
     emit({**notification(), "id": "4711"})
 
-    assert b"".join(written) == frame({**notification(), "id": "4711"})[1]
+    assert b"".join(written) == frame_of({**notification(), "id": "4711"})
 
 
 @pytest.mark.parametrize("blocks", [True, False])
@@ -95,7 +94,7 @@ def test_standard_output_is_where_it_goes_by_default(capfd: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("length", [0, 1, 50, 55, 56, 57, 60, 1000])
 def test_a_frame_is_padded_to_what_supervisord_can_take_in_numbers_and_no_more(length: int) -> None:
-    _, data = frame({**notification(a="x" * length), "id": "4711"})
+    data = frame_of({**notification(a="x" * length), "id": "4711"})
 
     text = json.dumps({**notification(a="x" * length), "id": "4711"})
     assert len(data) == max(140, len(BEGIN + END) + len(text) + 1)
@@ -105,12 +104,12 @@ def test_a_frame_is_padded_to_what_supervisord_can_take_in_numbers_and_no_more(l
 
 @pytest.mark.parametrize("without", [{}, {"id": None}, {"id": ""}])
 def test_without_an_id_a_new_one_is_made_each_time(without: dict[str, Any]) -> None:
-    first, data = frame({**notification(), **without})
-    second, _ = frame({**notification(), **without})
+    first, text = as_json({**notification(), **without})
+    second, _ = as_json({**notification(), **without})
 
     assert first != second
     assert uuid.UUID(first).version == 4
-    assert decode(payload_of(data)).id == first
+    assert decode(text).id == first
 
 
 @pytest.mark.parametrize(
@@ -131,9 +130,9 @@ def test_any_text_comes_back_the_same(text: str) -> None:
     sent = {**notification(value=text, **{text: [text]}), "message": {"text": text}, "id": text}
     before = dict(sent)
 
-    own_id, data = frame(sent)
+    data = frame_of(sent)
 
-    assert own_id == text
+    assert as_json(sent)[0] == text
     assert json.loads(payload_of(data)) == sent == before
 
 
@@ -154,7 +153,8 @@ names = st.text(st.characters(), max_size=5) | st.sampled_from(["<!--XSUPERVISOR
     )
 )  # fmt: skip
 def test_any_context_comes_back_the_same(context: dict[str, Any]) -> None:
-    own_id, data = frame(notification(**context))
+    own_id, text = as_json(notification(**context))
+    data = enframe(text)
 
     assert len(data) >= 140
     assert decode(payload_of(data)) == Notification("workflow_failed", context, id=own_id)
@@ -201,65 +201,3 @@ def test_what_is_no_notification_is_refused_and_nothing_written(
         emit(no_notification)
 
     assert capfd.readouterr().out == ""
-
-
-@pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_a_sample_has_all_that_conductor_sends(event_type: str) -> None:
-    made = sample(event_type, {}, NOW)
-
-    execution_id = made["context"].pop("execution_id")
-    assert uuid.UUID(execution_id).version == 4
-    assert made == {
-        "type": "cloudify_event",
-        "event_type": event_type,
-        "context": {
-            "message_type": "hook",
-            "is_system_workflow": False,
-            "blueprint_id": "sample-blueprint",
-            "deployment_id": "sample-deployment",
-            "workflow_id": "install",
-            "tenant_name": "default_tenant",
-            "execution_parameters": {},
-            "tenant": {"name": "default_tenant"},
-        },
-        "message": {"text": f"made up: {event_type}", "arguments": None},
-        "timestamp": "2024-08-12T13:16:13.123Z",
-        "message_code": None,
-    }
-    assert sample(event_type, {}, NOW)["context"]["execution_id"] != execution_id
-
-
-def test_a_sample_takes_values_for_its_fields() -> None:
-    values = {
-        "tenant_name": "acme",
-        "deployment_id": None,
-        "execution_parameters": {"a": [1]},
-        "text": "it broke",
-        "error": "boom",
-        "timestamp": "2020",
-    }
-    before = dict(values)
-
-    made = sample("workflow_failed", values, NOW)
-
-    assert values == before
-    assert made["message"] == {"text": "it broke", "arguments": {"error": "boom"}}
-    assert made["timestamp"] == "2020"
-    found = decode(payload_of(frame(made)[1]))
-    assert found.missing_fields() == []
-    assert found.arguments == {"error": "boom"}
-    context = found.hook_context()
-    assert (context["tenant_name"], context["deployment_id"]) == ("acme", None)
-    assert context["execution_parameters"] == {"a": [1]}
-
-
-@pytest.mark.parametrize("name", ["tenant", "deployment", "event_type", ""])
-def test_a_sample_has_no_other_fields(name: str) -> None:
-    with pytest.raises(HooksError) as refusal:
-        sample("workflow_failed", {name: "x"}, NOW)
-
-    assert str(refusal.value) == (
-        f"a notification has no field {name!r}; known are: message_type, is_system_workflow,"
-        " blueprint_id, deployment_id, execution_id, workflow_id, tenant_name, execution_parameters,"
-        " text, error, timestamp"
-    )

@@ -12,9 +12,9 @@ import pytest
 
 from listener.errors import HooksError, UnreadableNotification
 from listener.model import delivery
-from listener.supervisord.emit import emit, frame
+from listener.supervisord.emit import emit
 from tests.place import COMMAND, Place, environment_without, notification
-from tests.support import event, wait_for
+from tests.support import frame_of, wait_for
 
 BEGIN = "<!--XSUPERVISOR:BEGIN-->"
 END = "<!--XSUPERVISOR:END-->"
@@ -98,7 +98,7 @@ def test_the_command_and_the_library_write_the_same(
     result = place.run(*DURABLY, input=json.dumps(given))
     emit(given, durable=True)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == capfd.readouterr().out == frame(given)[1].decode()
+    assert result.stdout == capfd.readouterr().out == frame_of(given).decode()
     first, second = place.inbox()
     assert first == second
 
@@ -180,24 +180,3 @@ def test_the_listener_acts_on_it_without_the_frame_and_then_erases_its_token(pla
     assert place.notes() == [f"e-1 {token}"]
     for file in place.files():
         assert token.encode() not in file.read_bytes()
-
-
-@pytest.mark.parametrize("taken_in_before", [True, False])
-def test_the_frame_that_comes_too_is_not_acted_on_again(place: Place, taken_in_before: bool) -> None:
-    result = place.run(*DURABLY, input=json.dumps(notification()))
-    frames = [event(payload_of(result.stdout), serial=serial) for serial in (1, 2)]
-    if taken_in_before:
-        place.listen()
-    logs = place.listen(*frames) + place.listen(*frames)
-    assert place.notes() == ["e-1 None"]
-    assert logs.count("accepted already, as entry 1, which is done") >= 3
-    assert [entry.state for entry in place.entries()] == ["done"]
-
-
-def test_the_same_notification_is_acted_on_once_however_often_it_is_emitted(
-    place: Place, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for execution_id in ("e-1", "e-1", "e-2"):
-        emit(notification(execution_id, id="mine"), durable=True)
-    place.listen()
-    assert place.notes() == ["e-1 None", "e-2 None"]

@@ -76,20 +76,6 @@ def test_what_is_no_notification_is_kept_raw_once(house: Supervised, payload: st
     assert house.entry.error
 
 
-def test_what_the_listener_has_printed_itself_is_not_acted_on(
-    house: Supervised, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("PROCESS", "GROUP"):
-        monkeypatch.setenv(f"SUPERVISOR_{name}_NAME", "workflows")
-    house.restart()
-    house.handle(7)
-    house.restart(run=None)  # piped in by a shell that has inherited these
-    house.handle(8)
-    assert house.actions.served == ["x8"]
-    assert house.states == ["unreadable", "done"]
-    assert "remove stderr_capture_maxbytes" in house.entries[0].error
-
-
 def test_other_events_are_named_once(house: Supervised, caplog: pytest.LogCaptureFixture) -> None:
     for serial, name in enumerate(["PROCESS_STATE_RUNNING", "PROCESS_LOG_STDOUT"] * 2):
         house.handle(serial, eventname=name)
@@ -178,6 +164,16 @@ def test_a_tick_recalls_what_another_process_has_put_there(house: Supervised) ->
         house.tick(serial)
         house.work_on()
     assert house.actions.served == ["x1", "x1"]
+
+
+def test_a_tick_accepts_what_time_alone_brings_by_the_hooks_conf_of_now(house: Supervised) -> None:
+    house.handle(1, event_type="workflow_started")
+    house.hooks(hook("late", event_type="workflow_overdue", after="1h"))
+    for serial in (2, 3):
+        house.tick(serial)
+        house.work_on()
+        house.now += 3600
+    assert house.actions.served == ["x1"]
 
 
 def test_a_tick_keeps_the_lock_and_counts_what_was_sent_and_so_does_the_end(

@@ -15,12 +15,12 @@ from listener.hooks.settings import ListenerSettings
 from listener.inbox import whole_file
 from listener.inbox.folder import FOLDER, RECORDED_IN, events_name
 from listener.inbox.record import encode
-from listener.inbox.runs import run_of
 from listener.model.delivery import FROM_BROKER, SHARED_WITH_BROKER
 from listener.state.database import Database
 from listener.supervisord.emit import WAKE_UP, enframe
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import lines
+from tests.processes import ALIVE, DEAD
 from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
 
 
@@ -254,7 +254,7 @@ def test_a_wake_up_has_the_inbox_read_and_is_no_notification_itself(
 def test_at_its_start_a_listener_gives_back_what_a_dead_forwarder_shares_with_the_broker(
     house: Supervised, caplog: pytest.LogCaptureFixture, where: str, forwarder: str
 ) -> None:
-    hand_over(house.look, f"{os.getpid()}.1" if forwarder == "dead" else run_of(os.getpid()))
+    hand_over(house.look, DEAD if forwarder == "dead" else ALIVE)
     whole_file.add(str(house.folder), SHARED_WITH_BROKER, [text_of("x1", id="amqp-1")])
     whole_file.add(str(house.folder), FROM_BROKER, [text_of("x2", id="amqp-2")])
     if where == "journal":

@@ -169,17 +169,6 @@ def test_each_http_server_calls_the_factory_and_an_event_is_recorded_once(
     assert texts(state_dir) == ["x"]
 
 
-def test_two_sections_record_into_two_directories(
-    supervisord: Supervisord, state_dir: Path, tmp_path: Path
-) -> None:
-    for _ in range(2):
-        for path in (state_dir, tmp_path):
-            make_recorder(supervisord, state_dir=str(path))
-        emit("x")
-    assert texts(state_dir) == texts(tmp_path) == ["x", "x"]
-    assert len(files(state_dir)) == len(files(tmp_path)) == 1
-
-
 @pytest.mark.parametrize("number", ["kept", "closed", "given to somebody else"])
 @pytest.mark.usefixtures("rpc")
 def test_a_reload_which_closes_descriptors_under_the_recorder_costs_at_most_a_new_file(

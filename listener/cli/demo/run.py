@@ -21,10 +21,10 @@ import click
 
 import listener
 from listener.cli.demo.place import PAGER, Place
+from listener.model.sample import sample
 from listener.snmp import mib
 from listener.snmp.receiver import TrapReceiver
 from listener.snmp.trap import Trap
-from listener.supervisord import emit as emitter
 
 TIME_LIMIT_S = 25.0
 _LOOK_S = 0.05
@@ -105,7 +105,7 @@ def notifications() -> list[dict[str, Any]]:
         },
         "workflow_cancelled": {"deployment_id": "nodecellar", "workflow_id": "uninstall"},
     }
-    return [emitter.sample(event_type, values, now) for event_type, values in fields.items()]
+    return [sample(event_type, values, now) for event_type, values in fields.items()]
 
 
 def _show_start(place: Place) -> None:
