@@ -7,11 +7,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.functions import make_action
 from tests.handmade_plugins import cloudify_packages, fabric_packages
 from tests.wagons import made, state
 
-__all__ = ["cloudify_packages", "fabric_packages", "made", "state"]
+__all__ = ["cloudify_packages", "fabric_packages", "made", "make_action", "state"]
+
+# No machine is too slow to be right.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 # In the background of a shell it is ignored, and whatever a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,8 +1,34 @@
-"""Functions that the tests of calls have children run: MATERIAL is a module of them."""
+"""What calls functions, and functions that tests have it call: MATERIAL is a module of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from listener.actions import Surroundings
+from listener.actions.function import FunctionAction
+from listener.hooks.settings import ListenerSettings
+
+MakeAction = Callable[..., FunctionAction]
+
+
+@pytest.fixture
+def make_action() -> Iterator[MakeAction]:
+    """Makes actions with these settings, which end with the test."""
+    with ExitStack() as stack:
+
+        def make(state_dir: Path | None = None, folder: str | Path = "", **settings: Any) -> Any:
+            place = str(state_dir) if state_dir else None
+            made = FunctionAction(Surroundings(ListenerSettings(**settings), place, str(folder)))
+            stack.callback(made.close)
+            return made
+
+        yield make
+
 
 MATERIAL = r'''
 import atexit
@@ -221,10 +247,6 @@ def prints(context):
     libc.fflush(None)
     subprocess.check_call(["echo", "from a program"])
     sys.stdout.write("cut \xff\r\nno end of line")
-
-
-def prints_much(context, size):
-    os.write(1, b"x" * size)
 
 
 def prints_at_its_end(context):

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.log import about
 from listener.model.notification import Notification
-from listener.model.outcome import Tally
+from listener.model.outcome import NEVER, Tally
 from listener.state.stop import NOBODY, Stop
 
 if TYPE_CHECKING:
@@ -140,3 +141,19 @@ class Action:
 
     def close(self) -> None:
         """Free what it holds. Safe to call twice."""
+
+
+class MistakenAction(Action):
+    """In place of an action that there is not: it fails at once, whatever `retries` the hook has.
+
+    So the hook's runs are in the history, with the reason, and can be replayed when that is mended.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def run(self, call: Call) -> str:
+        raise ActionFailed(self._reason, retry_after_s=NEVER)
+
+    def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
+        return [Fault(None, self._reason)]

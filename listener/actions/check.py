@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]]:
     """Every enabled hook with a task of a managed plugin, once for each plugin that may run it."""
     return [
-        (hook, plugin) for hook in table.hooks if hook.enabled for plugin in actions.plugins_of(hook)
+        (hook, plugin)
+        for hook in table.hooks
+        if hook.enabled
+        for plugin in actions.of(hook).plugins(hook)
     ]
 
 

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.inputs import read_inputs
@@ -18,14 +18,12 @@ from listener.errors import ActionFailed
 from listener.hooks.table import Hook
 from listener.hooks.values import INVALID, PATH, Kind, in_words, text, whole_number
 from listener.interpreters import exits
-from listener.interpreters.plugins import refuse_to_root
+from listener.interpreters.programs import Programs
 from listener.log import printable
 from listener.model.notification import CONTEXT_FIELDS, storable
 from listener.model.outcome import NEVER
 from listener.model.secrets import mask, secrets_in
-
-if TYPE_CHECKING:
-    from listener.interpreters.programs import Programs
+from listener.state.ownership import refuse_to_root
 
 _MOST_IN_VARIABLE = 4096
 """Characters of a field in the environment: with 128 KiB in one variable no program can be started."""
@@ -66,18 +64,15 @@ class CommandAction(Action):
     runs_programs = True
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._memory_mib = surroundings.settings.child_memory
         self._folder = surroundings.config_folder
-        self._programs: Programs | None = None
+        self._programs = Programs(surroundings.settings.child_memory)
 
     def run(self, call: Call) -> str:
         command, faults = self._read(call.hook)
         if faults:
             raise ActionFailed("; ".join(fault.reason for fault in faults), retry_after_s=NEVER)
-        request = _request(command, call)
-        programs = self._started_by()
-        answer = programs.request(
-            request, timeout_s=call.hook.timeout_s, label=call.label, stop=call.stop
+        answer = self._programs.request(
+            _request(command, call), timeout_s=call.hook.timeout_s, label=call.label, stop=call.stop
         )
         if failure := _failure(command, answer):
             raise failure
@@ -101,19 +96,10 @@ class CommandAction(Action):
         return _INPUTS
 
     def drain(self) -> None:
-        if self._programs is not None:
-            self._programs.drain()
+        self._programs.drain()
 
     def close(self) -> None:
-        if self._programs is not None:
-            self._programs.close()
-
-    def _started_by(self) -> Programs:
-        if self._programs is None:
-            from listener.interpreters.programs import Programs  # who only sends traps needs none
-
-            self._programs = Programs(self._memory_mib)
-        return self._programs
+        self._programs.close()
 
     def _read(self, hook: Hook) -> tuple[_Command, list[Fault]]:
         """What to run, or all that is wrong with the inputs; a relative `cwd` is below hooks.conf."""

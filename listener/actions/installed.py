@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
-from listener.actions import Action, Call, Fault, Surroundings
-from listener.actions.mistaken import MistakenAction
+from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
 from listener.hooks.table import Hook
 from listener.hooks.values import nearest
 from listener.model.outcome import Tally

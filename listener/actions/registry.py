@@ -9,20 +9,17 @@ what it uses. app.py and the verbs make one; the runner and check.py ask it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from listener.actions import Action, Call, Fault, Surroundings
-from listener.actions.mistaken import MistakenAction
+from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
+from listener.actions.inputs import OncePerHook
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, mask_values, secrets_in
-
-if TYPE_CHECKING:
-    from listener.interpreters.plugins import Plugin
 
 TRAP = "cloudify.snmp.snmp_trap.send_snmp_trap"
 """As in the document; the only built-in whose name has a dot."""
@@ -60,7 +57,8 @@ class Actions:
         self._built_in = built_in
         self._made: dict[str, Action] = {}
         self._tallies: dict[str, Tally] = {}
-        self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
+        self.secrets_of = OncePerHook(lambda hook: secrets_in(hook.inputs, hook.taken))
+        """What nothing that is said of a hook shows, for `mask`."""
 
     @property
     def state_dir(self) -> str | None:
@@ -86,13 +84,6 @@ class Actions:
             action = installed(name, self._surroundings, self._built_in)
         self._made[name] = action
         return action
-
-    def secrets_of(self, hook: Hook) -> tuple[str, ...]:
-        """What nothing that is said of the hook shows, for `mask`."""
-        known = self._secrets.get(hook.line)
-        if known is None or known[0] is not hook:  # found once for each hooks.conf
-            known = self._secrets[hook.line] = hook, secrets_in(hook.inputs, hook.taken)
-        return known[1]
 
     def shown_inputs(self, call: Call) -> dict[str, Any]:
         """The inputs of a call's hook as a person may see them."""
@@ -122,10 +113,6 @@ class Actions:
         if hook.templates:
             return False
         return self.of(hook).is_instant(hook) and self.is_repeatable(hook)
-
-    def plugins_of(self, hook: Hook) -> Sequence[Plugin]:
-        """The managed plugins that have the hook's task, one for each tenant that has its own."""
-        return self.of(hook).plugins(hook)
 
     def hosts_of(self, hook: Hook) -> Collection[str]:
         """The names and addresses that the hook sends to; of one with templates they are not known."""

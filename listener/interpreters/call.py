@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from listener.interpreters.child import sessions
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.output import Output
+from listener.state.stop import Deadline
 
 _log = logging.getLogger(__name__)
 

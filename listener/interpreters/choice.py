@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings, RestService
 from listener.hooks.values import nearest
 from listener.inbox.folder import IN_HOOK
-from listener.interpreters.plugins import MARKER, Plugin, Plugins, refuse_to_root
-
-if TYPE_CHECKING:
-    from listener.interpreters.worker import Worker
+from listener.interpreters.plugins import MARKER, Plugin, Plugins
+from listener.interpreters.worker import Worker
+from listener.state.ownership import refuse_to_root
 
 _UPLOAD = "upload it with 'conductor-hooks plugins upload'"
 
@@ -74,8 +72,6 @@ class Interpreters:
 
     def new(self, plugin: Plugin | None) -> Worker:
         """A Worker that the caller closes. Raises ActionFailed for what root must not run."""
-        from listener.interpreters.worker import Worker  # a listener that only sends traps needs none
-
         memory_mib = self._settings.child_memory
         env = {**os.environ, **_original_env(self._settings.manager)}
         if plugin is None:

@@ -11,8 +11,8 @@ import sys
 
 from listener.inbox.folder import IN_HOOK
 from listener.interpreters.call import CallProcess
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.worker import Worker
+from listener.state.stop import Deadline
 
 
 class Programs(Worker):

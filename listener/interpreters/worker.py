@@ -15,10 +15,9 @@ from typing import Any
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import exits
 from listener.interpreters.call import CallProcess
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.fork_server import ForkServer
 from listener.interpreters.output import Output
-from listener.state.stop import NOBODY, Stop
+from listener.state.stop import NOBODY, Deadline, Stop
 
 _log = logging.getLogger(__name__)
 

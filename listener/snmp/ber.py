@@ -34,10 +34,8 @@ def octet_string(data: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    """An INTEGER of any size."""
-    magnitude = value if value >= 0 else ~value
-    octets = value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
-    return _tlv(_INTEGER, octets)
+    """An INTEGER of any size, not negative."""
+    return _tlv(_INTEGER, _unsigned(value))
 
 
 def object_identifier(oid: Oid) -> bytes:

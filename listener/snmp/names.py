@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from listener import log
@@ -63,8 +63,8 @@ def resolve(host: Host, flags: int = 0) -> Address:
     return Address(family, sockaddr)
 
 
-class Names:
-    """Addresses by name. `ask` resolves one and may block; `now` is the clock of the deadlines."""
+class Names(dict["Host", "Name"]):
+    """A Name for each host that is asked for; `ask` resolves one and may block."""
 
     def __init__(
         self,
@@ -73,26 +73,17 @@ class Names:
     ) -> None:
         self._ask = ask
         self._now = now
-        self._names: dict[Host, _Name] = {}
 
-    def look_up(self, hosts: Iterable[Host]) -> None:
-        """Start to resolve the names that have no fresh address."""
-        for host in hosts:
-            if host not in self._names:
-                self._names[host] = _Name(host, self._ask, self._now)
-            self._names[host].look_up()
-
-    def address(self, host: Host, deadline: float) -> Address:
-        """The address of a name that was looked up. Raises ActionFailed if it has none by then."""
-        return self._names[host].wait(deadline)
-
-    def doubt(self, host: Host) -> None:
-        """Resolve this name again at its next use: its receiver may have moved."""
-        self._names[host].doubt()
+    def __missing__(self, host: Host) -> Name:
+        name = self[host] = Name(host, self._ask, self._now)
+        return name
 
 
-class _Name:
-    """One name and its address. Each lookup has a thread of its own, which cannot be stopped."""
+class Name:
+    """One name and its address; `now` is the clock of the deadlines.
+
+    Each lookup has a thread of its own, which cannot be stopped.
+    """
 
     def __init__(self, host: Host, ask: Callable[[Host], Address], now: Callable[[], float]) -> None:
         self._host = host
@@ -106,6 +97,7 @@ class _Name:
         self._is_answered.set()
 
     def look_up(self) -> None:
+        """Start to resolve it unless its address is fresh."""
         if self._is_answered.is_set() and self._now() >= self._fresh_until:
             self._problem = ""
             is_answered = threading.Event()
@@ -126,8 +118,8 @@ class _Name:
             self._fresh_until = self._now() + FRESH_S
         is_answered.set()
 
-    def wait(self, deadline: float) -> Address:
-        """The new address, or the last good one. Raises ActionFailed when there is none by then."""
+    def address(self, deadline: float) -> Address:
+        """What the lookup brings, or the last good one. Raises ActionFailed if it has none by then."""
         until = min(deadline, self._asked_at + (_BRIEFLY_S if self._address else ANSWER_S))
         is_answered = log.flush_during(self._is_answered.wait, until - self._now())
         problem, self._problem = self._problem, ""
@@ -143,6 +135,7 @@ class _Name:
         return self._address
 
     def doubt(self) -> None:
+        """Resolve it again at its next use: the receiver may have moved."""
         if self._fresh_until < math.inf:
             self._fresh_until = -math.inf
 

@@ -12,14 +12,14 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from listener import log
 from listener.errors import ActionFailed
 from listener.snmp.names import Address, Host, resolve
-from listener.snmp.target import address_name
+from listener.snmp.target import Target, address_name
 from listener.state.stop import LOOK_S, NOBODY, Stop
 
 _log = logging.getLogger(__name__)
@@ -29,24 +29,10 @@ _UNFRAGMENTED: Mapping[int, int] = {socket.AF_INET: 1472, socket.AF_INET6: 1452}
 """Bytes that Ethernet carries in one packet: 1,500 less the headers of IP and UDP."""
 
 
-class Peer(NamedTuple):
-    """A receiver: its address and port, and its name in messages to people.
-
-    `source` is the address to send from, '' for the one that the system chooses.
-    """
-
-    address: Address
-    port: int
-    name: str
-    source: str = ""
-
-
 class Conversation(Protocol):
     """An inform on its way: its messages, and what the receiver's answers mean."""
 
-    peer: Peer
-    timeout_s: float
-    retries: int
+    target: Target
 
     def message(self) -> bytes:
         """The datagram to send next. Raises ActionFailed when there can be none."""
@@ -72,52 +58,53 @@ class TrapSender:
         self._fragmented: set[str] = set()
         self._now = now
 
-    def send(self, datagram: bytes, peer: Peer) -> None:
+    def send(self, datagram: bytes, target: Target, address: Address) -> None:
         """Send a trap. Whether it arrives stays unknown.
 
-        Raises ActionFailed when it cannot be sent, and when the peer's host refuses it at once, as this
-        host does. A refusal that comes later is a WARNING at the next trap.
+        Raises ActionFailed when it cannot be sent, and when the receiver's host refuses it at once, as
+        this host does. A refusal that comes later is a WARNING at the next trap.
         """
-        self._warn_of_fragments(len(datagram), peer)
-        address, kept = self._sockets.get((peer.name, peer.source), (None, None))
-        if kept is None or address != peer.address:
-            kept = self._connect_anew(peer)
+        self._warn_of_fragments(len(datagram), target, address)
+        known, kept = self._sockets.get((target.name, target.source), (None, None))
+        if kept is None or known != address:
+            kept = self._connect_anew(target, address)
         try:
             kept.send(datagram)
         except OSError as error:  # of the trap before, or of the socket: after a route change, say
-            kept = self._connect_anew(peer)
-            with _failing(peer, len(datagram)):
+            kept = self._connect_anew(target, address)
+            with _failing(target, len(datagram)):
                 kept.send(datagram)
             _log.warning("what was sent to %s before may not have arrived: %s",
-                         peer.name, error.strerror)  # fmt: skip
+                         target.name, error.strerror)  # fmt: skip
         if refused := kept.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise ActionFailed(_reason(refused, len(datagram), peer))
+            raise ActionFailed(_reason(refused, len(datagram), target))
 
     def converse(
-        self, conversations: Mapping[str, Conversation], deadline: float, stop: Stop = NOBODY
+        self, informs: Iterable[tuple[Conversation, Address]], deadline: float, stop: Stop = NOBODY
     ) -> dict[str, str]:
         """Send informs, side by side, until each is acknowledged or given up.
 
-        Returns the reasons of those that failed, by the same keys. All have ended by `deadline`, or
-        soon after `stop` is asked for.
+        Returns the reasons of those that failed, by the names of their targets. All have ended by
+        `deadline`, or soon after `stop` is asked for.
         """
         problems: dict[str, str] = {}
         waiting: dict[str, _Waiting] = {}
         with ExitStack() as sockets:
-            for key, conversation in conversations.items():
-                with _noting(problems, key):
-                    one = _Waiting(conversation, self._now(), sockets, self._warn_of_fragments)
+            for inform, address in informs:
+                name = inform.target.name
+                with _noting(problems, name):
+                    one = _Waiting(inform, address, self._now(), sockets, self._warn_of_fragments)
                     one.send()
-                    waiting[key] = one
+                    waiting[name] = one
             while waiting:
                 ready = self._ready(waiting.values(), deadline)
                 now = self._now()
-                for key, one in list(waiting.items()):
-                    with _noting(problems, key):
+                for name, one in list(waiting.items()):
+                    with _noting(problems, name):
                         if not (one.fileno() in ready and one.receive()):
                             one.retry_if_due(now, is_late=now >= deadline or stop.is_asked())
                             continue
-                    del waiting[key]
+                    del waiting[name]
         return problems
 
     def _ready(self, waiting: Collection[_Waiting], deadline: float) -> set[int]:
@@ -134,23 +121,23 @@ class TrapSender:
         while self._sockets:
             self._sockets.popitem()[1][1].close()
 
-    def _connect_anew(self, peer: Peer) -> socket.socket:
-        key = peer.name, peer.source
+    def _connect_anew(self, target: Target, address: Address) -> socket.socket:
+        key = target.name, target.source
         if key in self._sockets:
             self._sockets.pop(key)[1].close()
-        with _failing(peer):
-            new = _connect(peer)
-        self._sockets[key] = peer.address, new
+        with _failing(target):
+            new = _connect(target, address)
+        self._sockets[key] = address, new
         return new
 
-    def _warn_of_fragments(self, size: int, peer: Peer) -> None:
+    def _warn_of_fragments(self, size: int, target: Target, address: Address) -> None:
         """Once for each receiver."""
-        most = _UNFRAGMENTED[peer.address.family]
-        if size > most and peer.name not in self._fragmented:
-            self._fragmented.add(peer.name)
+        most = _UNFRAGMENTED[address.family]
+        if size > most and target.name not in self._fragmented:
+            self._fragmented.add(target.name)
             _log.warning(
                 "a message to %s has %d bytes: above %d it is sent in fragments, which a network may"
-                " drop; let firewalls on the way pass them", peer.name, size, most
+                " drop; let firewalls on the way pass them", target.name, size, most
             )  # fmt: skip
 
 
@@ -164,19 +151,21 @@ class _Waiting:
     def __init__(
         self,
         conversation: Conversation,
+        address: Address,
         now: float,
         sockets: ExitStack,
-        check_size: Callable[[int, Peer], None],
+        check_size: Callable[[int, Target, Address], None],
     ) -> None:
-        self.next_at = now + conversation.timeout_s
         self._conversation = conversation
+        self._target = conversation.target
+        self._address = address
+        self._check_size = check_size
         self._tries = 1
         self._began_at = now
-        self._check_size = check_size
-        peer = conversation.peer
-        with _failing(peer):
-            self._socket = sockets.enter_context(_connect(peer))
-            self._beside = sockets.enter_context(socket.socket(peer.address.family, socket.SOCK_DGRAM))
+        self.next_at = now + self._target.timeout_s
+        with _failing(self._target):
+            self._socket = sockets.enter_context(_connect(self._target, address))
+            self._beside = sockets.enter_context(socket.socket(address.family, socket.SOCK_DGRAM))
             _share_port(self._socket, self._beside)
 
     def fileno(self) -> int:
@@ -184,7 +173,7 @@ class _Waiting:
 
     def receive(self) -> bool:
         """Read a datagram; whether it is the acknowledgement. Raises ActionFailed."""
-        with _failing(self._conversation.peer):
+        with _failing(self._target):
             datagram = self._socket.recv(_MAX_DATAGRAM)
         answered = self._conversation.is_answered(datagram)
         if answered is None:
@@ -195,21 +184,21 @@ class _Waiting:
         """Send again when a try has waited long enough. Raises ActionFailed after the last try."""
         if now < self.next_at and not is_late:
             return
-        if is_late or self._tries > self._conversation.retries:
+        if is_late or self._tries > self._target.retries:
             tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
             raise ActionFailed(
-                f"no acknowledgement from {self._conversation.peer.name} within"
+                f"no acknowledgement from {self._target.name} within"
                 f" {now - self._began_at:.1f} s ({tries}): {self._hint()}"
             )
         self._tries += 1
-        self.next_at = now + self._conversation.timeout_s
+        self.next_at = now + self._target.timeout_s
         self.send()
 
     def send(self) -> None:
         """Send the conversation's next message. Raises ActionFailed."""
         datagram = self._conversation.message()
-        self._check_size(len(datagram), self._conversation.peer)
-        with _failing(self._conversation.peer, len(datagram)):
+        self._check_size(len(datagram), self._target, self._address)
+        with _failing(self._target, len(datagram)):
             self._socket.send(datagram)
 
     def _hint(self) -> str:
@@ -223,13 +212,13 @@ class _Waiting:
         )
 
 
-def _connect(peer: Peer) -> socket.socket:
-    new = socket.socket(peer.address.family, socket.SOCK_DGRAM)
-    host, _, *scope = peer.address.sockaddr
+def _connect(target: Target, address: Address) -> socket.socket:
+    new = socket.socket(address.family, socket.SOCK_DGRAM)
+    host, _, *scope = address.sockaddr
     try:
-        if peer.source:
-            _bind(new, peer.source)
-        new.connect((host, peer.port, *scope))
+        if target.source:
+            _bind(new, target.source)
+        new.connect((host, target.port, *scope))
     except (OSError, ActionFailed):
         new.close()
         raise
@@ -251,27 +240,27 @@ def _share_port(connected: socket.socket, other: socket.socket) -> None:
 
 
 @contextmanager
-def _noting(problems: dict[str, str], key: str) -> Iterator[None]:
-    """Turns an ActionFailed inside into the problem of this key."""
+def _noting(problems: dict[str, str], name: str) -> Iterator[None]:
+    """Turns an ActionFailed inside into the problem of this target."""
     try:
         yield
     except ActionFailed as error:
-        problems[key] = str(error)
+        problems[name] = str(error)
 
 
 @contextmanager
-def _failing(peer: Peer, size: int = 0) -> Iterator[None]:
+def _failing(target: Target, size: int = 0) -> Iterator[None]:
     """Turns an OSError inside into ActionFailed."""
     try:
         yield
     except OSError as error:
-        raise ActionFailed(_reason(error.errno, size, peer)) from error
+        raise ActionFailed(_reason(error.errno, size, target)) from error
 
 
-def _reason(error: int | None, size: int, peer: Peer) -> str:
-    way = f"from {peer.source} to {peer.name}" if peer.source else f"to {peer.name}"
+def _reason(error: int | None, size: int, target: Target) -> str:
+    way = f"from {target.source} to {target.name}" if target.source else f"to {target.name}"
     if error == errno.ECONNREFUSED:
-        return f"nothing listens for traps at {peer.name} (connection refused); start the receiver"
+        return f"nothing listens for traps at {target.name} (connection refused); start the receiver"
     if error == errno.EMSGSIZE:
         return f"sending {way} failed: {size} bytes are too many for one datagram"
     return f"sending {way} failed: {os.strerror(error or 0)}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from listener.errors import ActionFailed
 from listener.snmp import ber
 from listener.snmp.mib import Content
-from listener.snmp.sender import Peer
 from listener.snmp.target import Target
 
 _ERROR_STATUS = (
@@ -21,23 +20,23 @@ _ERROR_STATUS = (
 """By number (RFC 3416, section 3)."""
 
 
-def refusal(peer: Peer, error_status: int) -> ActionFailed:
+def refusal(target: Target, error_status: int) -> ActionFailed:
     """The failure of an inform that was answered with this error-status, which may be any number."""
     is_known = 0 < error_status < len(_ERROR_STATUS)
     name = _ERROR_STATUS[error_status] if is_known else "an error-status that SNMP does not have"
-    return ActionFailed(f"{peer.name} refused the inform with {name}")
+    return ActionFailed(f"{target.name} refused the inform with {name}")
 
 
 class V2cMessages:
     """The notifications of version 2c, as V3Messages has those of version 3."""
 
-    def trap(self, target: Target, peer: Peer, request_id: int, content: Content) -> bytes:
+    def trap(self, target: Target, request_id: int, content: Content) -> bytes:
         """The whole message of a trap."""
         return _message(target, ber.TRAP, request_id, content)
 
-    def inform(self, target: Target, peer: Peer, request_id: int, content: Content) -> V2cInform:
+    def inform(self, target: Target, request_id: int, content: Content) -> V2cInform:
         """The conversation of an inform."""
-        return V2cInform(target, peer, request_id, _message(target, ber.INFORM, request_id, content))
+        return V2cInform(target, request_id, _message(target, ber.INFORM, request_id, content))
 
 
 def _message(target: Target, kind: int, request_id: int, content: Content) -> bytes:
@@ -48,11 +47,8 @@ def _message(target: Target, kind: int, request_id: int, content: Content) -> by
 class V2cInform:
     """A Conversation. Each try is the same datagram, so that a late answer to an earlier one counts."""
 
-    def __init__(self, target: Target, peer: Peer, request_id: int, message: bytes) -> None:
-        self.peer = peer
-        self.timeout_s = target.timeout_s
-        self.retries = target.retries
-        self._community = target.community
+    def __init__(self, target: Target, request_id: int, message: bytes) -> None:
+        self.target = target
         self._request_id = request_id
         self._message = message
         self._hint = (
@@ -67,11 +63,11 @@ class V2cInform:
         response = ber.read_response(datagram)
         if response is None or response.request_id != self._request_id:
             return False
-        if response.community != self._community:
+        if response.community != self.target.community:
             self._hint = "it has answered with another community than the inform's; correct it"
             return False
         if response.error_status:
-            raise refusal(self.peer, response.error_status)
+            raise refusal(self.target, response.error_status)
         return True
 
     def unanswered(self) -> str:

@@ -20,7 +20,6 @@ from listener.snmp.ber import Oid
 from listener.snmp.engine import UDP, Engine
 from listener.snmp.identity import EngineIdentity, engine_time
 from listener.snmp.mib import SYS_UP_TIME_0, Content
-from listener.snmp.sender import Peer
 from listener.snmp.target import Target, User
 from listener.snmp.v2c import refusal
 
@@ -40,21 +39,18 @@ class V3Messages:
         self._identity = identity
         self._engines: dict[tuple[bytes, User], _OwnEngine] = {}
 
-    def prepare(self, target: Target) -> None:
-        """Make the engine for a target, which takes long, unless there is one."""
-        self._engine(target)
-
-    def trap(self, target: Target, peer: Peer, request_id: int, content: Content) -> bytes:
+    def trap(self, target: Target, request_id: int, content: Content) -> bytes:
         """The whole message of a trap. Raises ActionFailed."""
         pdu = _fill(v2c.SNMPv2TrapPDU(), request_id, content.bindings(target.layout))
-        return self._engine(target).message(target, peer, pdu, None)
+        return self.engine(target).message(target, pdu, None)
 
-    def inform(self, target: Target, peer: Peer, request_id: int, content: Content) -> V3Inform:
+    def inform(self, target: Target, request_id: int, content: Content) -> V3Inform:
         """The conversation of an inform."""
         pdu = _fill(v2c.InformRequestPDU(), request_id, content.bindings(target.layout))
-        return V3Inform(self._engine(target), target, peer, pdu)
+        return V3Inform(self.engine(target), target, pdu)
 
-    def _engine(self, target: Target) -> _OwnEngine:
+    def engine(self, target: Target) -> _OwnEngine:
+        """The engine for a target; to make it takes long."""
         engine_id = target.engine_id or self._identity.engine_id
         engine = self._engines.get((engine_id, target.user))
         if engine is None:
@@ -68,34 +64,31 @@ class V3Messages:
 class V3Inform:
     """A Conversation; the first message to a receiver only asks for its engine ID and its time."""
 
-    def __init__(self, engine: _OwnEngine, target: Target, peer: Peer, pdu: Any) -> None:
-        self.peer = peer
-        self.timeout_s = target.timeout_s
-        self.retries = target.retries
+    def __init__(self, engine: _OwnEngine, target: Target, pdu: Any) -> None:
+        self.target = target
         self._engine = engine
-        self._target = target
         self._pdu = pdu
         self._answers: list[tuple[Any, Any]] = []
         self._reports = 0
 
     def message(self) -> bytes:
         # By itself, pysnmp asks with an empty inform, which some receivers answer wrongly.
-        pdu = self._pdu if self._engine.knows(self.peer) else v2c.GetRequestPDU()
-        return self._engine.message(self._target, self.peer, pdu, self._on_answer)
+        pdu = self._pdu if self._engine.knows(self.target) else v2c.GetRequestPDU()
+        return self._engine.message(self.target, pdu, self._on_answer)
 
     def is_answered(self, datagram: bytes) -> bool | None:
         self._answers.clear()
-        self._engine.read_answer(self.peer, datagram)
+        self._engine.read_answer(self.target, datagram)
         for problem, pdu in self._answers:
             if problem is None:
                 if status := int(v2c.apiPDU.get_error_status(pdu)):
-                    raise refusal(self.peer, status)
+                    raise refusal(self.target, status)
                 return True
             if not isinstance(problem, _ASKED_AGAIN) or self._reports == _MAX_REPORTS:
-                meaning = _meaning(problem, self._target.user)
-                raise ActionFailed(f"{self.peer.name} refused the inform: {meaning}")
+                meaning = _meaning(problem, self.target.user)
+                raise ActionFailed(f"{self.target.name} refused the inform: {meaning}")
         if not self._answers:  # another engine than before has sent it
-            self._engine.forget(self.peer)
+            self._engine.forget(self.target)
         self._reports += 1
         return None if self._reports <= _MAX_REPORTS else False
 
@@ -116,7 +109,7 @@ class _OwnEngine(Engine):
 
     def __init__(self, engine_id: bytes, boots: int, user: User) -> None:
         super().__init__()
-        self._forgotten: dict[Peer, int] = {}
+        self._forgotten: dict[str, int] = {}
         own_id, own_boots, self._time = self.pysnmp.get_mib_builder().import_symbols(
             "__SNMP-FRAMEWORK-MIB", "snmpEngineID", "snmpEngineBoots", "snmpEngineTime"
         )
@@ -128,9 +121,7 @@ class _OwnEngine(Engine):
         self._security_name = v2c.OctetString(user.name.encode())
         self._level = 1 + bool(user.auth_protocol) + bool(user.priv_protocol)
 
-    def message(
-        self, target: Target, peer: Peer, pdu: Any, on_answer: Callable[[Any, Any], None] | None
-    ) -> bytes:
+    def message(self, target: Target, pdu: Any, on_answer: Callable[[Any, Any], None] | None) -> bytes:
         """The next message with this PDU. `on_answer` gets the status and PDU of an inform's answer."""
         now = engine_time()
         # pysnmp's own type for it would count on from this value, by the wall clock.
@@ -138,32 +129,32 @@ class _OwnEngine(Engine):
         self.wire.handle_timer_tick(now)  # so that pysnmp forgets what was never answered
         try:
             self.pysnmp.message_dispatcher.send_pdu(
-                self.pysnmp, UDP, self._address(peer), _VERSION_3, _USM, self._security_name,
+                self.pysnmp, UDP, self._address(target), _VERSION_3, _USM, self._security_name,
                 self._level, None, target.context_name.encode(), 1, pdu, on_answer is not None,
                 target.timeout_s / self.wire.get_timer_resolution(), _on_response, on_answer,
             )  # fmt: skip
         except error.StatusInformation as status:
             problem = status["errorIndication"]
-            raise ActionFailed(f"no message for {peer.name} could be made: {problem}") from status
+            raise ActionFailed(f"no message for {target.name} could be made: {problem}") from status
         return self.wire.take_message()
 
-    def read_answer(self, peer: Peer, datagram: bytes) -> None:
+    def read_answer(self, target: Target, datagram: bytes) -> None:
         """Read what a receiver has answered; it goes to `on_answer` of that message."""
-        self.receive(self._address(peer), datagram)
+        self.receive(self._address(target), datagram)
 
-    def knows(self, peer: Peer) -> bool:
+    def knows(self, target: Target) -> bool:
         """Whether this receiver has told its engine ID; until then, each message only asks for it."""
         processing = self.pysnmp.message_processing_subsystems[_VERSION_3]
-        engine_id, _, _ = processing.get_peer_engine_info(UDP, self._address(peer))
+        engine_id, _, _ = processing.get_peer_engine_info(UDP, self._address(target))
         return engine_id is not None
 
-    def forget(self, peer: Peer) -> None:
+    def forget(self, target: Target) -> None:
         """Ask this receiver for its engine ID again: another engine was started there."""
-        self._forgotten[peer] = self._forgotten.get(peer, 0) + 1
+        self._forgotten[target.name] = self._forgotten.get(target.name, 0) + 1
 
-    def _address(self, peer: Peer) -> tuple[str, int]:
+    def _address(self, target: Target) -> tuple[str, int]:
         """pysnmp remembers the receiver's engine ID by this."""
-        return peer.name, self._forgotten.get(peer, 0)
+        return target.name, self._forgotten.get(target.name, 0)
 
 
 def _fill(pdu: Any, request_id: int, bindings: Sequence[tuple[Oid, Any]]) -> Any:

@@ -1,7 +1,7 @@
 """Who could change a file: whether root may run what is at a path.
 
 Owns the walk along a path, through every symbolic link in it. It opens nothing and changes nothing.
-choice.py and the plugins' rooms ask it before root starts an interpreter.
+What starts a program or an interpreter that a hook names asks it before.
 """
 
 from __future__ import annotations
@@ -9,10 +9,22 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from listener.errors import ActionFailed
 
 _MAX_LINKS = 40  # as Linux has it
 _ANY_OTHER = stat.S_IWGRP | stat.S_IWOTH
+
+
+def refuse_to_root(paths: Iterable[str]) -> None:
+    """Raise ActionFailed when we are root and another user can change what a path leads to."""
+    for path in paths if os.geteuid() == 0 else ():
+        if reason := changeable_by_others(path):
+            raise ActionFailed(
+                f"{reason}, and root runs nothing that others can change: do this as that user, and"
+                " give the listener's section user="
+            )
 
 
 def changeable_by_others(path: str) -> str:

@@ -221,7 +221,7 @@ def test_a_timeout_ends_all_that_a_program_has_started(action: CommandAction, tm
 def server_of(action: CommandAction) -> ForkServer:
     """The interpreter that starts the programs."""
     run(action, "true")
-    assert action._programs and action._programs._server
+    assert action._programs._server
     return action._programs._server
 
 

@@ -10,21 +10,19 @@ import re
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, Surroundings, function
+from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
-from listener.interpreters.output import MAX_OUTPUT
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.functions import ENDS_ITS_PROCESS, MATERIAL
+from tests.functions import ENDS_ITS_PROCESS, MATERIAL, MakeAction
 from tests.processes import children, living
 from tests.support import wait_for
 from tests.users import NOBODY, NOBODYS_NAME, needs_root
@@ -58,29 +56,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def action(folder: Path) -> Iterator[FunctionAction]:
-    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(folder),))))
-    yield action
-    action.close()
-
-
-MakeAction = Callable[..., FunctionAction]
+def action(folder: Path, make_action: MakeAction) -> FunctionAction:
+    return make_action(python_path=(str(folder),))
 
 
 @pytest.fixture
-def make_action(tmp_path: Path) -> Iterator[MakeAction]:
+def make_with(tmp_path: Path, make_action: MakeAction) -> MakeAction:
     """Makes actions whose python_path leads to files with the given texts, in tmp_path."""
-    actions: list[FunctionAction] = []
 
     def make(texts: dict[str, str], *python_path: str) -> FunctionAction:
         written(tmp_path, texts)
-        places = tuple(str(tmp_path / place) for place in python_path or ("",))
-        actions.append(FunctionAction(Surroundings(ListenerSettings(python_path=places))))
-        return actions[-1]
+        return make_action(python_path=tuple(str(tmp_path / place) for place in python_path or ("",)))
 
-    yield make
-    for action in actions:
-        action.close()
+    return make
 
 
 def written(folder: Path, texts: dict[str, str]) -> Path:
@@ -176,17 +164,6 @@ def test_a_result_that_is_no_json_is_a_failure_that_no_retry_follows(
     assert failed.value.retry_after_s == NEVER
 
 
-def test_a_flood_of_output_is_a_failure_that_no_retry_follows(action: FunctionAction) -> None:
-    assert run(action, "prints_much", {"size": MAX_OUTPUT}) == ""
-    with pytest.raises(ActionFailed) as failed:
-        run(action, "prints_much", {"size": 3 * MAX_OUTPUT})
-    assert str(failed.value) == (
-        f"it printed {3 * MAX_OUTPUT} bytes; what follows the first {MAX_OUTPUT} was dropped; it ran to"
-        " its end, and is not run again: let it print less, or into a file"
-    )
-    assert failed.value.retry_after_s == NEVER
-
-
 @pytest.mark.parametrize(
     ("name", "inputs", "how"), ENDS_ITS_PROCESS.values(), ids=ENDS_ITS_PROCESS.keys()
 )
@@ -262,18 +239,20 @@ def test_a_function_that_never_returns_is_killed_with_its_programs_at_its_timeou
     assert_next_call_works(action, caplog)
 
 
-def test_the_details_of_a_failure_begin_at_the_functions_own_line(action: FunctionAction) -> None:
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("raises", r'material.py", line \d+, in raises'),
+        ("package.broken.page", r'broken.py", line 3, in <module>'),
+    ],
+)
+def test_the_details_of_a_failure_begin_at_the_functions_or_the_modules_own_line(
+    action: FunctionAction, name: str, place: str
+) -> None:
     with pytest.raises(ActionFailed) as failed:
-        run(action, "raises")
+        run(action, name)
     first, *_ = failed.value.details.splitlines()
-    assert re.fullmatch(r' *File ".*/material.py", line \d+, in raises', first)
-
-
-def test_the_details_of_a_module_that_raises_begin_at_its_own_line(action: FunctionAction) -> None:
-    with pytest.raises(ActionFailed) as failed:
-        run(action, "package.broken.page")
-    first, *_ = failed.value.details.splitlines()
-    assert re.fullmatch(r' *File ".*/broken.py", line 3, in <module>', first)
+    assert re.fullmatch(rf' *File ".*/{place}', first)
 
 
 def test_the_details_of_a_failure_are_not_without_end(action: FunctionAction) -> None:
@@ -391,10 +370,10 @@ def test_what_a_thread_prints_after_its_call_is_logged_when_asked_for(
 
 
 def test_python_path_comes_first_in_its_order_and_our_own_folder_is_not_there(
-    make_action: MakeAction, tmp_path: Path
+    make_with: MakeAction, tmp_path: Path
 ) -> None:
     paging = "import sys\ndef page(context): return __file__, sys.path[:2]\n"
-    action = make_action({"b/paging.py": paging, "a/paging.py": paging}, "b", "a")
+    action = make_with({"b/paging.py": paging, "a/paging.py": paging}, "b", "a")
     first, second = str(tmp_path / "b"), str(tmp_path / "a")
     page = (f"{first}/paging.py", [first, second])
     assert run(action, "paging.page") == shortened(f"returned {page!r}")
@@ -403,9 +382,9 @@ def test_python_path_comes_first_in_its_order_and_our_own_folder_is_not_there(
 
 
 def test_a_python_that_leaves_its_scripts_folder_out_anyway_loses_nothing_else(
-    make_action: MakeAction, monkeypatch: pytest.MonkeyPatch
+    make_with: MakeAction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, safe = (make_action({"paging.py": "import sys\ndef page(c): return sys.path"}) for _ in "12")
+    usual, safe = (make_with({"paging.py": "import sys\ndef page(c): return sys.path"}) for _ in "12")
     path = run(usual, "paging.page")
     monkeypatch.setenv("PYTHONSAFEPATH", "1")  # Python 3.11 and later
     assert run(safe, "paging.page") == path
@@ -433,24 +412,24 @@ def test_a_function_has_our_environment_and_an_empty_stdin(
 
 
 def test_a_function_has_in_its_environment_what_the_original_s_runner_has(
-    make_action: MakeAction, monkeypatch: pytest.MonkeyPatch
+    make_with: MakeAction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/usr/bin")
     names = ["CLOUDIFY_DISPATCH", "MANAGER_NAME", "PATH"]
-    action = make_action(
+    action = make_with(
         {"paging.py": f"import os\ndef page(c): return [os.environ[n] for n in {names}]\n"}
     )
     path = f"{os.path.dirname(sys.executable)}:/usr/bin"
     assert run(action, "paging.page") == f"returned {['true', os.uname().nodename, path]}"
     monkeypatch.setenv("MANAGER_NAME", "ours")
-    assert run(make_action({}), "paging.page") == f"returned {['true', 'ours', path]}"
+    assert run(make_with({}), "paging.page") == f"returned {['true', 'ours', path]}"
 
 
 def test_root_runs_no_function_that_another_user_can_change(
-    make_action: MakeAction, tmp_path: Path
+    make_with: MakeAction, tmp_path: Path
 ) -> None:
     needs_root()
-    action = make_action({"theirs/paging.py": "def page(c): pass"}, "theirs")
+    action = make_with({"theirs/paging.py": "def page(c): pass"}, "theirs")
     os.chown(tmp_path / "theirs", NOBODY, NOBODY)
     reason = (
         f"{tmp_path}/theirs belongs to user {NOBODYS_NAME}, and root runs nothing that others can"
@@ -492,9 +471,9 @@ def reasons(action: FunctionAction, path: str, *, may_import: bool, **inputs: An
 @check_modes
 @pytest.mark.parametrize("text", FINDABLE.values(), ids=FINDABLE.keys())
 def test_check_finds_a_function_whichever_way_its_module_has_it(
-    make_action: MakeAction, text: str, may_import: bool
+    make_with: MakeAction, text: str, may_import: bool
 ) -> None:
-    action = make_action({**MODULES, "paging.py": text})
+    action = make_with({**MODULES, "paging.py": text})
     assert reasons(action, "paging.page", may_import=may_import) == []
 
 
@@ -513,23 +492,23 @@ def test_check_finds_a_function_whichever_way_its_module_has_it(
     ],
 )
 def test_check_finds_a_function_in_whatever_kind_of_module(
-    make_action: MakeAction, tmp_path: Path, path: str, may_import: bool
+    make_with: MakeAction, tmp_path: Path, path: str, may_import: bool
 ) -> None:
     texts = {"plain/inner/paging.py": "def page(context): pass", "source.py": "page = print"}
-    action = make_action({**MODULES, **texts})
+    action = make_with({**MODULES, **texts})
     py_compile.compile(str(tmp_path / "source.py"), str(tmp_path / "compiled.pyc"))
     assert reasons(action, path, may_import=may_import) == []
 
 
 @check_modes
 def test_check_finds_a_function_in_a_zip_file(
-    make_action: MakeAction, tmp_path: Path, may_import: bool
+    make_with: MakeAction, tmp_path: Path, may_import: bool
 ) -> None:
     with zipfile.ZipFile(tmp_path / "hooks.zip", "w") as archive:
         archive.writestr("paging.py", "def page(context): pass")
         archive.writestr("zipped/__init__.py", "")
         archive.writestr("zipped/paging.py", "def page(context): pass")
-    action = make_action({}, "hooks.zip")
+    action = make_with({}, "hooks.zip")
     for path in ("paging.page", "zipped.paging.page"):
         assert reasons(action, path, may_import=may_import) == []
     (reason,) = reasons(action, "zipped.paging.call", may_import=may_import)
@@ -538,7 +517,7 @@ def test_check_finds_a_function_in_a_zip_file(
 
 @check_modes
 def test_check_finds_a_function_that_an_editable_installation_leads_to(
-    make_action: MakeAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_import: bool
+    make_with: MakeAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_import: bool
 ) -> None:
     finder = f"""
 import importlib.util, sys
@@ -552,7 +531,7 @@ sys.meta_path.append(Finder)
 """
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     texts = {f"sources/{name}": "def page(context): pass" for name in ("__init__.py", "paging.py")}
-    action = make_action({**texts, "sitecustomize.py": finder})
+    action = make_with({**texts, "sitecustomize.py": finder})
     for path in ("edited.page", "edited.paging.page"):
         assert reasons(action, path, may_import=may_import) == []
 
@@ -620,9 +599,9 @@ def test_check_accepts_any_inputs_for_a_function_that_does_not_tell_its_own(
     assert reasons(action, "builtins.max", may_import=True, key=1) == []
 
 
-def test_looking_runs_no_code_of_modules(make_action: MakeAction, tmp_path: Path) -> None:
+def test_looking_runs_no_code_of_modules(make_with: MakeAction, tmp_path: Path) -> None:
     trace = f"open({str(tmp_path / 'trace')!r}, 'w').close()\ndef page(context): pass\n"
-    action = make_action({"traced/__init__.py": trace, "traced/paging.py": trace})
+    action = make_with({"traced/__init__.py": trace, "traced/paging.py": trace})
     assert reasons(action, "traced.paging.page", may_import=False) == []
     assert not (tmp_path / "trace").exists()
     assert reasons(action, "traced.paging.page", may_import=True) == []
@@ -643,37 +622,16 @@ def test_check_ends_an_import_that_takes_too_long(
     assert reasons(action, "package.curious.page", may_import=True) == []
 
 
-def test_a_python_that_never_answers_is_told_of_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
-    python.chmod(0o755)
-    action = FunctionAction(Surroundings(ListenerSettings(python=str(python))))
-    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", SHORT_S)
-    [reason] = reasons(action, "material.page", may_import=False)
-    assert reason == f"looking for material.page: {python} did not answer in {SHORT_S:g} s"
-    monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 60)
-    assert reasons(action, "material.page", may_import=False) == []
-    action.close()
-
-
-def test_check_tells_of_a_python_that_cannot_be_started() -> None:
-    action = FunctionAction(Surroundings(ListenerSettings(python="/no/python")))
-    (reason,) = reasons(action, "material.page", may_import=False)
+def test_check_tells_of_a_python_that_cannot_be_started(make_action: MakeAction) -> None:
+    (reason,) = reasons(make_action(python="/no/python"), "material.page", may_import=False)
     assert reason.startswith("the interpreter /no/python cannot be started: No such file")
-    action = FunctionAction(Surroundings(ListenerSettings(python_path=("a\0b",))))
-    (reason,) = reasons(action, "material.page", may_import=False)
+    (reason,) = reasons(make_action(python_path=("a\0b",)), "material.page", may_import=False)
     assert "cannot be started: embedded null byte" in reason
 
 
-def test_a_module_that_is_installed_later_is_found_then(tmp_path: Path) -> None:
-    action = FunctionAction(Surroundings(ListenerSettings(python_path=(str(tmp_path / "later"),))))
-    hook = Hook("later", ("x",), "later_module.greet", {}, 1, {})
-    call = Call(hook, Notification("x", {}), {}, 0.0)
+def test_a_module_that_is_installed_later_is_found_then(make_with: MakeAction, tmp_path: Path) -> None:
+    action = make_with({}, "later")
     with pytest.raises(ActionFailed, match="No module named later_module"):
-        action.run(call)
-    (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "later_module.py").write_text("def greet(context):\n    return 'hello'\n")
-    assert action.run(call) == "returned 'hello'"
-    action.close()
+        run(action, "later_module.greet")
+    written(tmp_path, {"later/later_module.py": "def greet(context):\n    return 'hello'\n"})
+    assert run(action, "later_module.greet") == "returned 'hello'"

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, Surroundings, function
+from listener.actions import Call, Fault, function
 from listener.actions.function import FunctionAction
-from listener.errors import ActionFailed, ActionTimedOut
-from listener.hooks.settings import ListenerSettings
+from listener.errors import ActionFailed
 from listener.hooks.table import Condition, Hook
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
-from tests.functions import ENDS_ITS_PROCESS, MATERIAL
+from tests.functions import MakeAction
 from tests.handmade_plugins import make_plugin
-from tests.processes import children, living
-from tests.support import wait_for
+from tests.processes import children
 from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 TASKS = """
@@ -109,19 +107,13 @@ LIMIT_S = 20.0
 def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
     """Has one plugin, which nobody changes."""
     folder = tmp_path_factory.mktemp("state")
-    modules = {"my/__init__.py": "", "my/tasks.py": TASKS, "material.py": MATERIAL}
-    make_plugin(folder / "plugins", "my-plugin", modules, cloudify_packages)
+    make_plugin(folder / "plugins", "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages)
     return folder
 
 
 @pytest.fixture
-def action(state_dir: Path) -> Iterator[FunctionAction]:
-    action = FunctionAction(Surroundings(ListenerSettings(), str(state_dir)))
-    yield action
-    action.close()
-
-
-MakeAction = Callable[..., FunctionAction]
+def action(state_dir: Path, make_action: MakeAction) -> FunctionAction:
+    return make_action(state_dir)
 
 
 @pytest.fixture
@@ -131,16 +123,8 @@ def own(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_action(own: Path) -> Iterator[MakeAction]:
-    actions: list[FunctionAction] = []
-
-    def make(**settings: Any) -> FunctionAction:
-        actions.append(FunctionAction(Surroundings(ListenerSettings(**settings), str(own.parent))))
-        return actions[-1]
-
-    yield make
-    for action in actions:
-        action.close()
+def make_own(own: Path, make_action: MakeAction) -> MakeAction:
+    return partial(make_action, own.parent)
 
 
 def hook_for(implementation: str, inputs: dict[str, Any] | None = None, **more: Any) -> Hook:
@@ -192,16 +176,10 @@ def test_a_task_gets_the_hook_context_and_the_inputs(action: FunctionAction, tmp
     assert eval((tmp_path / "told").read_text()) == (CONTEXT, {"team": "core", "hours": [1, 2.5]})
 
 
-def test_the_newest_version_runs_by_version_and_not_by_text(make_action: MakeAction, own: Path) -> None:
-    for version in ("1.0", "1.33", "1.9"):
-        make_plugin(own, "doors", {"doors.py": VERSION.format(version)}, version=version)
-    assert run(make_action(), "doors.doors.version") == "doors 1.33 returned '1.33'"
-
-
-def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_action: MakeAction, own: Path) -> None:
+def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_own: MakeAction, own: Path) -> None:
     make_plugin(own, "doors", {"doors.py": VERSION.format("all")}, version="2.0")
     make_plugin(own, "doors", {"doors.py": VERSION.format("acme")}, tenant="acme")
-    action = make_action()
+    action = make_own()
     for tenant, told in (("acme", "1.0 returned 'acme'"), ("b", "2.0 returned 'all'")):
         assert run(action, "doors.doors.version", tenant=tenant) == f"doors {told}"
     assert run(action, "doors.doors.version", tenant=None) == "doors 2.0 returned 'all'"
@@ -209,14 +187,14 @@ def test_a_tenant_s_own_plugin_runs_before_everybody_s(make_action: MakeAction, 
 
 @pytest.mark.parametrize(("tenant", "visibility"), [("acme", "tenant"), ("_global", "global")])
 def test_ctx_tells_whether_a_plugin_is_everybody_s(
-    make_action: MakeAction, own: Path, cloudify_packages: Path, tenant: str, visibility: str
+    make_own: MakeAction, own: Path, cloudify_packages: Path, tenant: str, visibility: str
 ) -> None:
     make_plugin(own, "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages, tenant=tenant)
-    assert run(make_action(), "visibility") == f"my-plugin 1.0 returned '{visibility}'"
+    assert run(make_own(), "visibility") == f"my-plugin 1.0 returned '{visibility}'"
 
 
 def test_a_manager_s_plugins_run_beside_those_that_were_uploaded(
-    make_action: MakeAction, own: Path, tmp_path: Path
+    make_own: MakeAction, own: Path, tmp_path: Path
 ) -> None:
     make_plugin(own, "doors", {"doors.py": VERSION.format("ours")})
     theirs = tmp_path / "manager"
@@ -224,25 +202,15 @@ def test_a_manager_s_plugins_run_beside_those_that_were_uploaded(
         theirs, "doors", {"doors.py": VERSION.format("its")}, version="2", tenant="default_tenant"
     )
     make_plugin(theirs, "gates", {"gates.py": VERSION.format("its")}, tenant="acme")
-    action = make_action(plugins=str(theirs))
+    action = make_own(plugins=str(theirs))
     assert run(action, "doors.doors.version") == "doors 2 returned 'its'"
     assert run(action, "gates.gates.version") == "gates 1.0 returned 'its'"
 
 
-def test_a_plugin_is_one_warm_child_and_a_fresh_one_where_the_hook_says_so(
-    action: FunctionAction,
-) -> None:
-    known = children()
-    pids = [run(action, "interpreter", fresh=fresh) for fresh in (False, False, True, False)]
-    assert len(set(pids)) == 2
-    assert pids[0] == pids[1] == pids[3]
-    assert len(children() - known) == 1
-
-
 def test_what_is_uploaded_or_removed_while_running_counts_at_the_next_call(
-    make_action: MakeAction, own: Path
+    make_own: MakeAction, own: Path
 ) -> None:
-    action = make_action()
+    action = make_own()
     known = children()
     make_plugin(own, "doors", {"doors.py": VERSION.format("first")})
     assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
@@ -253,45 +221,24 @@ def test_what_is_uploaded_or_removed_while_running_counts_at_the_next_call(
     assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
 
 
-def test_a_version_that_is_uploaded_anew_gets_a_new_child(make_action: MakeAction, own: Path) -> None:
-    action = make_action()
-    folder = make_plugin(own, "doors", {"doors.py": VERSION.format("first")})
-    assert run(action, "doors.doors.version") == "doors 1.0 returned 'first'"
-    shutil.rmtree(folder)
-    make_plugin(own, "doors", {"doors.py": VERSION.format("mended")})
-    assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
-
-
-def test_a_plugin_whose_cloudify_common_was_renewed_gets_a_new_child(
-    make_action: MakeAction, own: Path
+def test_a_version_that_is_uploaded_anew_or_whose_cloudify_common_is_gets_a_new_child(
+    make_own: MakeAction, own: Path
 ) -> None:
-    action = make_action()
+    action = make_own()
     folder = make_plugin(own, "doors", {"doors.py": "import os\ndef pid(c): return os.getppid()\n"})
     first = run(action, "doors.doors.pid")
     assert run(action, "doors.doors.pid") == first
     os.utime(folder / MARKER, (0, 0))
     assert run(action, "doors.doors.pid") != first
-
-
-def test_a_removed_plugin_fails_with_what_to_do_and_works_again_when_it_is_back(
-    make_action: MakeAction, own: Path
-) -> None:
-    action = make_action()
-    folder = make_plugin(own, "the-doors", {"doors.py": VERSION.format("here")})
-    run(action, "the-doors.doors.version")
-    (folder / MARKER).rename(folder / "gone")
-    assert str(failure(action, "the-doors.doors.version")) == (
-        "there is no managed plugin 'the-doors' (there is none);"
-        " upload it with 'conductor-hooks plugins upload'"
-    )
-    (folder / "gone").rename(folder / MARKER)
-    assert run(action, "the-doors.doors.version") == "the-doors 1.0 returned 'here'"
+    shutil.rmtree(folder)
+    make_plugin(own, "doors", {"doors.py": VERSION.format("mended")})
+    assert run(action, "doors.doors.version") == "doors 1.0 returned 'mended'"
 
 
 def test_a_plugin_that_is_removed_at_this_very_moment_is_a_failure_that_says_so(
-    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+    make_own: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    action = make_action()
+    action = make_own()
     folder = make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
     found = action.plugins(hook_for("doors.doors.version"))
     shutil.rmtree(folder)
@@ -303,9 +250,9 @@ def test_a_plugin_that_is_removed_at_this_very_moment_is_a_failure_that_says_so(
 
 
 def test_plugins_that_cannot_be_read_are_a_failure_and_no_reason_to_import_something_else(
-    make_action: MakeAction, own: Path
+    make_own: MakeAction, own: Path
 ) -> None:
-    action = make_action()
+    action = make_own()
     (own / GLOBAL).mkdir(parents=True)
     (own / GLOBAL / "os").symlink_to("os")  # a circle: even root cannot read it
     hook = hook_for("os.path.basename")
@@ -316,13 +263,11 @@ def test_plugins_that_cannot_be_read_are_a_failure_and_no_reason_to_import_somet
     assert action.plugins(hook) == ()
 
 
-def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(
-    make_action: MakeAction, own: Path
-) -> None:
+def test_root_runs_no_task_of_a_plugin_that_is_another_user_s(make_own: MakeAction, own: Path) -> None:
     needs_root()
     folder = make_plugin(own, "doors", {"doors.py": VERSION.format("here")})
     os.chown(folder, NOBODY, NOBODY)
-    action = make_action()
+    action = make_own()
     expected = f"{folder} belongs to user {NOBODYS_NAME}, and root runs nothing that others can change"
     assert str(failure(action, "doors.doors.version")).startswith(expected)
     [fault] = action.check(hook_for("doors.doors.version"), may_import=True)
@@ -356,10 +301,10 @@ def test_what_is_not_there_is_told_by_a_call_and_by_check(
         assert faults == [Fault(None, expected, is_certain=False)]
 
 
-def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction, own: Path) -> None:
+def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_own: MakeAction, own: Path) -> None:
     for tenant in ("b", "c"):
         make_plugin(own, "the-doors", {"doors.py": VERSION.format(tenant)}, tenant=tenant)
-    action = make_action()
+    action = make_own()
     assert str(failure(action, "the-doors.doors.version")) == (
         "there is no managed plugin 'the-doors' for tenant 'acme', only for b, c;"
         " upload it with 'conductor-hooks plugins upload'"
@@ -379,12 +324,12 @@ def test_a_plugin_of_other_tenants_is_told_to_be_theirs(make_action: MakeAction,
 
 
 def test_two_plugins_with_packages_that_exclude_each_other_run_side_by_side(
-    make_action: MakeAction, own: Path
+    make_own: MakeAction, own: Path
 ) -> None:
     task = "import dependency\ndef version(context): return dependency.VERSION\n"
     for name, version in (("doors", 1), ("gates", 2)):
         make_plugin(own, name, {"tasks.py": task, "dependency.py": f"VERSION = {version}\n"})
-    action = make_action()
+    action = make_own()
     for _ in range(2):
         assert run(action, "doors.tasks.version") == "doors 1.0 returned 1"
         assert run(action, "gates.tasks.version") == "gates 1.0 returned 2"
@@ -481,38 +426,14 @@ def test_a_task_that_asks_for_a_retry_has_failed_until_then(action: FunctionActi
     assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
 
 
-@pytest.mark.parametrize(
-    ("name", "inputs", "how"), ENDS_ITS_PROCESS.values(), ids=ENDS_ITS_PROCESS.keys()
-)
-def test_a_task_that_ends_its_process_is_told_and_the_next_call_works(
-    action: FunctionAction, name: str, inputs: dict[str, Any], how: str
-) -> None:
-    with pytest.raises(ActionFailed, match=f"{how}$"):
-        run(action, f"my-plugin.material.{name}", inputs)
-    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
-
-
-def test_a_task_that_never_returns_is_killed_with_its_programs(
-    action: FunctionAction, tmp_path: Path
-) -> None:
-    context = {**CONTEXT, "told": str(tmp_path / "told")}
-    hook = hook_for("my-plugin.material.loops", timeout_s=1.0)
-    run(action, "interpreter")
-    with pytest.raises(ActionTimedOut, match="no end within 1 s"):
-        action.run(Call(hook, Notification("x", {}), context, 0.0))
-    group = int((tmp_path / "told").read_text())
-    wait_for("the end of the group", lambda: not living(group), 3)
-    assert run(action, "version") == "my-plugin 1.0 returned '1.0'"
-
-
 # Memory
 
 
 def test_memory_above_the_bound_is_a_failure_that_names_the_setting(
-    make_action: MakeAction, own: Path, cloudify_packages: Path
+    make_own: MakeAction, own: Path, cloudify_packages: Path
 ) -> None:
     make_plugin(own, "my-plugin", {"my/tasks.py": TASKS}, cloudify_packages)
-    action = make_action(child_memory=96)
+    action = make_own(child_memory=96)
     child = run(action, "interpreter")
     assert str(failure(action, "fills_memory", {"mib": 200})) == (
         "my-plugin 1.0: MemoryError: more than the 96 MiB of 'listener: child_memory' in hooks.conf"
@@ -522,20 +443,20 @@ def test_memory_above_the_bound_is_a_failure_that_names_the_setting(
 
 
 def test_a_child_whose_memory_is_full_to_the_last_byte_can_still_tell(
-    make_action: MakeAction, own: Path
+    make_own: MakeAction, own: Path
 ) -> None:
     make_plugin(own, "my-plugin", {"my/tasks.py": FILLING})
-    action = make_action(child_memory=64)
+    action = make_own(child_memory=64)
     child = run(action, "interpreter")
     assert "more than the 64 MiB" in str(failure(action, "fills_memory"))
     assert run(action, "interpreter") == child
 
 
 def test_memory_is_bounded_for_functions_too_and_not_without_the_setting(
-    make_action: MakeAction, tmp_path: Path
+    make_own: MakeAction, tmp_path: Path
 ) -> None:
     (tmp_path / "greedy.py").write_text("def eat(context): return len(bytearray(200 << 20))\n")
-    bounded, free = (make_action(python_path=(str(tmp_path),), child_memory=mib) for mib in (64, None))
+    bounded, free = (make_own(python_path=(str(tmp_path),), child_memory=mib) for mib in (64, None))
     assert "64 MiB of 'listener: child_memory'" in str(failure(bounded, "greedy.eat"))
     assert run(free, "greedy.eat") == f"returned {200 << 20}"
 
@@ -562,11 +483,11 @@ def test_check_tells_whether_the_inputs_fit_the_task(
     assert action.check(hook, may_import=False) == []
 
 
-def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: Path) -> None:
+def test_check_looks_at_the_plugin_of_each_tenant(make_own: MakeAction, own: Path) -> None:
     make_plugin(own, "doors", {"doors.py": "def other(context): pass"})
     make_plugin(own, "doors", {"gates.py": ""}, version="2.0", tenant="b")
     make_plugin(own, "doors", {"doors.py": VERSION.format("c")}, version="3.0", tenant="c")
-    action = make_action()
+    action = make_own()
     hook = hook_for("doors.doors.version")
     reasons = [fault.reason for fault in action.check(hook, may_import=False)]
     assert reasons == [
@@ -579,7 +500,7 @@ def test_check_looks_at_the_plugin_of_each_tenant(make_action: MakeAction, own: 
 
 
 def test_a_plugin_that_never_answers_is_asked_once_and_the_others_all_the_same(
-    make_action: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
+    make_own: MakeAction, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = make_plugin(own, "doors", {"doors.py": ""}) / "bin/python"
     make_plugin(own, "gates", {"gates.py": ""})
@@ -587,7 +508,7 @@ def test_a_plugin_that_never_answers_is_asked_once_and_the_others_all_the_same(
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     python.chmod(0o755)
     monkeypatch.setattr(function, "CHECK_TIMEOUT_S", 0.5)
-    action = make_action()
+    action = make_own()
     [fault] = action.check(hook_for("doors.doors.version"), may_import=False)
     assert fault.reason == f"looking for doors.version: {python} did not answer in 0.5 s"
     assert action.check(hook_for("doors.doors.version"), may_import=False) == []

@@ -61,7 +61,7 @@ def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTab
             [],
             1,
         )
-        assert actions.plugins_of(first) == ()
+        assert action.plugins(first) == ()
         assert actions.hosts_of(first) == ()
         actions.prepare(table.hooks)
         actions.drain()

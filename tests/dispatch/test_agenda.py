@@ -232,7 +232,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, max_examples=300)
 @given(steps=st.lists(STEPS, max_size=40))
 def test_nothing_is_lost_or_early_and_an_execution_s_order_is_kept_unless_the_wait_is_over(
     steps: Sequence[tuple[str, ...]],

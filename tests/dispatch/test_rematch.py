@@ -101,13 +101,13 @@ def files(draw: st.DrawFn) -> list[Hook]:
     ]
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(files())
 def test_in_the_same_file_each_run_finds_its_own_hook(file: list[Hook]) -> None:
     assert rematch(planned(*file), file) == file
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(files(), files(), st.integers(0, 6))
 def test_no_hook_is_found_twice_in_any_other_file(
     before: list[Hook], now: list[Hook], split: int

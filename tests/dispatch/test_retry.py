@@ -31,7 +31,7 @@ def test_retries_come_after_a_second_doubled_each_time_and_at_most_five_minutes(
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(failures=st.integers(0, 999), jitter=st.floats(0, 1), now=st.floats(0, 2**32))
 def test_no_retry_is_due_before_now_or_after_the_longest_pause(
     failures: int, jitter: float, now: float

@@ -62,7 +62,7 @@ LIMIT = "must be like '10 per 5m' or '10 per 5m per deployment_id', of 1 to 1000
 KNOWN = (*EVENT_TYPES, *OWN_EVENT_TYPES)
 NO_EVENT = "'event_type': Conductor publishes no event type"
 
-never_late = settings(deadline=None, print_blob=True, derandomize=False, max_examples=200)
+never_late = settings(print_blob=True, derandomize=False, max_examples=200)
 
 
 def findings(text: str, **env: str) -> list[str]:

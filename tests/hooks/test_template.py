@@ -192,7 +192,7 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, print_blob=True, derandomize=False, max_examples=200)
+@settings(print_blob=True, derandomize=False, max_examples=200)
 @given(st.lists(pieces, max_size=20).map("".join))
 def test_any_template_is_a_mistake_or_gives_a_bounded_text_or_fails(template: str) -> None:
     hook, doubts = read_inputs(f'a: !template "{template}"')

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listener.inbox import whole_file
@@ -77,7 +77,6 @@ def test_the_folder_need_not_be_there(tmp_path: Path, reader: InboxReader) -> No
     assert read(reader) == events(ALIVE, "x", first=5)
 
 
-@settings(deadline=None)
 @given(recorded=RECORDED)
 def test_what_was_recorded_is_given_as_it_was_and_then_removed(
     recorded: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
@@ -261,7 +260,6 @@ def test_a_record_that_nobody_will_complete_is_reported_and_set_aside(
     assert read(reader) == []
 
 
-@settings(deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(1, 255))
 @example(place=0.6171875, byte=12 ^ 2)  # 12's first byte of text, and 12 without its 1
 def test_a_damaged_byte_is_noticed_and_what_stands_before_it_given(

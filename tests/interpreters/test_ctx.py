@@ -6,20 +6,21 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, Surroundings
+from listener.actions import Call, Fault
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
-from listener.hooks.settings import ListenerSettings, RestService
+from listener.hooks.settings import RestService
 from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
+from tests.functions import MakeAction
 from tests.handmade_plugins import dispatched, installed, make_plugin
 from tests.pythons import interpreters
 
@@ -166,29 +167,10 @@ def cloudify_6(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed(tmp_path_factory.mktemp("six"), "cloudify-common==6.4.2.0", "--no-deps")
 
 
-MakeAction = Callable[..., FunctionAction]
-
-
-@pytest.fixture
-def make_action(tmp_path: Path) -> Iterator[MakeAction]:
-    """Makes actions with the plugins of a state directory; hooks.conf would be in tmp_path."""
-    actions: list[FunctionAction] = []
-
-    def make(state_dir: Path, **settings: Any) -> FunctionAction:
-        actions.append(
-            FunctionAction(Surroundings(ListenerSettings(**settings), str(state_dir), str(tmp_path)))
-        )
-        return actions[-1]
-
-    yield make
-    for action in actions:
-        action.close()
-
-
 @pytest.fixture
 def action(plugin: Path, make_action: MakeAction, tmp_path: Path) -> FunctionAction:
     (tmp_path / "page.txt").write_text("for {{ ctx.tenant_name }}, {{ door }}")
-    return make_action(plugin.parents[3])
+    return make_action(plugin.parents[3], tmp_path)  # where hooks.conf would be
 
 
 @pytest.fixture
@@ -252,7 +234,7 @@ def test_an_importable_function_has_ctx_too_and_a_plain_dict(
         "    ctx.operation.retry('later')\n"
     )
     paths = (str(tmp_path), str(cloudify_packages))
-    action = make_action(tmp_path, python_path=paths)
+    action = make_action(tmp_path, tmp_path, python_path=paths)
     assert run(action, "function.ids") == "returned ('dict', 'x1', 'function.ids', '')"
     assert run(action, "function.resource") == "returned 'from cloudify'"
     with pytest.raises(ActionFailed, match=r"^OperationRetry: later$"):

@@ -19,9 +19,9 @@ import pytest
 from listener import log
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.interpreters import worker as worker_module
-from listener.interpreters.deadline import Deadline
 from listener.interpreters.output import MAX_OUTPUT
 from listener.interpreters.worker import Worker
+from listener.state.stop import Deadline
 from tests.processes import children, living
 from tests.support import wait_for
 
@@ -603,7 +603,7 @@ def test_output_beyond_the_limit_is_dropped_with_a_warning_and_the_next_call_may
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     line = "x" * 1023
-    with pytest.raises(AssertionError, match="let it print less"):
+    with pytest.raises(AssertionError, match="ran to its end, and is not run again: let it print less"):
         call(worker, "prints", {"text": f"{line}\n".encode() * 1024 + b"x"})
     *lines, warning = caplog.messages
     assert lines == [f"label | {line}"] * 1024

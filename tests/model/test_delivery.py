@@ -134,7 +134,7 @@ def test_half_a_surrogate_pair_in_a_token_is_left_out_too() -> None:
     assert json.loads(entry.body)["context"]["rest_token"] == ""
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(value=st.dictionaries(ANY_TEXT, JSON_VALUES, max_size=3), ascii_only=st.booleans())
 def test_whatever_json_brings_can_be_stored(value: dict[str, Any], ascii_only: bool) -> None:
     made = json.loads(text_of(context=value, message={"text": str(value), "arguments": value}))

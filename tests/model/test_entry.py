@@ -103,7 +103,7 @@ def test_what_is_stored_of_a_run_is_short_and_read_back_as_it_was() -> None:
     assert json.loads(text)[0] == {"hook": "page", "implementation": "my.page"}
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(text=st.text(st.characters(exclude_categories=())))
 @example("half \ud83d of a pair, byte \udcff")
 def test_any_text_of_an_action_can_be_stored(text: str) -> None:

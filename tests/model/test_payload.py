@@ -187,7 +187,7 @@ def test_a_depth_and_a_size_that_json_can_take_are_taken() -> None:
         assert json.dumps(decode(WHOLE.format(text)).context["a"], ensure_ascii=False) == text
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(
     st.text(st.characters())
     | st.text(st.sampled_from('{}[]":,\\0a \n'), max_size=12)

@@ -160,7 +160,7 @@ def test_no_depth_of_nesting_keeps_the_token() -> None:
     assert without_token(text, TOKEN) == text.replace(TOKEN, "")
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(
     tail=st.text("ABCdef0189-_", min_size=20, max_size=60),
     others=st.dictionaries(ANY_TEXT, JSON_VALUES, max_size=4),

@@ -153,7 +153,7 @@ def test_five_megabytes_are_one_notification() -> None:
     assert from_inbox(message).key == message.key
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(
     value=st.dictionaries(
         ANY_TEXT | st.sampled_from(["id", "context", "<!--XSUPERVISOR:"]), JSON_VALUES
@@ -176,7 +176,7 @@ def test_whatever_a_notification_brings_it_is_the_same_in_the_inbox_and_in_its_f
     assert from_frame(message).notification.context == {"a": value}
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(st.binary(max_size=40) | st.text(max_size=20).map(str.encode), st.binary(max_size=5))
 def test_no_body_whatever_ends_the_forwarder(body: bytes, message_id: bytes) -> None:
     message = read_message(7, body, message_id)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from pyasn1.codec.ber import decoder, encoder
+from pyasn1.codec.ber import encoder
 from pyasn1.type import univ
 from pysnmp.proto.api import v2c
 
@@ -28,26 +28,13 @@ VALUES = OCTETS.map(lambda data: data[:65535])
 EDGES = [0, 1, 127, 128, 129, 255, 256, 257, 65535, 65536, 70_000]
 
 
-def is_well_made_by_pyasn1(value: int) -> bool:
-    """False for -128, -32768 and so on, which it gives an octet that X.690, 8.3.2, forbids."""
-    return value >= 0 or value.bit_length() % 8 != 0 or value & -value != -value
-
-
-INT32 = st.integers(-(2**31), 2**31 - 1).filter(is_well_made_by_pyasn1)
+INT31 = st.integers(0, 2**31 - 1)
 
 
 @pytest.mark.parametrize("bits", [0, 7, 8, 15, 16, 31, 32, 63, 64, 1000])
 @pytest.mark.parametrize("beside", [-1, 0, 1])
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_integers_at_the_edge_of_an_octet_are_what_pyasn1_makes_of_them(
-    bits: int, beside: int, sign: int
-) -> None:
-    value = sign * 2**bits + beside
-    if is_well_made_by_pyasn1(value):
-        assert ber.integer(value) == encoder.encode(univ.Integer(value))
-    else:
-        assert ber.integer(value) == bytes((2, bits // 8 + 1, 0x80)) + bytes(bits // 8)
-        assert decoder.decode(ber.integer(value)) == (value, b"")
+def test_integers_at_the_edge_of_an_octet_are_what_pyasn1_makes_of_them(bits: int, beside: int) -> None:
+    assert ber.integer(2**bits + beside) == encoder.encode(univ.Integer(2**bits + beside))
 
 
 @pytest.mark.parametrize("value", [-1, 2**64])
@@ -78,7 +65,7 @@ def headed(tag: int, octets: Callable[[Any], bytes]) -> Callable[[ber.Oid, Any],
 PAIRS = st.one_of(
     st.tuples(st.just(whole(ber.octet_string)), st.just(v2c.OctetString), VALUES),
     st.tuples(st.just(headed(ber.OCTET_STRING, bytes)), st.just(v2c.OctetString), VALUES),
-    st.tuples(st.just(whole(ber.integer)), st.just(v2c.Integer32), INT32),
+    st.tuples(st.just(whole(ber.integer)), st.just(v2c.Integer32), INT31),
     st.tuples(st.just(headed(ber.COUNTER64, ber.counter64)), st.just(v2c.Counter64), UINT64),
     st.tuples(
         st.just(headed(ber.TIME_TICKS, ber.time_ticks)),
@@ -117,8 +104,7 @@ VARBINDS = st.lists(st.tuples(OIDS, PAIRS), max_size=5)
         pytest.param(ber.INFORM, v2c.InformRequestPDU, id="inform"),
     ],
 )
-@settings(deadline=None)
-@given(community=OCTETS, request_id=INT32, varbinds=VARBINDS)
+@given(community=OCTETS, request_id=INT31, varbinds=VARBINDS)
 def test_a_message_is_the_one_that_pysnmp_builds(
     kind: int,
     theirs: Callable[[], Any],
@@ -155,7 +141,6 @@ ANSWERS = {
 }
 
 
-@settings(deadline=None)
 @given(**ANSWERS)
 def test_an_answer_that_pysnmp_builds_is_read(
     community: bytes, request_id: int, error_status: int, extra: bytes

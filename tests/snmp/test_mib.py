@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pysnmp.proto.api import v2c
 
@@ -305,7 +305,6 @@ CONTEXTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     event_type=st.sampled_from(list(mib.NOTIFICATIONS)),
     context=CONTEXTS,

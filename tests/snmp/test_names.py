@@ -55,10 +55,10 @@ class Resolver:
 
     def address(self, host: str = NAME, within_s: float = LIMIT_S) -> Address:
         """What the action does; an answer that comes at all comes before anyone waits for it."""
-        self.names.look_up([Host(host)])
+        self.names[Host(host)].look_up()
         if self._is_free.is_set():
             self.let_go()
-        return self.names.address(Host(host), self.now + within_s)
+        return self.names[Host(host)].address(self.now + within_s)
 
     def failure(self, host: str = NAME, within_s: float = LIMIT_S) -> str:
         with pytest.raises(ActionFailed) as failure:
@@ -92,7 +92,7 @@ def test_an_address_is_known_by_itself_for_ever(
 ) -> None:
     for _ in range(2):
         assert resolver.address(host) == address
-        resolver.names.doubt(Host(host))
+        resolver.names[Host(host)].doubt()
         resolver.now += FRESH_S
     assert resolver.asked == []
 
@@ -123,7 +123,7 @@ def test_a_name_is_asked_for_once_until_its_address_is_old_or_in_doubt(resolver:
             resolver.now += FRESH_S
             resolver.answer = SECOND
         else:
-            resolver.names.doubt(Host(NAME))
+            resolver.names[Host(NAME)].doubt()
             resolver.answer = FIRST
 
 
@@ -136,7 +136,7 @@ def test_the_last_good_address_stays_when_the_resolver_fails_and_that_is_one_war
     if why == "old":
         resolver.now += FRESH_S
     else:
-        resolver.names.doubt(Host(NAME))
+        resolver.names[Host(NAME)].doubt()
     for _ in range(3):
         assert resolver.address() == FIRST
     assert caplog.messages == [
@@ -173,7 +173,7 @@ def test_a_first_question_without_an_answer_fails_and_is_waited_for_once(
     resolver: Resolver, waited_s: float
 ) -> None:
     resolver.hold()
-    resolver.names.look_up([Host(NAME)])
+    resolver.names[Host(NAME)].look_up()
     resolver.now += waited_s
     for _ in range(3):
         within_s = 0.0 if waited_s == 0.0 else 1000.0  # its own time is over
@@ -236,11 +236,12 @@ def test_the_resolver_of_the_system_is_asked_when_no_other_is_given(resolver: Re
 
 def test_an_address_is_found_of_the_family_that_is_wanted_or_none() -> None:
     names = Names(lambda host: resolve(Host("127.0.0.1", host.family)))
-    ipv4, ipv6 = Host(NAME, socket.AF_INET), Host(NAME, socket.AF_INET6)
-    names.look_up([ipv4, ipv6])
-    assert names.address(ipv4, 1e9).sockaddr[0] == "127.0.0.1"
+    ipv4, ipv6 = names[Host(NAME, socket.AF_INET)], names[Host(NAME, socket.AF_INET6)]
+    ipv4.look_up()
+    ipv6.look_up()
+    assert ipv4.address(1e9).sockaddr[0] == "127.0.0.1"
     with pytest.raises(ActionFailed, match=r"'traps.invalid' cannot be resolved to an IPv6 address \("):
-        names.address(ipv6, 1e9)
+        ipv6.address(1e9)
 
 
 def test_names_are_asked_for_at_the_same_time_and_one_that_hangs_holds_up_no_other() -> None:
@@ -255,11 +256,12 @@ def test_names_are_asked_for_at_the_same_time_and_one_that_hangs_holds_up_no_oth
         return Address(socket.AF_INET, (f"192.0.2.{hosts.index(host)}", 0))
 
     names = Names(ask)
-    names.look_up(hosts)
+    for host in hosts:
+        names[host].look_up()
     try:
         with pytest.raises(ActionFailed, match="no answer from the resolver"):
-            names.address(hosts[0], 0.0)
-        found = [names.address(host, 1e9).sockaddr[0] for host in hosts[1:]]
+            names[hosts[0]].address(0.0)
+        found = [names[host].address(1e9).sockaddr[0] for host in hosts[1:]]
         assert found == [f"192.0.2.{number}" for number in range(1, 5)]
     finally:
         is_over.set()
@@ -276,7 +278,7 @@ def test_an_answer_that_has_been_lying_about_is_not_todays(
         resolver.address()
         resolver.now += FRESH_S
     resolver.hold()
-    resolver.names.look_up([Host(NAME)])
+    resolver.names[Host(NAME)].look_up()
     resolver.answer = answer
     resolver.let_go()
     resolver.answer = SECOND

@@ -283,7 +283,7 @@ def test_a_message_with_broken_bytes_is_never_an_exception(net_snmp: NetSnmp) ->
     flips = st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), max_size=4)
     with receiving() as receiver:
 
-        @settings(deadline=None, max_examples=150)
+        @settings(max_examples=150)
         @given(st.sampled_from(messages), flips, st.integers(0, 100))
         @example(messages[0], [], 1)
         def check(datagram: bytes, flips: list[tuple[int, int]], lost: int) -> None:

@@ -19,9 +19,9 @@ import pytest
 
 from listener import log
 from listener.errors import ActionFailed
-from listener.snmp.names import Address
-from listener.snmp.sender import Peer, TrapSender
-from listener.snmp.target import address_name
+from listener.snmp.names import Address, literal
+from listener.snmp.sender import TrapSender
+from listener.snmp.target import Target, address_name
 from tests.snmp.receivers import LIMIT_S, closed_port, udp_socket
 
 BOTH_FAMILIES = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -42,17 +42,30 @@ def receiver() -> Iterator[socket.socket]:
         yield made
 
 
-def at(host: str, port: int, name: str = "") -> Peer:
-    is_ipv6 = ":" in host
-    address = Address(
-        socket.AF_INET6 if is_ipv6 else socket.AF_INET, (host, 0, 0, 0) if is_ipv6 else (host, 0)
-    )
-    return Peer(address, port, name or address_name(host, port))
+def at(host: str, port: int, name: str = "", source: str = "") -> Target:
+    return Target(name or address_name(host, port), host, port, source=source)
 
 
-def to(receiver: socket.socket, name: str = "") -> Peer:
+def to(receiver: socket.socket, name: str = "", source: str = "") -> Target:
     host, port, *_ = receiver.getsockname()
-    return at(host, port, name)
+    return at(host, port, name, source)
+
+
+def address_of(target: Target) -> Address:
+    address = literal(target.host)
+    assert address is not None
+    return address
+
+
+def send(sender: TrapSender, datagram: bytes, target: Target) -> None:
+    sender.send(datagram, target, address_of(target))
+
+
+def converse(sender: TrapSender, *talks: Talk, deadline: float | None = None) -> dict[str, str]:
+    """By default, the deadline is not reached when all goes well."""
+    if deadline is None:
+        deadline = time.monotonic() + 2 * LIMIT_S
+    return sender.converse([(talk, address_of(talk.target)) for talk in talks], deadline)
 
 
 def kept_by(sender: TrapSender) -> socket.socket:
@@ -74,11 +87,11 @@ def refused_later(kept: socket.socket) -> None:
 @pytest.mark.parametrize("source", ["", "127.0.0.2", "127.0.0.3"])
 def test_the_source_address_is_what_a_receiver_sees(sender: TrapSender, source: str) -> None:
     with udp_socket("127.0.0.1") as receiver:
-        peer = to(receiver)._replace(source=source)
+        target = to(receiver, source=source)
         for _ in range(2):
-            sender.send(b"trap of another hook", to(receiver))
-            sender.send(b"trap", peer)
-        sender.converse({"a": Talk(peer, SHORT_S)}, in_time())
+            send(sender, b"trap of another hook", to(receiver))
+            send(sender, b"trap", target)
+        converse(sender, Talk(target, SHORT_S))
         came = [receiver.recvfrom(65535)[1] for _ in range(5)]
     own = source or "127.0.0.1"
     assert [host for host, _ in came] == ["127.0.0.1", own, "127.0.0.1", own, own]
@@ -94,12 +107,11 @@ def test_a_source_address_that_this_host_does_not_have_is_its_receivers_failure(
 ) -> None:
     reason = f"this host has no address {source}; correct source_address"
     with udp_socket(host) as receiver:
-        peer = to(receiver)._replace(source=source)
+        target = to(receiver, "a", source)
         with pytest.raises(ActionFailed, match=f"^{re.escape(reason)}$"):
-            sender.send(b"trap", peer)
+            send(sender, b"trap", target)
         with answering(receiver, b"ack"):
-            talks = {"a": Talk(peer), "b": Talk(to(receiver))}
-            assert sender.converse(talks, in_time()) == {"a": reason}
+            assert converse(sender, Talk(target), Talk(to(receiver))) == {"a": reason}
 
 
 def test_a_name_whose_address_has_changed_gets_another_socket_in_place_of_the_old_one(
@@ -107,7 +119,7 @@ def test_a_name_whose_address_has_changed_gets_another_socket_in_place_of_the_ol
 ) -> None:
     with udp_socket("127.0.0.1") as old, udp_socket("127.0.0.2") as new:
         for receiver in (old, new, new):
-            sender.send(b"trap", to(receiver, "traps.invalid:162"))
+            send(sender, b"trap", to(receiver, "traps.invalid:162"))
             assert receiver.recv(65535) == b"trap"
     assert len(sender._sockets) == 1
 
@@ -116,15 +128,15 @@ def test_a_name_whose_address_has_changed_gets_another_socket_in_place_of_the_ol
 def test_a_refusal_fails_at_once_and_is_over_when_the_receiver_has_started(
     sender: TrapSender, caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
-    peer = at(host, closed_port(host), "traps.invalid:162")
+    target = at(host, closed_port(host), "traps.invalid:162")
     for _ in range(2):
         with pytest.raises(ActionFailed) as failure:
-            sender.send(b"lost", peer)
+            send(sender, b"lost", target)
         assert str(failure.value) == (
             "nothing listens for traps at traps.invalid:162 (connection refused); start the receiver"
         )
-    with udp_socket(host, peer.port) as receiver:
-        sender.send(b"found", peer)
+    with udp_socket(host, target.port) as receiver:
+        send(sender, b"found", target)
         assert receiver.recv(65535) == b"found"
     assert caplog.records == []  # what has failed needs no warning
 
@@ -133,12 +145,12 @@ def test_a_late_refusal_is_a_warning_at_the_next_send_which_is_sent(
     sender: TrapSender, caplog: pytest.LogCaptureFixture
 ) -> None:
     with udp_socket("127.0.0.1") as receiver:
-        peer = to(receiver, "traps.invalid:162")
-        sender.send(b"first", peer)
+        target = to(receiver, "traps.invalid:162")
+        send(sender, b"first", target)
     refused_later(kept_by(sender))
-    with udp_socket("127.0.0.1", peer.port) as receiver:
+    with udp_socket("127.0.0.1", target.port) as receiver:
         for text in (b"second", b"third"):
-            sender.send(text, peer)
+            send(sender, text, target)
             assert receiver.recv(65535) == text
     assert caplog.messages == [
         "what was sent to traps.invalid:162 before may not have arrived: Connection refused"
@@ -150,10 +162,10 @@ def test_a_socket_that_has_become_useless_is_replaced_within_the_same_send(
     sender: TrapSender, host: str
 ) -> None:
     with udp_socket(host) as receiver:
-        sender.send(b"first", to(receiver))
+        send(sender, b"first", to(receiver))
         useless = kept_by(sender)
         useless.shutdown(socket.SHUT_WR)
-        sender.send(b"second", to(receiver))
+        send(sender, b"second", to(receiver))
         assert [receiver.recv(65535) for _ in range(2)] == [b"first", b"second"]
     assert useless.fileno() == -1
     assert len(sender._sockets) == 1
@@ -162,10 +174,10 @@ def test_a_socket_that_has_become_useless_is_replaced_within_the_same_send(
 def test_a_datagram_that_is_too_large_fails_and_harms_no_other(
     sender: TrapSender, receiver: socket.socket
 ) -> None:
-    sender.send(b"before", to(receiver))
+    send(sender, b"before", to(receiver))
     with pytest.raises(ActionFailed) as failure:
-        sender.send(b"x" * 70_000, to(receiver))
-    sender.send(b"after", to(receiver))
+        send(sender, b"x" * 70_000, to(receiver))
+    send(sender, b"after", to(receiver))
     assert [receiver.recv(65535) for _ in range(2)] == [b"before", b"after"]
     assert str(failure.value) == (
         f"sending to {to(receiver).name} failed: 70000 bytes are too many for one datagram"
@@ -176,10 +188,9 @@ def test_a_datagram_that_is_too_large_fails_and_harms_no_other(
 def test_an_address_that_cannot_be_sent_to_is_named_with_the_systems_reason(
     sender: TrapSender,
 ) -> None:
-    peer = at("127.255.255.255", 162)  # a broadcast: that needs leave
     for source, way in (("", "to"), ("127.0.0.1", "from 127.0.0.1 to")):
-        with pytest.raises(ActionFailed) as failure:
-            sender.send(b"lost", peer._replace(source=source))
+        with pytest.raises(ActionFailed) as failure:  # a broadcast: that needs leave
+            send(sender, b"lost", at("127.255.255.255", 162, source=source))
         reason = f"sending {way} 127.255.255.255:162 failed: {os.strerror(errno.EACCES)}"
         assert str(failure.value) == reason
     assert sender._sockets == {}
@@ -187,9 +198,8 @@ def test_an_address_that_cannot_be_sent_to_is_named_with_the_systems_reason(
 
 def test_an_address_is_sent_to_within_its_scope(sender: TrapSender) -> None:
     """Whether there is such a host or not: without the scope it would be an invalid argument."""
-    address = Address(socket.AF_INET6, ("fe80::1", 0, 0, socket.if_nametoindex("lo")))
     try:
-        sender.send(b"trap", Peer(address, 162, "[fe80::1%lo]:162"))
+        send(sender, b"trap", at("fe80::1%lo", 162))
     except ActionFailed as failure:
         assert os.strerror(errno.EINVAL) not in str(failure)
 
@@ -199,10 +209,10 @@ def test_what_is_too_large_for_one_packet_is_one_warning_for_each_receiver(
     sender: TrapSender, caplog: pytest.LogCaptureFixture, host: str, most: int
 ) -> None:
     with udp_socket(host) as receiver:
-        sender.send(b"x" * most, to(receiver, "small"))
+        send(sender, b"x" * most, to(receiver, "small"))
         for _ in range(2):
-            sender.send(b"x" * (most + 1), to(receiver, "first"))
-            sender.converse({"a": Talk(to(receiver, "second"), SHORT_S, size=most + 2)}, in_time())
+            send(sender, b"x" * (most + 1), to(receiver, "first"))
+            converse(sender, Talk(to(receiver, "second"), SHORT_S, size=most + 2))
     assert caplog.messages == [
         f"a message to {name} has {size} bytes: above {most} it is sent in fragments, which a"
         " network may drop; let firewalls on the way pass them"
@@ -221,15 +231,13 @@ class Talk:
 
     def __init__(
         self,
-        peer: Peer,
+        target: Target,
         timeout_s: float = LIMIT_S,
         retries: int = 0,
         most: int = 10_000,
         size: int = 0,
     ) -> None:
-        self.peer = peer
-        self.timeout_s = timeout_s
-        self.retries = retries
+        self.target = target._replace(timeout_s=timeout_s, retries=retries)
         self.heard: list[bytes] = []
         self._most = most
         self._size = size
@@ -244,7 +252,7 @@ class Talk:
     def is_answered(self, datagram: bytes) -> bool | None:
         self.heard.append(datagram)
         if datagram == b"no":
-            raise ActionFailed(f"{self.peer.name} says no")
+            raise ActionFailed("no")
         return None if datagram == b"again" else datagram == b"ack"
 
     def unanswered(self) -> str:
@@ -276,11 +284,6 @@ def answering(receiver: socket.socket, *turns: Turn) -> Iterator[list[bytes]]:
         assert not thread.is_alive()
 
 
-def in_time() -> float:
-    """A deadline that is not reached when all goes well."""
-    return time.monotonic() + 2 * LIMIT_S
-
-
 def waiting_at(receiver: socket.socket) -> list[bytes]:
     """The datagrams that have come and were not read."""
     receiver.setblocking(False)
@@ -297,7 +300,7 @@ def test_noise_is_no_acknowledgement_and_a_later_try_counts_like_the_first(
 ) -> None:
     talk = Talk(to(receiver), SHORT_S, retries=1000)
     with answering(receiver, b"noise", None, b"", b"ack") as came:
-        assert sender.converse({"a": talk}, in_time()) == {}
+        assert converse(sender, talk) == {}
     assert came == [b"message %d" % number for number in range(1, 5)]
     assert talk.heard == [b"noise", b"", b"ack"]
 
@@ -306,8 +309,8 @@ def test_noise_is_no_acknowledgement_and_a_later_try_counts_like_the_first(
 def test_a_conversation_without_an_answer_fails_after_its_retries(
     sender: TrapSender, receiver: socket.socket, retries: int, tries: str
 ) -> None:
-    peer = to(receiver, "traps.invalid:162")
-    [problem] = sender.converse({"a": Talk(peer, SHORT_S, retries)}, in_time()).values()
+    target = to(receiver, "traps.invalid:162")
+    [problem] = converse(sender, Talk(target, SHORT_S, retries)).values()
     assert waiting_at(receiver) == [b"message %d" % (number + 1) for number in range(retries + 1)]
     assert re.fullmatch(
         rf"no acknowledgement from traps\.invalid:162 within \d+\.\d s \({tries}\): is anybody there\?",
@@ -330,7 +333,7 @@ def test_an_answer_from_another_address_is_none_and_the_reason_names_that_addres
         thread = threading.Thread(target=answer_from_elsewhere)
         thread.start()
         talk, elsewhere = Talk(to(receiver)), to(other).name
-        [problem] = sender.converse({"a": talk}, 3000.0).values()
+        [problem] = converse(sender, talk, deadline=3000.0).values()
         thread.join(LIMIT_S)
     assert problem.endswith(
         f": an answer came from {elsewhere} instead; let the receiver listen on the address that you"
@@ -342,9 +345,10 @@ def test_an_answer_from_another_address_is_none_and_the_reason_names_that_addres
 def test_a_failure_says_how_long_was_waited_in_all(receiver: socket.socket) -> None:
     clock = iter([100.0, 161.7, 161.7, 223.4, 223.4])
     sender = TrapSender(lambda: next(clock))
-    problems = sender.converse({"a": Talk(to(receiver), timeout_s=5.0, retries=1)}, 1000.0)
+    talk = Talk(to(receiver), timeout_s=5.0, retries=1)
+    [problem] = converse(sender, talk, deadline=1000.0).values()
     sender.close()
-    assert " within 123.4 s (2 tries)" in problems["a"]
+    assert " within 123.4 s (2 tries)" in problem
 
 
 def test_the_log_is_written_before_an_acknowledgement_that_takes_long(
@@ -357,7 +361,7 @@ def test_the_log_is_written_before_an_acknowledgement_that_takes_long(
         return b"ack" if is_written.wait(LIMIT_S) else b"no"
 
     with answering(receiver, acknowledge):
-        assert sender.converse({"a": Talk(to(receiver), 2 * LIMIT_S)}, in_time()) == {}
+        assert converse(sender, Talk(to(receiver), 2 * LIMIT_S)) == {}
 
 
 def test_a_conversation_that_asks_for_it_sends_its_next_message_at_once(
@@ -365,12 +369,11 @@ def test_a_conversation_that_asks_for_it_sends_its_next_message_at_once(
 ) -> None:
     """And not as one of its tries: there is but one, whose time is as long as the whole test."""
     with answering(receiver, b"again", b"again", b"ack") as came:
-        assert sender.converse({"a": Talk(to(receiver), LIMIT_S, retries=0)}, in_time()) == {}
+        assert converse(sender, Talk(to(receiver), LIMIT_S, retries=0)) == {}
     assert came == [b"message 1", b"message 2", b"message 3"]
 
 
 def test_what_one_conversation_raises_is_its_own_problem_alone(sender: TrapSender) -> None:
-    closed = at("127.0.0.1", closed_port("127.0.0.1"))
     with (
         udp_socket("127.0.0.1") as silent,
         udp_socket("127.0.0.1") as refusing,
@@ -380,31 +383,28 @@ def test_what_one_conversation_raises_is_its_own_problem_alone(sender: TrapSende
         answering(asking, b"again"),
         answering(good, None, None, b"ack"),
     ):
-        talks = {
-            "has no message": Talk(to(silent), most=0),
-            "has no second one": Talk(to(silent), SHORT_S, retries=5, most=1),
-            "is asked for a second one": Talk(to(asking), most=1),
-            "is refused": Talk(to(refusing)),
-            "too long": Talk(to(silent), size=70_000),
-            "nobody listens": Talk(closed, LIMIT_S, retries=5),
-            "nowhere": Talk(at("127.255.255.255", 162)),
-            "good": Talk(to(good), SHORT_S, retries=1000),
-        }
-        problems = sender.converse(talks, in_time())
+        problems = converse(
+            sender,
+            Talk(to(silent, "has no message"), most=0),
+            Talk(to(silent, "has no second one"), SHORT_S, retries=5, most=1),
+            Talk(to(asking, "is asked for a second one"), most=1),
+            Talk(to(refusing, "is refused")),
+            Talk(to(silent, "too long"), size=70_000),
+            Talk(at("127.0.0.1", closed_port("127.0.0.1"), "nobody listens"), LIMIT_S, retries=5),
+            Talk(at("127.255.255.255", 162, "nowhere")),
+            Talk(to(good), SHORT_S, retries=1000),
+        )
         assert waiting_at(silent) == [b"message 1"]
     assert problems == {
         "has no message": "no message can be made",
         "has no second one": "no message can be made",
         "is asked for a second one": "no message can be made",
-        "is refused": f"{talks['is refused'].peer.name} says no",
-        "too long": (
-            f"sending to {talks['too long'].peer.name} failed:"
-            " 70000 bytes are too many for one datagram"
-        ),
+        "is refused": "no",
+        "too long": "sending to too long failed: 70000 bytes are too many for one datagram",
         "nobody listens": (
-            f"nothing listens for traps at {closed.name} (connection refused); start the receiver"
+            "nothing listens for traps at nobody listens (connection refused); start the receiver"
         ),
-        "nowhere": f"sending to 127.255.255.255:162 failed: {os.strerror(errno.EACCES)}",
+        "nowhere": f"sending to nowhere failed: {os.strerror(errno.EACCES)}",
     }
 
 
@@ -413,12 +413,13 @@ def test_the_deadline_bounds_all_conversations_and_leaves_one_try(
     sender: TrapSender, left_s: float
 ) -> None:
     with udp_socket("127.0.0.1") as one, udp_socket("127.0.0.1") as other:
-        talks = {"a": Talk(to(one), 1000.0, retries=5), "b": Talk(to(other), 2000.0, retries=0)}
-        problems = sender.converse(talks, time.monotonic() + left_s)
+        talks = Talk(to(one), 1000.0, retries=5), Talk(to(other), 2000.0, retries=0)
+        problems = converse(sender, *talks, deadline=time.monotonic() + left_s)
         assert waiting_at(one) == waiting_at(other) == [b"message 1"]
-    for key, talk in talks.items():
-        assert problems[key].startswith(f"no acknowledgement from {talk.peer.name} within ")
-        assert problems[key].endswith(" (1 try): is anybody there?")
+    assert [*problems] == [talk.target.name for talk in talks]
+    for name, problem in problems.items():
+        assert problem.startswith(f"no acknowledgement from {name} within ")
+        assert problem.endswith(" (1 try): is anybody there?")
 
 
 def test_a_defect_of_a_conversation_leaves_no_socket_open(
@@ -430,7 +431,7 @@ def test_a_defect_of_a_conversation_leaves_no_socket_open(
 
     held = os.listdir("/proc/self/fd")
     with answering(receiver, b"ack"), pytest.raises(ZeroDivisionError):
-        sender.converse({"a": Broken(to(receiver))}, in_time())
+        converse(sender, Broken(to(receiver)))
     assert os.listdir("/proc/self/fd") == held
 
 
@@ -448,5 +449,4 @@ def test_several_conversations_are_held_at_once(sender: TrapSender) -> None:
         answering(one, acknowledge),
         answering(other, acknowledge),
     ):
-        talks = {"a": Talk(to(one)), "b": Talk(to(other))}
-        assert sender.converse(talks, in_time()) == {}
+        assert converse(sender, Talk(to(one)), Talk(to(other))) == {}

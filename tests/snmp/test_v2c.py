@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from pysnmp.proto.api import v2c
 
 from listener.errors import ActionFailed
 from listener.snmp.mib import Content
-from listener.snmp.names import Address
-from listener.snmp.sender import Peer
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cInform, V2cMessages
 from tests.snmp.receivers import answer_to, decoded
 
 REQUEST_ID = 4711
 CONTENT = Content("workflow_queued", 0, 0, {})
-PEER = Peer(Address(socket.AF_INET, ("192.0.2.1", 0)), 162, "receiver:162")
 TARGET = Target(name="receiver:162", host="receiver", port=162, is_inform=True, community=b"xyzzy")
 
 
 @pytest.fixture
 def inform() -> V2cInform:
-    return V2cMessages().inform(TARGET, PEER, REQUEST_ID, CONTENT)
+    return V2cMessages().inform(TARGET, REQUEST_ID, CONTENT)
 
 
 def test_a_trap_and_an_inform_differ_in_their_kind_alone(inform: V2cInform) -> None:
-    trap = decoded(V2cMessages().trap(TARGET, PEER, REQUEST_ID, CONTENT))
+    trap = decoded(V2cMessages().trap(TARGET, REQUEST_ID, CONTENT))
     message = decoded(inform.message())
     assert bytes(message["community"]) == bytes(trap["community"]) == b"xyzzy"
     pdus = v2c.apiMessage.get_pdu(trap), v2c.apiMessage.get_pdu(message)

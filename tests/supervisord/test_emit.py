@@ -139,7 +139,7 @@ def test_any_text_comes_back_the_same(text: str) -> None:
 names = st.text(st.characters(), max_size=5) | st.sampled_from(["<!--XSUPERVISOR:END-->", "<!--"])
 
 
-@settings(deadline=None, print_blob=True, derandomize=False)
+@settings(print_blob=True, derandomize=False)
 @given(
     st.dictionaries(
         names,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.errors import FramingError, UnreadableNotification
@@ -23,7 +23,6 @@ def decode(data: bytes, cuts: list[int] | None = None) -> list[Frame]:
     return frames
 
 
-@settings(deadline=None)
 @given(
     payloads=st.lists(ANY_TEXT, max_size=4),
     server=st.sampled_from(["supervisor", "a:b", "my host", "café len:3"]),

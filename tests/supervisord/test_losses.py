@@ -97,7 +97,7 @@ def test_the_newest_known_event_of_this_run_counts_whatever_the_order() -> None:
         assert missing(LossDetector(RUN, iter(of_both)), (12, 7), (15, 10)) == [0, 2]
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(
     is_discarded=st.lists(st.booleans(), min_size=1, max_size=40),
     steps=st.lists(st.integers(1, 5), min_size=40, max_size=40),

@@ -10,20 +10,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.inputs import read_inputs
-from listener.actions.notify.inputs import INPUTS, Destination, without_scheme
+from listener.actions.notify.inputs import INPUTS, Destination
 from listener.actions.notify.message import default_body, default_title, kind_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
+from listener.interpreters.worker import Worker
 from listener.model.secrets import forms
 from listener.state.stop import NOBODY, Stop
-
-if TYPE_CHECKING:
-    from listener.interpreters.worker import Worker
 
 _SENDING = "listener.actions.notify.sending"
 _CHECK_TIMEOUT_S = 10.0
@@ -33,8 +31,8 @@ class NotifyAction(Action):
     """Sends to every URL of a hook; a retry sends to those that failed."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._memory_mib = surroundings.settings.child_memory
-        self._worker: Worker | None = None
+        # One like ours, whatever `listener: python` names: Apprise is installed here.
+        self._worker = Worker(sys.executable, memory_mib=surroundings.settings.child_memory)
 
     def run(self, call: Call) -> str:
         inputs, faults = _read(call.hook)
@@ -56,20 +54,20 @@ class NotifyAction(Action):
         faults += [Fault(None, reason, is_certain=False) for reason in _missing()]
         if faults or not may_import:
             return faults
-        found = [(each, self._check(hook, each)) for each in inputs["urls"]]
-        return [Fault("urls", f"{each.name}: {reason}") for each, reason in found if reason]
+        for each in inputs["urls"]:
+            if reason := self._ask("check", hook, {"url": each.url}, _CHECK_TIMEOUT_S):
+                faults.append(Fault("urls", f"{each.name}: {reason}"))
+        return faults
 
     @classmethod
     def inputs(cls) -> Mapping[str, Kind]:
         return INPUTS
 
     def drain(self) -> None:
-        if self._worker is not None:
-            self._worker.drain()
+        self._worker.drain()
 
     def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
+        self._worker.close()
 
     def _send_all(
         self, call: Call, destinations: Sequence[Destination], message: Mapping[str, str]
@@ -87,9 +85,6 @@ class NotifyAction(Action):
                 "send", call.hook, inputs, timeout_s, call.secrets, call.stop
             )
         return {destination: problem for destination, problem in problems.items() if problem}
-
-    def _check(self, hook: Hook, destination: Destination) -> str:
-        return self._ask("check", hook, {"url": destination.url}, _CHECK_TIMEOUT_S)
 
     def _ask(
         self,
@@ -111,38 +106,33 @@ class NotifyAction(Action):
             "plugin": {},
             "folder": None,
         }
-        worker = self._running()
+        label = f"hook {hook.name}"
         try:
-            answer = worker.request(request, timeout_s=timeout_s, label=f"hook {hook.name}", stop=stop)
+            answer = self._worker.request(request, timeout_s=timeout_s, label=label, stop=stop)
         except ActionTimedOut as error:
             late = f"no end within {timeout_s:.3g} s, its share of the time"
             return str(error) if stop.is_seen else late
         except ActionFailed as error:
             return str(error)
         finally:
-            worker.make_ahead(_SENDING)
+            self._worker.make_ahead(_SENDING)
         return str(answer.get("error", "")).removeprefix("NotSent: ")
-
-    def _running(self) -> Worker:
-        """An interpreter like ours, whatever `listener: python` names: Apprise is installed here."""
-        from listener.interpreters.worker import Worker  # a listener that only sends traps needs none
-
-        if self._worker is None:
-            self._worker = Worker(sys.executable, memory_mib=self._memory_mib)
-        return self._worker
 
 
 def _read(hook: Hook) -> tuple[dict[str, Any], list[Fault]]:
     inputs, faults = read_inputs(hook.inputs, INPUTS, required=("urls",))
     if not faults:
-        names = without_scheme(inputs["urls"])
-        faults = [Fault("urls", f"{name} has no scheme, such as mailto://") for name in names]
+        faults = [
+            Fault("urls", f"{each.name} has no scheme, such as mailto://")
+            for each in inputs["urls"]
+            if not each.scheme
+        ]
     return inputs, faults
 
 
 def _missing() -> list[str]:
     """What to do when Apprise is not installed; it is only looked for, as its import takes 50 MB."""
-    from importlib.util import find_spec  # as above
+    from importlib.util import find_spec  # slow to import
 
     if find_spec("apprise"):
         return []

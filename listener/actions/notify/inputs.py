@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from listener.hooks.schema import one_or_more
@@ -67,8 +67,3 @@ INPUTS: Mapping[str, Kind] = {
     "title": text(least=0),
     "body": TEXT,
 }
-
-
-def without_scheme(destinations: Iterable[Destination]) -> list[str]:
-    """The names of those that are no URLs."""
-    return [each.name for each in destinations if not each.scheme]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
+from listener.actions.inputs import OncePerHook
 from listener.actions.snmp_trap.inputs import read_targets
 from listener.actions.snmp_trap.values import OF_HOOK
 from listener.errors import ActionFailed, StateError
@@ -25,7 +26,7 @@ from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
 from listener.snmp.names import Address, Names, literal
-from listener.snmp.sender import Conversation, Peer, TrapSender
+from listener.snmp.sender import Conversation, TrapSender
 from listener.snmp.target import Target
 from listener.snmp.v2c import V2cMessages
 
@@ -38,10 +39,14 @@ _log = logging.getLogger(__name__)
 class _Inputs(NamedTuple):
     """What the inputs of a hook say."""
 
-    hook: Hook
     targets: tuple[Target, ...]
     faults: tuple[Fault, ...]
     is_instant: bool
+
+    @classmethod
+    def of(cls, hook: Hook) -> _Inputs:
+        targets, faults = read_targets(hook.inputs, hook.timeout_s)
+        return cls(targets, faults, all(map(_is_instant, targets)))
 
 
 class SnmpTrapAction(Action):
@@ -71,7 +76,7 @@ class SnmpTrapAction(Action):
         self._state_dir = surroundings.state_dir
         self._version_2c = V2cMessages()
         self._v3: V3Messages | None = None
-        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
+        self._read = OncePerHook(_Inputs.of)
         self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def run(self, call: Call) -> str:
@@ -126,7 +131,7 @@ class SnmpTrapAction(Action):
         try:
             for target in self._read(hook).targets:
                 if target.version == "3":
-                    self._version_3().prepare(target)
+                    self._version_3().engine(target)
         except (ActionFailed, StateError) as error:
             _log.warning("hook %s: %s", hook.name, error)
 
@@ -137,15 +142,6 @@ class SnmpTrapAction(Action):
 
     def close(self) -> None:
         self._sender.close()
-
-    def _read(self, hook: Hook) -> _Inputs:
-        """A hook's inputs; they are read once for each hooks.conf."""
-        known = self._inputs.get(hook.line)
-        if known is None or known.hook is not hook:
-            targets, faults = read_targets(hook.inputs, hook.timeout_s)
-            is_instant = all(map(_is_instant, targets))
-            known = self._inputs[hook.line] = _Inputs(hook, targets, faults, is_instant)
-        return known
 
     def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
         for target in targets:
@@ -170,31 +166,31 @@ class SnmpTrapAction(Action):
             received_at=call.received_at,
             warn=lambda text: _log.warning("hook %s: %s", hook.name, text),
         )
-        self._names.look_up([target.lookup for target in targets])
+        for target in targets:
+            self._names[target.lookup].look_up()
         problems: dict[str, str] = {}
-        informs: dict[str, Conversation] = {}
+        informs: list[tuple[Conversation, Address]] = []
         for target in targets:
             try:
                 address = self._address(target, now + hook.timeout_s / 2)
-                peer = Peer(address, target.port, target.name, target.source)
                 messages = self._version_3() if target.version == "3" else self._version_2c
-                message = target, peer, next(self._request_ids) % 2**31, content
+                message = target, next(self._request_ids) % 2**31, content
                 if target.is_inform:
-                    informs[target.name] = messages.inform(*message)
+                    informs.append((messages.inform(*message), address))
                 else:
-                    self._sender.send(messages.trap(*message), peer)
+                    self._sender.send(messages.trap(*message), target, address)
             except (ActionFailed, StateError) as error:
                 problems[target.name] = str(error)
         if informs:
             problems |= self._sender.converse(informs, now + hook.timeout_s, call.stop)
         for target in targets:
             if target.name in problems:
-                self._names.doubt(target.lookup)
+                self._names[target.lookup].doubt()
         return problems
 
     def _address(self, target: Target, deadline: float) -> Address:
         try:
-            return self._names.address(target.lookup, deadline)
+            return self._names[target.lookup].address(deadline)
         except ActionFailed as error:
             raise ActionFailed(f"{error}; correct destination_address") from error
 

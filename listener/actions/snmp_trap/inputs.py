@@ -104,39 +104,33 @@ class _Destination:
 
     def read(self) -> Target | None:
         """The target; None when a value is wrong or missing, which is among the faults then."""
-        version, notify = self._values.get("version", "2c"), self._values.get("notify", "trap")
-        host = self._required("destination_address")
-        port = self._required("destination_port")
-        source = self._values.get("source_address", "")
+        value = self._values.get
+        host, port = self._required("destination_address"), self._required("destination_port")
+        source = value("source_address", "")
         self._check_addresses(host, source)
+        version, notify = value("version", "2c"), value("notify", "trap")
         if INVALID in (version, notify):
             return None  # what would be needed is not known
-        is_inform = notify == "inform"
-        timeout_s, retries = 1.0, 5
+        is_inform, user = notify == "inform", User("")
+        if not is_inform:
+            self._leave_out(("timeout", "retries"), "an inform has it; add 'notify: inform'")
+        timeout_s, retries = value("timeout", 1.0), value("retries", 5)
         if is_inform:
-            timeout_s = self._values.get("timeout", timeout_s)
-            retries = self._values.get("retries", retries)
             self._check_duration(timeout_s, retries)
-        else:
-            self._refuse(("timeout", "retries"), "an inform has it; add 'notify: inform'")
-        community, user, context_name, engine_id = b"", User(""), "", b""
         if version == "3":
-            self._refuse(("community_string",), "version 2c has it; version 3 has a 'user'")
+            self._leave_out(("community_string",), "version 2c has it; version 3 has a 'user'")
             user = self._user()
-            context_name = self._values.get("context_name", "")
             if is_inform:
-                self._refuse(("engine_id",), "a trap has it; an inform uses the receiver's")
-            else:
-                engine_id = self._values.get("engine_id", b"")
+                self._leave_out(("engine_id",), "a trap has it; an inform uses the receiver's")
         else:
-            community = self._required("community_string")
-            self._refuse(_VERSION_3, "version 3 has it; add 'version: 3'")
+            self._required("community_string")
+            self._leave_out(_VERSION_3, "version 3 has it; add 'version: 3'")
         if INVALID in self._values.values():
             return None
-        layout = self._values.get("layout", LAYOUTS[0])
         return Target(
-            address_name(host, port), host, port, version, is_inform, layout, community,
-            timeout_s, retries, user, context_name, engine_id, source,
+            address_name(host, port), host, port, version, is_inform, value("layout", LAYOUTS[0]),
+            value("community_string", b""), timeout_s, retries, user, value("context_name", ""),
+            value("engine_id", b""), source,
         )  # fmt: skip
 
     def read_user(self) -> User | None:
@@ -189,9 +183,10 @@ class _Destination:
             self._own.fault(None, f"the input {name!r} is missing; add it")
         return self._values[name]
 
-    def _refuse(self, names: Sequence[str], why: str) -> None:
+    def _leave_out(self, names: Sequence[str], why: str) -> None:
         """What has no meaning here is a fault where it was written for this destination."""
         for name in names:
+            self._values.pop(name, None)
             if name in self._own.values:
                 self._wrong(name, f"has no meaning here: only {why}")
 

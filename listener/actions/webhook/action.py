@@ -1,7 +1,7 @@
 """The built-in `webhook`: a notification goes to a web server, as an event or as the hook's own body.
 
 Owns the order of the work: read the inputs, make the request, have the answer judged, count. It knows
-no HTTP: client.py does, and is imported with the first webhook. The registry makes it.
+no HTTP: client.py does. The registry makes it.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from listener.actions import Action, Call, Fault, Surroundings
+from listener.actions.inputs import OncePerHook
+from listener.actions.webhook.answer import judge
+from listener.actions.webhook.client import Client
+from listener.actions.webhook.inputs import INPUTS, Route, Webhook, file_faults, read_webhook
+from listener.actions.webhook.message import request_of
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.model.outcome import Tally
-
-if TYPE_CHECKING:
-    from listener.actions.webhook.client import Client
-    from listener.actions.webhook.inputs import Route, Webhook
-
-
-class _Inputs(NamedTuple):
-    """What the inputs of a hook say."""
-
-    hook: Hook
-    webhook: Webhook | None
-    faults: tuple[Fault, ...]
 
 
 class _Kept(NamedTuple):
@@ -44,14 +38,13 @@ class WebhookAction(Action):
     has_destinations = True
 
     def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:
-        self._folder = surroundings.config_folder
         self._now = now
-        self._inputs: dict[int, _Inputs] = {}  # by the hook's line
+        self._read = OncePerHook(lambda hook: read_webhook(hook.inputs, surroundings.config_folder))
         self._clients: dict[Route, _Kept] = {}
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
 
     def run(self, call: Call) -> str:
-        _, webhook, faults = self._read(call.hook)
+        webhook, faults = self._read(call.hook)
         if webhook is None:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
         sent, acknowledged, failed, _ = self._tallies[webhook.name]
@@ -64,11 +57,9 @@ class WebhookAction(Action):
         return result
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
-        _, webhook, faults = self._read(hook)
+        webhook, faults = self._read(hook)
         if webhook is None:
             return list(faults)
-        from listener.actions.webhook.inputs import file_faults
-
         if found := file_faults(webhook.route):
             return found
         try:
@@ -79,17 +70,13 @@ class WebhookAction(Action):
 
     def hosts(self, hook: Hook) -> Collection[str]:
         """That of the proxy, which resolves the server's, where there is one."""
-        from urllib.parse import urlsplit  # seldom needed
-
-        _, webhook, _ = self._read(hook)
+        webhook, _ = self._read(hook)
         reached = (webhook.route.proxy or webhook.url) if webhook else ""
         host = urlsplit(reached).hostname
         return [host] if host else []
 
     @classmethod
     def inputs(cls) -> Mapping[str, Kind]:
-        from listener.actions.webhook.inputs import INPUTS
-
         return INPUTS
 
     def prepare(self, hook: Hook) -> None:
@@ -107,22 +94,10 @@ class WebhookAction(Action):
         self._clients.clear()
 
     def _send(self, webhook: Webhook, call: Call) -> str:
-        from listener.actions.webhook.answer import judge
-        from listener.actions.webhook.message import request_of
-
         request = request_of(webhook, call, self._now())
         client = self._client(webhook.route)
         answer = client.exchange(request, webhook.name, call.hook.timeout_s, call.stop)
         return judge(answer, webhook, call.secrets, self._now())
-
-    def _read(self, hook: Hook) -> _Inputs:
-        """A hook's inputs; they are read once for each hooks.conf."""
-        known = self._inputs.get(hook.line)
-        if known is None or known.hook is not hook:
-            from listener.actions.webhook.inputs import read_webhook
-
-            known = self._inputs[hook.line] = _Inputs(hook, *read_webhook(hook.inputs, self._folder))
-        return known
 
     def _client(self, route: Route) -> Client:
         """The kept one, or a new one after a request was given up or a file has changed."""
@@ -130,8 +105,6 @@ class WebhookAction(Action):
         kept = self._clients.get(route)
         if kept is not None and kept.files == files and not kept.client.is_over:
             return kept.client
-        from listener.actions.webhook.client import Client  # urllib3 and ssl are slow to import
-
         client = Client(route)
         if kept is not None:
             kept.client.close()

@@ -25,8 +25,7 @@ from listener.actions.webhook.faults import reason
 from listener.actions.webhook.inputs import Route
 from listener.actions.webhook.message import Request
 from listener.errors import ActionFailed, ActionTimedOut
-from listener.interpreters.deadline import Deadline
-from listener.state.stop import NOBODY, Stop
+from listener.state.stop import NOBODY, Deadline, Stop
 
 _MOST_BYTES = 4096
 _SERVERS = 32

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from listener.errors import ActionFailed
-from listener.state.ownership import changeable_by_others
 
 _T = TypeVar("_T")
 
@@ -59,16 +58,6 @@ class Plugin(NamedTuple):
     def run_paths(self) -> tuple[str, ...]:
         """What runs with a task: the interpreter and the folder of its packages."""
         return self.python, os.path.join(self.folder, "lib")
-
-
-def refuse_to_root(paths: Iterable[str]) -> None:
-    """Raise ActionFailed when we are root and another user can change what a path leads to."""
-    for path in paths if os.geteuid() == 0 else ():
-        if reason := changeable_by_others(path):
-            raise ActionFailed(
-                f"{reason}, and root runs nothing that others can change: do this as that user, and"
-                " give the listener's section user="
-            )
 
 
 class Plugins:

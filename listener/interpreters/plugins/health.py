@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from listener.errors import ActionFailed, ProgramFailed
-from listener.interpreters.plugins import Plugin, refuse_to_root
+from listener.interpreters.plugins import Plugin
 from listener.interpreters.plugins.installer import environment, reason_in
-from listener.interpreters.plugins.programs import run
+from listener.interpreters.plugins.run import run
 from listener.interpreters.plugins.source import COMMON
+from listener.state.ownership import refuse_to_root
 
 _LIMIT_S = 30.0
 

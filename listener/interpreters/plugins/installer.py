@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from listener.errors import HooksError, ProgramFailed
-from listener.interpreters.plugins.programs import run
+from listener.interpreters.plugins.run import run
 
 _PIP = ("-I", "-m", "pip")
 _OLDEST_PIP = "22.3"  # the first that installs for another interpreter: `pip --python`

@@ -20,13 +20,13 @@ _MOST = 50
 
 
 def judge_destinations(facts: Facts) -> Iterator[Finding]:
+    names, deadline = Names(), time.monotonic() + ANSWER_S
     hosts = dict(itertools.islice(facts.hooks.hosts.items(), _MOST))
-    names = Names()
-    names.look_up(map(Host, hosts))
-    deadline = time.monotonic() + ANSWER_S
+    for host in hosts:
+        names[Host(host)].look_up()
     for host, user in hosts.items():
         try:
-            names.address(Host(host), deadline)
+            names[Host(host)].address(deadline)
         except ActionFailed as error:
             yield Finding(
                 f"{facts.hooks.config}, {user}", str(error), "correct the name, or the resolver"

@@ -404,7 +404,7 @@ GIVEN = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(GIVEN, st.floats(0.001, 86_400))
 @example({}, 60.0)
 @example({"destinations": [{}]}, 60.0)
@@ -421,7 +421,7 @@ def test_whatever_stands_there_becomes_targets_or_faults_that_show_no_secret(
     assert HUSH not in repr(faults)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(GIVEN)
 def test_what_is_without_fault_can_be_said_again_in_json(inputs: dict[str, Any]) -> None:
     """Nothing but what the file says is in a Target: read again, it is the same."""

@@ -26,9 +26,9 @@ from listener.actions.webhook.client import Exchange
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
-from listener.interpreters.deadline import Deadline
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Tally
+from listener.state.stop import Deadline
 from tests.actions.webhook.web import HOST, Handler, Received, WebServer, replying, serving
 from tests.certificates import Authority, Identity
 from tests.listening import frame, site_in
@@ -339,7 +339,7 @@ def test_a_server_that_drips_bytes_is_left_at_the_timeout(
         handler.write_until_gone(b"H", 0.01)
 
     server.reply = drip
-    with pytest.raises(ActionTimedOut, match=r"no answer within 0.3 s"):
+    with pytest.raises(ActionTimedOut, match=r"no answer within 0.3 s; the request may have arrived"):
         action.run(call(server.url, timeout_s=0.3))
     assert server.gone.wait(30)  # the connection was ended, and the thread with it
     server.reply = Handler.answer
@@ -361,12 +361,6 @@ def test_a_body_that_is_late_does_not_undo_an_answer(
     monkeypatch.setattr(Deadline, "wait", ends_after_the_status)
     assert action.run(call(server.url)) == f"{server.url} answered 202"
     assert server.gone.wait(30)
-
-
-def test_a_silent_server_is_left_at_the_timeout(action: WebhookAction, server: WebServer) -> None:
-    server.reply = lambda handler: handler.write_until_gone(b"", 0.01)
-    with pytest.raises(ActionTimedOut, match="the request may have arrived"):
-        action.run(call(server.url, timeout_s=0.05))
 
 
 def test_a_request_given_up_while_its_name_was_looked_up_is_never_sent(

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from listener.errors import ProgramFailed
-from listener.interpreters.plugins.programs import MAX_OUTPUT, run
+from listener.interpreters.plugins.run import MAX_OUTPUT, run
 from tests.faults.processes import is_gone
 from tests.support import wait_for
 
@@ -99,6 +100,28 @@ def test_when_we_are_interrupted_it_is_killed_too(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
+    assert_child_is_gone(note)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_in_the_middle_of_its_start_waits_until_it_can_be_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: signal.Signals
+) -> None:
+    note, init = tmp_path / "note", subprocess.Popen.__init__
+
+    def interrupted(process: subprocess.Popen[bytes], *args: Any, **options: Any) -> None:
+        init(process, *args, **options)
+        wait_for("its child", note.with_suffix(".done").exists)
+        signal.raise_signal(signum)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    former = signal.signal(signum, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(python(CHILD, str(note)), env=os.environ, limit_s=60)
+        assert signal.getsignal(signum) is signal.default_int_handler
+    finally:
+        signal.signal(signum, former)
     assert_child_is_gone(note)
 
 
