@@ -95,9 +95,14 @@ def _hosts(source: Source, node: yaml.Node, label: str) -> tuple[Host, ...]:
     return source.several(node, label, _HOST_KIND)
 
 
+def _path(source: Source, node: yaml.Node, label: str) -> Any:
+    """The path of a file that the forwarder reads."""
+    return source.read_path(node, label)
+
+
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
     """The path of a file; one where nothing is gets a warning."""
-    value = source.read_path(node, label)
+    value = _path(source, node, label)
     if value is not INVALID and not os.path.isfile(value):
         source.warn(node, f"{label}: there is no file {value!r}")
     return value
@@ -108,7 +113,7 @@ _SHORT = text("a text of at most 255 bytes", most=255)
 
 KEYS: Mapping[str, Kind | Form] = {
     "hosts": Form(_hosts, schema.one_or_more(schema.of(_HOST_KIND))),
-    "broker_config": Form(_file, schema.of(PATH)),
+    "broker_config": Form(_path, schema.of(PATH)),
     "username": TEXT,
     "password": text(is_secret=True),
     "vhost": _SHORT,

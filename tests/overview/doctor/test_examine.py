@@ -251,6 +251,19 @@ def test_the_forwarders_section(set_up: SetUp, section: str, what: str) -> None:
     assert what in finding.what
 
 
+def test_what_the_forwarder_says_of_its_broker_is_not_said_again(set_up: SetUp) -> None:
+    set_up.hooks.write_text(f"{HOOKS}forward: {{broker_config: none.json}}\n")
+    set_up.section.write_text(f"{set_up.section.read_text('utf-8')}{FORWARDER}")
+    [unread] = set_up.findings()
+    assert unread.what.endswith(
+        "none.json, which names the broker, cannot be read: No such file or directory"
+    )
+    said = f"{unread.what.removeprefix('forward: ')}; {unread.cure}; trying again"
+    say_forwarder(str(set_up.state), said, 0.0, is_trouble=True)
+    [finding] = set_up.findings()
+    assert (finding.where, finding.what) == ("forwarder", said)
+
+
 def test_what_status_finds_comes_first(set_up: SetUp) -> None:
     say_forwarder(str(set_up.state), "no route", 0.0, is_trouble=True)
     set_up.say_present(version="0.0.1")
