@@ -77,7 +77,8 @@ _WHICH_FOLDER = (
 
 def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Supervisord:
     listener = kept.listener
-    configuration, of_file = _configuration(listener, supervisor_config)
+    own_environment = _environment_of(listener.supervisord_pid if listener else None)
+    configuration, of_file = _configuration(listener, supervisor_config, own_environment or os.environ)
     section = _section(configuration, listener)
     try:
         control = Control(address_of(listener, supervisor_config))
@@ -93,21 +94,20 @@ def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Superviso
         _uid(section, configuration, listener),
         configured,
         processes,
-        _environment_of(pid) if pid else None,
+        _environment_of(pid),
+        own_environment,
         troubles,
     )
 
 
 def _configuration(
-    listener: Presence | None, given: str | None
+    listener: Presence | None, given: str | None, env: Mapping[str, str]
 ) -> tuple[Configuration | None, tuple[Finding, ...]]:
-    """What stands in the file, and what is wrong with reading it."""
+    """What stands in the file, with supervisord's environment; and what is wrong with reading it."""
     file = given or configuration_of(listener)
     if file is None:
         text = "its configuration file is not found; name it with --supervisor-config"
         return None, (of_text("supervisord", text, ""),)
-    pid = listener.supervisord_pid if listener else None
-    env = (_environment_of(pid) if pid else None) or os.environ
     try:
         return read_configuration(os.path.abspath(file), env), ()
     except HooksError as error:
@@ -142,8 +142,10 @@ def _uid(
     return None if given is None else int(given)
 
 
-def _environment_of(pid: int) -> Mapping[str, str] | None:
+def _environment_of(pid: int | None) -> Mapping[str, str] | None:
     """The environment that a process was started with; None where this user may not read it."""
+    if pid is None:
+        return None
     try:
         with open(f"/proc/{pid}/environ", encoding="utf-8", errors="surrogateescape") as file:
             pairs = [pair.partition("=") for pair in file.read().split("\0")]
