@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -409,3 +412,26 @@ def test_no_more_names_are_asked_for_than_there_may_be_threads(
     set_up.hooks.write_text(HOOKS.replace("127.0.0.1", "traps.invalid"))
     monkeypatch.setattr(destinations, "_MOST", 0)
     assert set_up.findings() == []
+
+
+HANGING = """
+import socket, sys, threading
+from listener.overview.doctor import destinations
+from listener.snmp import names
+known = socket.getaddrinfo
+def hang(host, *others, flags=0):
+    return known(host, *others, flags=flags) if flags else threading.Event().wait()
+socket.getaddrinfo = hang
+names.ANSWER_S = destinations.ANSWER_S = 0.1
+from listener.__main__ import main
+main()
+"""
+"""The command, beside a resolver that never answers."""
+
+
+def test_a_resolver_that_hangs_does_not_hold_up_the_answer(set_up: SetUp) -> None:
+    set_up.hooks.write_text(HOOKS.replace("127.0.0.1", "traps.example.com"))
+    options = ["--state-dir", str(set_up.state), "--supervisor-config", str(set_up.conf)]
+    command = [sys.executable, "-c", HANGING, "doctor", *options, "--output", "json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "no answer from the resolver" in json.loads(result.stdout)[-1]["what"]
