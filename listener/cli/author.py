@@ -22,7 +22,6 @@ from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
-    common_options,
     output_option,
     print_json,
     print_table,
@@ -31,18 +30,17 @@ from listener.cli.answers import (
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
 from listener.cli.notifications import described, notification_options, unknown, warn_of_unknown
+from listener.cli.place import Place, place_options
 from listener.dispatch.attempt import attempt, log_end, rehearsed
 from listener.dispatch.job import Job, planned
 from listener.errors import HooksError
-from listener.hooks.file import config_path, load
+from listener.hooks.file import load
 from listener.hooks.forward import ForwardSettings
-from listener.hooks.table import HookTable
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry
 from listener.model.notification import EVENT_TYPES
 from listener.model.outcome import Tally
-from listener.state.directory import path_of
 from listener.state.journal import Journal
 from listener.supervisord import emit as emitter
 
@@ -57,7 +55,7 @@ _EPILOG = f"Conductor publishes the event types {', '.join(EVENT_TYPES)}."
 )
 @supervisor_option
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def fire(
     event_type: str | None,
     file: str | None,
@@ -66,8 +64,7 @@ def fire(
     through_supervisor: bool,
     supervisor_config: str | None,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Run the hooks for a made-up notification of EVENT_TYPE, or for the one in a file.
 
@@ -84,22 +81,18 @@ def fire(
     if through_supervisor:
         from listener.cli.through import fire_through  # imports supervisor, which is slow
 
-        fired = fire_through(notification, config, state_dir, supervisor_config)
+        fired = fire_through(notification, place, supervisor_config)
         _answer(as_json(fired), "the listener's hooks.conf", output)
     text = json.dumps(notification)
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    if table is None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    table, folder = place.table(), place.state_dir
     job = planned(decode(text, source=FIRE, origin=FIRE), table, time.time())
-    folder = _folder(state_dir, table)
-    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
+    with Actions(table.listener, folder, os.path.dirname(place.config)) as actions:
         if dry_run:
             answer = _forecast(job, actions)
         else:
             answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
-    _answer(answer, path, output)
+    _answer(answer, place.config, output)
 
 
 def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
@@ -165,10 +158,6 @@ def _forecast_of(call: Call, actions: Actions) -> dict[str, Any]:
     }
 
 
-def _folder(state_dir: str | None, table: HookTable) -> str:
-    return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
-
-
 def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
     """The entry with its id in the history; without one where there is no history."""
     if not os.path.isdir(folder):
@@ -191,7 +180,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
 @click.option(
     "--any", "is_any", is_flag=True, help="Also an event type that Conductor does not publish."
 )
-@common_options("config", "state_dir")
+@place_options
 def emit(
     event_type: str | None,
     file: str | None,
@@ -199,8 +188,7 @@ def emit(
     durable: bool,
     amqp: bool,
     is_any: bool,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
@@ -216,7 +204,7 @@ def emit(
         raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
     own_id, data = emitter.frame(notification)
     if amqp:
-        _publish({**notification, "id": own_id}, config)
+        _publish({**notification, "id": own_id}, place)
         execution_id = str(notification["context"].get("execution_id"))
         click.echo(f"published, with the execution {printable(execution_id)}")
         return
@@ -227,13 +215,13 @@ def emit(
             err=True,
         )
     if durable:
-        emitter.add_to_inbox(data, state_dir, config)
+        emitter.add_to_inbox(data, place.given_state_dir, place.given_config)
     emitter.write(data, 1, is_in_inbox=durable)
 
 
-def _publish(notification: dict[str, Any], config: str | None) -> None:
+def _publish(notification: dict[str, Any], place: Place) -> None:
     """Publish to the broker that hooks.conf names."""
-    table = load(config_path(config, os.environ), os.environ).table
+    table = load(place.config, os.environ).table
     settings = (table and table.forward) or ForwardSettings()
     if settings.problem:
         raise HooksError(settings.problem)

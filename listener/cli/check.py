@@ -16,15 +16,13 @@ from listener import log
 from listener.actions.check import plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.cli.answers import (
-    common_options,
     count,
-    files,
     output_option,
     print_json,
     print_line,
 )
 from listener.cli.backtest import Backtest, as_json, backtest, lines
-from listener.cli.entries import journal_in
+from listener.cli.place import A_FILE, Place, journal_in, place_options
 from listener.cli.schema import hooks_schema
 from listener.cli.trial import failing
 from listener.errors import HooksError
@@ -41,7 +39,7 @@ _Used = tuple[Hook, Plugin]
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False, shell_complete=files)
+@click.argument("file", required=False, type=A_FILE)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @click.option("--schema", is_flag=True, help="Instead, print the JSON Schema of hooks.conf.")
 @click.option(
@@ -53,7 +51,7 @@ _Used = tuple[Hook, Plugin]
     "--last", type=click.IntRange(1), default=1000, show_default=True, help="Of these many events."
 )
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def check(
     file: str | None,
     no_import: bool,
@@ -61,8 +59,7 @@ def check(
     against: str | None,
     last: int,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
 
@@ -73,11 +70,11 @@ def check(
     if schema:
         print_json(hooks_schema())
         return
-    name, table, mistakes = _read(file, config)
+    name, table, mistakes = _read(file or place.given_config)
     used: list[_Used] = []
     result: Backtest | None = None
     if table is not None:
-        folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
+        folder = path_of(place.given_state_dir, os.environ, lambda: table.listener.state_dir)
         used, mistakes = _judged(table, mistakes, folder, may_import=not no_import)
         result = backtest(table, journal_in(folder).events(last)) if against else None
     if output == "json":
@@ -88,11 +85,11 @@ def check(
     sys.exit(0 if is_right and not (result and result.different) else 1)
 
 
-def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
+def _read(file: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
     """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
     if file == "-":
         return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd(), CASES)
-    name = config_path(file or config, os.environ)
+    name = config_path(file, os.environ)
     try:
         return name, *read_file(name, os.environ, CASES)
     except OSError as error:

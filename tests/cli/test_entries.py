@@ -9,7 +9,8 @@ from typing import Any
 import click
 import pytest
 
-from listener.cli.entries import as_json, as_row, open_journal, time_option
+from listener.cli.entries import as_json, as_row, time_option
+from listener.cli.place import Place
 from listener.state.journal import Journal
 from tests.cli.commands import THEN, done, failed, new, run, run_as_stranger, store
 from tests.users import open_to_others
@@ -129,14 +130,14 @@ def test_it_is_found_by_option_by_environment_and_by_hooks_conf(
     hook = "{event_type: workflow_failed, implementation: m.f, inputs: {a: !env NOT_SET}}"
     secret.write_text(f"hooks: [{hook}]\n")
     with click.Context(click.Command("x")):
-        found = [open_journal(None, None)]
+        found = [Place().open_journal()]
         monkeypatch.setenv("CONDUCTOR_HOOKS_STATE_DIR", str(tmp_path / "elsewhere"))
         monkeypatch.chdir(tmp_path)
-        found.append(open_journal(str(secret), "state"))
+        found.append(Place(str(secret), "state").open_journal())
         monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR")
-        found.append(open_journal(str(config), None))
-        for opened, folder in found:
-            assert (folder, opened.get(1)) == (str(tmp_path / "state"), journal.get(1))
+        found.append(Place(str(config)).open_journal())
+        for opened in found:
+            assert opened.get(1) == journal.get(1) is not None
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755], ids=oct)
