@@ -107,7 +107,7 @@ def _configuration(
     file = given or configuration_of(listener)
     if file is None:
         text = "its configuration file is not found; name it with --supervisor-config"
-        return None, (of_text("supervisord", text, ""),)
+        return None, (of_text("supervisord", text),)
     try:
         return read_configuration(os.path.abspath(file), env), ()
     except HooksError as error:

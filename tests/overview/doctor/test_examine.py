@@ -382,6 +382,12 @@ def test_hooks_conf(set_up: SetUp, hooks: str, where: str, what: str) -> None:
     assert what in finding.what
 
 
+def test_a_hooks_conf_that_others_may_write(set_up: SetUp) -> None:
+    set_up.hooks.chmod(0o664)
+    [finding] = set_up.findings()
+    assert finding.cure == f"chmod go-w {set_up.hooks}"
+
+
 def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     set_up.hooks.unlink()
     [finding] = set_up.findings()
