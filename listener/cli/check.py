@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -36,6 +36,21 @@ from listener.overview.hooks_conf import all_mistakes
 from listener.state.directory import path_of, writable_by_others
 
 _Used = tuple[Hook, Plugin]
+
+
+class _Checked(NamedTuple):
+    """What was found in the file of this name; `table` is None if it cannot be used."""
+
+    name: str
+    table: HookTable | None
+    mistakes: list[Mistake]
+    used: list[_Used]
+    against: Backtest | None
+
+    @property
+    def is_right(self) -> bool:
+        is_same = self.against is None or not self.against.different
+        return is_same and all(mistake.is_warning for mistake in self.mistakes)
 
 
 @click.command(short_help="Find every mistake in hooks.conf.")
@@ -72,17 +87,17 @@ def check(
         return
     name, table, mistakes = _read(file or place.given_config)
     used: list[_Used] = []
-    result: Backtest | None = None
+    difference: Backtest | None = None
     if table is not None:
         folder = path_of(place.given_state_dir, os.environ, lambda: table.listener.state_dir)
         used, mistakes = _judged(table, mistakes, folder, may_import=not no_import)
-        result = backtest(table, journal_in(folder).events(last)) if against else None
+        difference = backtest(table, journal_in(folder).events(last)) if against else None
+    checked = _Checked(name, table, mistakes, used, difference)
     if output == "json":
-        print_json(_as_json(name, table, mistakes, used, result))
+        print_json(_as_json(checked))
     else:
-        _print(name, table, mistakes, used, result)
-    is_right = all(mistake.is_warning for mistake in mistakes)
-    sys.exit(0 if is_right and not (result and result.different) else 1)
+        _print(checked)
+    sys.exit(0 if checked.is_right else 1)
 
 
 def _read(file: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
@@ -108,13 +123,8 @@ def _judged(
     return used, mistakes + ([Mistake(0, doubt, is_warning=True)] if doubt else [])
 
 
-def _print(
-    name: str,
-    table: HookTable | None,
-    mistakes: list[Mistake],
-    used: list[_Used],
-    result: Backtest | None,
-) -> None:
+def _print(checked: _Checked) -> None:
+    name, table, mistakes, used, against = checked
     for hook, plugin in used:
         print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
@@ -125,17 +135,12 @@ def _print(
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = count(len(mistakes) - warnings, "mistake")
     print_line(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
-    for line in lines(result) if result else ():
+    for line in lines(against) if against else ():
         print_line(printable(line))
 
 
-def _as_json(
-    name: str,
-    table: HookTable | None,
-    mistakes: list[Mistake],
-    used: list[_Used],
-    result: Backtest | None,
-) -> dict[str, Any]:
+def _as_json(checked: _Checked) -> dict[str, Any]:
+    name, table, mistakes, used, against = checked
     answer = {
         "file": name,
         "hooks": None if table is None else len(table.hooks),
@@ -159,4 +164,4 @@ def _as_json(
             for mistake in mistakes
         ],
     }
-    return answer | {"against": as_json(result)} if result else answer
+    return answer | {"against": as_json(against)} if against else answer

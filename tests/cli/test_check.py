@@ -128,7 +128,7 @@ def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> N
     (folder / "state").chmod(0o770)
     [warning] = answer(run("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
-    assert warning["text"].endswith(f": chmod go-w {folder}/state")
+    assert warning["text"].endswith(f"; chmod go-w {folder}/state")
 
 
 # Against the history
