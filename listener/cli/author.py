@@ -18,7 +18,6 @@ import click
 import msgspec
 
 from listener import log
-from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
@@ -134,28 +133,14 @@ def _fired(job: Job, actions: Actions) -> Entry:
 def _forecast(job: Job, actions: Actions) -> dict[str, Any]:
     """The entry that there would be; its state, and that of each run, says what would happen."""
     answer = as_json(job.entry)
-    answer["runs"] = runs = [
-        _forecast_of(job.call(position, hook), actions)
-        for position, hook in enumerate(filter(None, job.hooks))
-    ]
-    if runs:
-        would_fail = any(run["error"] for run in runs)
+    for position, hook in enumerate(filter(None, job.hooks)):
+        _, fault = rehearsed(actions, job.call(position, hook))
+        state = "would fail" if fault else "would run"
+        answer["runs"][position] |= {"state": state, "error": fault or None}
+    if answer["runs"]:
+        would_fail = any(run["error"] for run in answer["runs"])
         answer["state"] = "would fail" if would_fail else "would run"
     return answer
-
-
-def _forecast_of(call: Call, actions: Actions) -> dict[str, Any]:
-    hook = call.hook
-    _, fault = rehearsed(actions, call)
-    return {
-        "hook": hook.name,
-        "implementation": hook.implementation,
-        "state": "would fail" if fault else "would run",
-        "attempts": 0,
-        "error": fault or None,
-        "result": None,
-        "seconds": None,
-    }
 
 
 def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:

@@ -12,7 +12,7 @@ import click
 
 from listener.cli.answers import output_option, print_json, supervisor_option
 from listener.cli.place import Place, place_options
-from listener.cli.status import findings_as_json, print_findings
+from listener.cli.status import print_findings
 from listener.overview.doctor import examine
 from listener.overview.doctor.look import look
 
@@ -31,7 +31,7 @@ def doctor(supervisor_config: str | None, output: str, place: Place) -> None:
         examine(look(place.given_config, place.given_state_dir, supervisor_config, time.time()))
     )
     if output == "json":
-        print_json(findings_as_json(findings))
+        print_json([finding._asdict() for finding in findings])
     else:
         print_findings(findings, well="nothing is wrong")
     sys.exit(1 if findings else 0)

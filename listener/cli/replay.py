@@ -15,7 +15,7 @@ import msgspec
 
 from listener import log
 from listener.actions.registry import Actions
-from listener.cli.answers import ask, output_option
+from listener.cli.answers import ask, count, output_option
 from listener.cli.entries import (
     MANY,
     open_selected,
@@ -107,7 +107,7 @@ def _summary(planned: list[Entry]) -> str:
         return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
     entries = "1 entry" if len(planned) == 1 else f"{len(planned)} entries"
-    return f"{hooks} hook{'' if hooks == 1 else 's'} of {entries} to run"
+    return f"{count(hooks, 'hook')} of {entries} to run"
 
 
 def _reopened(journal: Journal, planned: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:

@@ -71,10 +71,6 @@ def print_findings(findings: Iterable[Finding], *, well: str) -> None:
         click.secho(well, fg="green")
 
 
-def findings_as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    return [finding._asdict() for finding in findings]
-
-
 _COLUMNS = ("sent", "failed", "last sent", "destination")
 
 
@@ -110,7 +106,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.forwarder.at),
         },
         "destinations": tallies_as_json(standing.tallies),
-        "findings": findings_as_json(findings),
+        "findings": [finding._asdict() for finding in findings],
     }  # fmt: skip
 
 
