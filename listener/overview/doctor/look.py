@@ -20,6 +20,7 @@ from listener.overview.doctor.facts import Facts, Hooks, Kept, Supervisord
 from listener.overview.finding import Finding, of_text
 from listener.overview.hooks_conf import all_mistakes
 from listener.overview.standing import stand
+from listener.rabbitmq.broker import read_broker
 from listener.state.directory import become_owner, is_locked, path_of
 from listener.state.inspection import arrivals, damage, lost_changes
 from listener.state.journal import FILE, Journal
@@ -194,8 +195,6 @@ def _look_at_hooks(config: str, folder: str) -> Hooks:
 
 
 def _brokers(table: HookTable) -> dict[str, str]:
-    from listener.rabbitmq.broker import read_broker
-
     if table.forward is None or table.forward.problem:
         return {}
     with suppress(HooksError):  # it is among the mistakes
