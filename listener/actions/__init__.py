@@ -8,18 +8,20 @@ them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.interpreters.plugins import Plugin
 from listener.log import about
 from listener.model.notification import Notification
 from listener.model.outcome import Tally
 from listener.state.stop import NOBODY, Stop
+
+if TYPE_CHECKING:
+    from listener.interpreters.plugins import Plugin
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -76,9 +78,6 @@ class Action:
     To add one: a file here, a line in registry.py, a row in the README; or a package that is installed
     beside this one, with an entry point in the group `conductor_hooks.actions`.
     """
-
-    name = ""
-    """What stands as `implementation` in hooks.conf."""
 
     repeatable = False
     """Whether doing it twice is harmless: then it is run again when the listener died while it ran.

@@ -7,10 +7,14 @@ no hook itself. The listener calls it at its start and when hooks.conf has chang
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from listener.actions.registry import Actions
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.yaml_lines import Mistake
-from listener.interpreters.plugins import Plugin
+
+if TYPE_CHECKING:
+    from listener.interpreters.plugins import Plugin
 
 
 def plugins_used(table: HookTable, actions: Actions) -> list[tuple[Hook, Plugin]]:

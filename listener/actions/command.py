@@ -63,7 +63,6 @@ class _Command(NamedTuple):
 class CommandAction(Action):
     """Runs programs; none is run twice unless its hook says so."""
 
-    name = "command"
     runs_programs = True
 
     def __init__(self, surroundings: Surroundings) -> None:

@@ -1,32 +1,48 @@
-"""Every action there is, made and closed together.
+"""Every action there is: made when a hook first needs it, and closed together.
 
 Owns the answer to which action stands behind a hook's `implementation`: a built-in by its name, one of
 an installed package by a name without a dot, else the one for managed plugins' tasks and importable
-functions. It knows no action by what it does. app.py and the verbs make one; the runner and check.py
-ask it.
+functions. It knows no action by what it does, and imports none that no hook names: a listener pays for
+what it uses. app.py and the verbs make one; the runner and check.py ask it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import importlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from listener.actions import Action, Call, Fault, Surroundings
-from listener.actions.command import CommandAction
-from listener.actions.function import FunctionAction
 from listener.actions.mistaken import MistakenAction
-from listener.actions.notify.action import NotifyAction
-from listener.actions.snmp_trap.action import SnmpTrapAction
-from listener.actions.webhook.action import WebhookAction
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.interpreters.plugins import Plugin
 from listener.model.outcome import Tally
 from listener.model.secrets import mask, mask_values, secrets_in
 
-BUILT_IN: tuple[type[Action], ...] = (SnmpTrapAction, CommandAction, WebhookAction, NotifyAction)
+if TYPE_CHECKING:
+    from listener.interpreters.plugins import Plugin
+
+TRAP = "cloudify.snmp.snmp_trap.send_snmp_trap"
+"""As in the document; the only built-in whose name has a dot."""
+
+BUILT_IN: Mapping[str, str] = {
+    TRAP: "listener.actions.snmp_trap.action.SnmpTrapAction",
+    "command": "listener.actions.command.CommandAction",
+    "webhook": "listener.actions.webhook.action.WebhookAction",
+    "notify": "listener.actions.notify.action.NotifyAction",
+}
+"""The class behind each implementation that has a name of ours."""
+
+_FUNCTION = "listener.actions.function.FunctionAction"
+
+
+def kind_of(place: str) -> type[Action]:
+    """The class that stands at this place, a dotted name."""
+    module, _, name = place.rpartition(".")
+    kind: type[Action] = getattr(importlib.import_module(module), name)
+    return kind
 
 
 class Actions:
@@ -38,12 +54,11 @@ class Actions:
         state_dir: str | None = None,
         config_folder: str = "",
         *,
-        built_in: Sequence[type[Action]] = BUILT_IN,
+        built_in: Mapping[str, str] = BUILT_IN,
     ) -> None:
-        self._surroundings = surroundings = Surroundings(settings, state_dir, config_folder)
-        self._by_name: dict[str, Action] = {kind.name: kind(surroundings) for kind in built_in}
-        self._installed: dict[str, Action] = {}
-        self._function = FunctionAction(surroundings)
+        self._surroundings = Surroundings(settings, state_dir, config_folder)
+        self._built_in = built_in
+        self._made: dict[str, Action] = {}
         self._tallies: dict[str, Tally] = {}
         self._secrets: dict[int, tuple[Hook, tuple[str, ...]]] = {}
 
@@ -52,24 +67,25 @@ class Actions:
         """Where what must outlive the process is kept, if anywhere."""
         return self._surroundings.state_dir
 
-    @property
-    def _all(self) -> Sequence[Action]:
-        return (*self._by_name.values(), *self._installed.values(), self._function)
-
     def of(self, hook: Hook) -> Action:
         """The action that does this hook's work."""
         if hook.problem:
             return MistakenAction(hook.problem)
-        return self._by_name.get(hook.implementation) or self._other(hook.implementation)
+        name = hook.implementation
+        if "." in name and name not in self._built_in:
+            name = ""  # all functions and tasks have one action
+        return self._made.get(name) or self._make(name)
 
-    def _other(self, name: str) -> Action:
-        if "." in name:
-            return self._function
-        if name not in self._installed:
+    def _make(self, name: str) -> Action:
+        place = self._built_in.get(name) if name else _FUNCTION
+        if place:
+            action = kind_of(place)(self._surroundings)
+        else:
             from listener.actions.installed import installed  # a hook with such a name is rare
 
-            self._installed[name] = installed(name, self._surroundings, self._by_name)
-        return self._installed[name]
+            action = installed(name, self._surroundings, self._built_in)
+        self._made[name] = action
+        return action
 
     def secrets_of(self, hook: Hook) -> tuple[str, ...]:
         """What nothing that is said of the hook shows, for `mask`."""
@@ -123,7 +139,7 @@ class Actions:
 
     def drain(self) -> None:
         """Log what programs left behind have printed since."""
-        for action in self._all:
+        for action in self._made.values():
             action.drain()
 
     def count(self, hook: Hook, *, is_done: bool) -> None:
@@ -135,7 +151,7 @@ class Actions:
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last called."""
         tallies, self._tallies = self._tallies, {}
-        for action in self._all:
+        for action in self._made.values():
             tallies |= action.take_tallies()
         return tallies
 
@@ -148,7 +164,7 @@ class Actions:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        for action in self._all:
+        for action in self._made.values():
             action.close()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from listener.actions.snmp_trap import action as snmp_trap
+from listener.actions.registry import TRAP
 from listener.actions.snmp_trap.inputs import read_users
 from listener.app import listen as serve
 from listener.cli.answers import output_option, print_json
@@ -109,7 +109,7 @@ def _users(place: Place) -> list[User]:
         return []
     if wrong := wrong_in(mistakes, place.config):
         click.echo(f"not all users of version 3 are known: {wrong}", err=True)
-    hooks = [hook for hook in (table.hooks if table else ()) if hook.implementation == snmp_trap.NAME]
+    hooks = [hook for hook in (table.hooks if table else ()) if hook.implementation == TRAP]
     return list(dict.fromkeys(user for hook in hooks for user in read_users(hook.inputs)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from listener.actions import Action
-from listener.actions.registry import BUILT_IN
+from listener.actions.registry import BUILT_IN, kind_of
 from listener.hooks.cases import CASES
 from listener.hooks.conf import HOOK_SCHEMA, SECTIONS
 from listener.hooks.forward import KEYS as FORWARD_KEYS
@@ -19,7 +19,7 @@ from listener.hooks.when import WHEN_SCHEMA
 
 def hooks_schema() -> dict[str, Any]:
     """The schema as JSON Schema 2020-12 has it."""
-    hook = {**HOOK_SCHEMA, "allOf": [_with_inputs(action) for action in BUILT_IN]}
+    hook = {**HOOK_SCHEMA, "allOf": [_with_inputs(name, kind_of(BUILT_IN[name])) for name in BUILT_IN]}
     forward = mapping(FORWARD_KEYS)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -29,7 +29,10 @@ def hooks_schema() -> dict[str, Any]:
     }
 
 
-def _with_inputs(action: type[Action]) -> dict[str, Any]:
+def _with_inputs(implementation: str, action: type[Action]) -> dict[str, Any]:
     """What holds for a hook with this implementation."""
-    is_it = {"properties": {"implementation": {"const": action.name}}, "required": ["implementation"]}
+    is_it = {
+        "properties": {"implementation": {"const": implementation}},
+        "required": ["implementation"],
+    }
     return {"if": is_it, "then": {"properties": {"inputs": mapping(action.inputs())}}}

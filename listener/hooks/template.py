@@ -35,6 +35,9 @@ MOST_ITEMS = 1_000
 MOST_CPU_S = 1.0
 """That a loop takes, looked at before each of its items."""
 
+_MOST_LEVELS = 40
+"""Of expressions in one another: jinja2 takes seconds to compile hundreds."""
+
 _FIELDS = (*CONTEXT_FIELDS, "execution_parameters", "arguments", "rest_token", "entry_id", "text")
 
 _ALLOWED = (
@@ -76,8 +79,6 @@ class Template:
             self._template = _ENVIRONMENT.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateMistake(self._line_at(error.lineno), str(error.message)) from error
-        except SyntaxError as error:  # of the Python that it becomes
-            raise TemplateMistake(self._line, "it nests too deep") from error
         names = list(tree.find_all(nodes.Name))
         own = {"loop"}.union(name.name for name in names if name.ctx == "store")
         self._names = {name.name: name.lineno for name in names if name.name not in own}
@@ -177,6 +178,8 @@ class _Environment(SandboxedEnvironment):
 
 def _limit(tree: nodes.Template) -> None:
     """Raise TemplateSyntaxError for what is not allowed; let each loop stop at MOST_ITEMS."""
+    if _levels(tree) > _MOST_LEVELS:
+        raise jinja2.TemplateSyntaxError("it nests too deep", 1)
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             raise jinja2.TemplateSyntaxError(_why_not(node), node.lineno)
@@ -189,6 +192,11 @@ def _limit(tree: nodes.Template) -> None:
         if loop.recursive or loop.find(nodes.For):
             raise jinja2.TemplateSyntaxError("a loop cannot hold another one", loop.lineno)
         loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
+
+
+def _levels(node: nodes.Node) -> int:
+    """How many nodes stand in one another."""
+    return 1 + max(map(_levels, node.iter_child_nodes()), default=0)
 
 
 def _take_absent_as_empty(tree: nodes.Template) -> None:

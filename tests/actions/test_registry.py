@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from listener.actions import Action, Call, Fault
-from listener.actions.registry import BUILT_IN, Actions
+from listener.actions.registry import BUILT_IN, TRAP, Actions, kind_of
 from listener.errors import ActionFailed
 from listener.hooks.file import load
 from listener.hooks.settings import ListenerSettings
@@ -28,13 +28,14 @@ TOP = Path(__file__).parents[2]
 class Greeting(Action):
     """Greets whoever started the workflow."""
 
-    name = "greet"
-
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         return [] if "whom" in hook.inputs else [Fault("whom", "'whom' is missing; add it")]
 
     def run(self, call: Call) -> str:
         return f"hello {call.hook.inputs['whom']}"
+
+
+GREET = {"greet": f"{Greeting.__module__}.{Greeting.__qualname__}"}
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def table(tmp_path: Path) -> HookTable:
 
 def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTable) -> None:
     first, second, _ = table.hooks
-    with Actions(ListenerSettings(), built_in=(*BUILT_IN, Greeting)) as actions:
+    with Actions(ListenerSettings(), built_in={**BUILT_IN, **GREET}) as actions:
         action = actions.of(first)
         assert action.run(Call(first, Notification("workflow_failed", {}), {}, 0.0)) == "hello you"
         assert (action.check(first, may_import=True), len(action.check(second, may_import=True))) == (
@@ -70,8 +71,8 @@ def test_an_action_needs_a_name_and_run_and_the_rest_has_defaults(table: HookTab
 @pytest.mark.parametrize(
     ("implementation", "inputs", "hosts"),
     [
-        (BUILT_IN[0].name, "destinations: [nms1, {destination_address: nms2}]", ["nms1", "nms2"]),
-        (BUILT_IN[0].name, "nonsense: 1", []),
+        (TRAP, "destinations: [nms1, {destination_address: nms2}]", ["nms1", "nms2"]),
+        (TRAP, "nonsense: 1", []),
         ("webhook", "url: 'http://w.example:8080/x'", ["w.example"]),
         (
             "webhook",
@@ -98,10 +99,37 @@ def test_the_hosts_of_a_hook_are_known_before_it_runs(
 
 def test_an_action_is_not_repeatable_unless_it_or_the_hook_says_so(table: HookTable) -> None:
     first, second, _ = table.hooks
-    with Actions(ListenerSettings(), built_in=(Greeting,)) as actions:
+    with Actions(ListenerSettings(), built_in=GREET) as actions:
         assert not actions.is_repeatable(first)
         assert actions.is_repeatable(second)
-    assert [kind.name for kind in BUILT_IN if kind.repeatable] == [BUILT_IN[0].name]
+    assert [name for name, place in BUILT_IN.items() if kind_of(place).repeatable] == [TRAP]
+
+
+def test_what_no_hook_names_is_not_imported(tmp_path: Path) -> None:
+    conf = tmp_path / "hooks.conf"
+    conf.write_text(f"hooks: [{{event_type: '*', implementation: {TRAP}, inputs: {{nonsense: 1}}}}]")
+    code = (
+        "import sys\n"
+        "from listener.actions.registry import Actions\n"
+        "from listener.hooks.file import load\n"
+        "table = load(sys.argv[1], {}).table\n"
+        "with Actions(table.listener) as actions:\n"
+        "    actions.prepare(table.hooks)\n"
+        "    actions.drain()\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('listener.')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, conf],
+        env=uncounted_env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = done.stdout.split()
+    assert "listener.actions.snmp_trap.action" in imported
+    kinds = {place.rpartition(".")[0] for place in BUILT_IN.values()}
+    unused = kinds - {"listener.actions.snmp_trap.action"} | {"listener.interpreters.plugins"}
+    assert unused.isdisjoint(imported)
 
 
 def test_the_contract_itself_runs_nothing() -> None:
@@ -186,7 +214,7 @@ def test_an_action_of_an_installed_package_is_found_by_its_name(installed: None)
         assert actions.check(hook, may_import=False) == []
         [fault] = actions.check(hook_with("shout"), may_import=False)
         assert fault == Fault("what", "'what' is missing; add it")
-    with Actions(ListenerSettings(), built_in=(Greeting,)) as actions:
+    with Actions(ListenerSettings(), built_in=GREET) as actions:
         assert result(actions, hook_with("greet", whom="you")) == "hello you"
 
 

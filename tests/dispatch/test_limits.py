@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from tests.dispatch.support import NO, House, Log, delivery, hook
 
 TOLD = hook("told", event_type="hook_suppressed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from listener.dispatch.pauses import (
     LOOK_S,
     Pause,

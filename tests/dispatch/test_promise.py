@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from listener.actions import Call
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from listener.errors import StateError, Unanswered
 from listener.state import database, journal
 from listener.state.database import Database

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.model.delivery import Delivery, decode
 from listener.model.entry import Entry

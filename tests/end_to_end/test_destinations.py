@@ -16,7 +16,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from listener.model.outcome import Tally
 from listener.state.filters import Filters
 from listener.state.journal import Journal

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from listener.actions import Call, Surroundings
-from listener.actions.snmp_trap.action import NAME, SnmpTrapAction
+from listener.actions.registry import TRAP
+from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
@@ -135,7 +136,7 @@ def call(
     notification = Notification(
         event_type, context, timestamp="2018-09-03T11:20:00.123Z", arguments={"error": error}
     )
-    hook = Hook("trap", (event_type,), NAME, inputs, line=1, input_lines={})
+    hook = Hook("trap", (event_type,), TRAP, inputs, line=1, input_lines={})
     return Call(hook, notification, notification.hook_context(), 0.0)
 
 

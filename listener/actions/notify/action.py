@@ -32,8 +32,6 @@ _CHECK_TIMEOUT_S = 10.0
 class NotifyAction(Action):
     """Sends to every URL of a hook; a retry sends to those that failed."""
 
-    name = "notify"
-
     def __init__(self, surroundings: Surroundings) -> None:
         self._memory_mib = surroundings.settings.child_memory
         self._worker: Worker | None = None

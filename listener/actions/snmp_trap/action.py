@@ -32,8 +32,6 @@ from listener.snmp.v2c import V2cMessages
 if TYPE_CHECKING:
     from listener.snmp.v3 import V3Messages
 
-NAME = "cloudify.snmp.snmp_trap.send_snmp_trap"
-
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +51,6 @@ class SnmpTrapAction(Action):
     directory; without one, version 3 fails.
     """
 
-    name = NAME
     repeatable = True
     has_destinations = True
 

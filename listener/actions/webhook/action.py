@@ -41,7 +41,6 @@ class _Kept(NamedTuple):
 class WebhookAction(Action):
     """Sends requests and keeps connections. `now` is Unix time."""
 
-    name = "webhook"
     has_destinations = True
 
     def __init__(self, surroundings: Surroundings, *, now: Callable[[], float] = time.time) -> None:

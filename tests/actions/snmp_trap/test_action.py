@@ -14,7 +14,8 @@ import pytest
 from pysnmp.proto.api import v2c
 
 from listener.actions import Call, Fault, Surroundings
-from listener.actions.snmp_trap.action import NAME, SnmpTrapAction
+from listener.actions.registry import TRAP
+from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.errors import ActionFailed
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import ANY_EVENT, Hook
@@ -45,7 +46,7 @@ def receiver() -> Iterator[socket.socket]:
 
 
 def hook(inputs: dict[str, Any], *event_types: str) -> Hook:
-    return Hook("trap-it", event_types or (EVENT_TYPES[0],), NAME, inputs, line=1, input_lines={})
+    return Hook("trap-it", event_types or (EVENT_TYPES[0],), TRAP, inputs, line=1, input_lines={})
 
 
 def call(

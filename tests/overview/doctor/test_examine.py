@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import listener
-from listener.actions.snmp_trap.action import NAME as TRAP
+from listener.actions.registry import TRAP
 from listener.cli.shipped import shipped
 from listener.inbox.runs import run_of
 from listener.overview.doctor import destinations, examine, look, place
