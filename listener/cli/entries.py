@@ -89,7 +89,7 @@ def open_selected(
     """The journal, and its entries with these ids, or all that failed, oldest first."""
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
-    journal = place.open_journal()
+    journal, _ = place.open_journal()
     if failed:
         return journal, journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
     return journal, [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]

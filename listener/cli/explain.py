@@ -70,7 +70,7 @@ def _job(what: str, values: tuple[str, ...], table: HookTable, place: Place) -> 
     if values and not is_event_type:
         raise click.UsageError("--set goes with an event type")
     if what.isdecimal():
-        journal = place.open_journal()
+        journal, _ = place.open_journal()
         return resumed(required_entry(journal, int(what)), table)
     notification = made_up(what, values) if is_event_type else read_from(what)
     warn_of_unknown(notification["event_type"])

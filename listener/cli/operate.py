@@ -94,7 +94,7 @@ def history(
     """The entries of the journal, newest first. With --output json and --follow, one a line."""
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")
-    journal = place.open_journal()
+    journal, _ = place.open_journal()
     if destinations:
         _print_tallies(journal.tallies(), output)
         return
@@ -166,7 +166,7 @@ def _follow(journal: Journal, filters: Filters, seen: Iterable[Entry], after: in
 @place_options
 def show(entry_id: int, output: str, place: Place) -> None:
     """The notification of one entry, with secrets hidden, and every attempt at its hooks."""
-    journal = place.open_journal()
+    journal, _ = place.open_journal()
     answer = _in_full(required_entry(journal, entry_id))
     if output == "json":
         print_json(answer)

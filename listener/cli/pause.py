@@ -54,7 +54,7 @@ def pause(
     outlives restarts. With --hook, all other hooks run on, and do not wait for the paused one. A second
     pause of the same replaces the first.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     if hook:
         _check_hook(hook, place)
     new = Pause(_user(), time.time(), hook, until, comment)
@@ -76,7 +76,7 @@ def resume(hook: str, drop: bool, output: str, place: Place) -> None:
     begun before the pause has its retries. Without --hook, pauses of single hooks stay. Exits with 1
     when there is no such pause.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     paused = {each.hook: each for each in in_force(journal, time.time())}
     if hook not in paused:
         what = f"hook {hook} is not paused" if hook else "nothing is paused as a whole"

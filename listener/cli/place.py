@@ -59,9 +59,18 @@ class Place(NamedTuple):
 
         return path_of(self.given_state_dir, os.environ, setting)
 
-    def open_journal(self) -> Journal:
-        """The journal that is there; the verb's end closes it. Raises HooksError when there is none."""
-        return journal_in(self.state_dir)
+    def open_journal(self) -> tuple[Journal, str]:
+        """The journal that is there, and its directory; the verb's end closes it.
+
+        A hooks.conf that cannot be used names no directory: the listener works on with the last good
+        one. Raises HooksError when there is no journal.
+        """
+        try:
+            folder = self.state_dir
+        except HooksError as error:
+            click.echo(f"{error}\nso it names no state directory; --state-dir does", err=True)
+            folder = path_of(self.given_state_dir, os.environ, lambda: None)
+        return journal_in(folder), folder
 
 
 def journal_in(folder: str) -> Journal:

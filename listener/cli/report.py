@@ -40,7 +40,7 @@ def report(path: str, since: float, supervisor_config: str | None, place: Place)
 
     It names deployments and hooks: a new file is for its owner alone. One that is there keeps its mode.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     now = time.time()
     standing = stand(journal, folder, supervisor_config, now)
     page = render(

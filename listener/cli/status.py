@@ -39,7 +39,7 @@ def status(supervisor_config: str | None, output: str, place: Place) -> None:
 
     Exits with 0 when all is well, and with 1 when something needs doing.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
     if output == "json":

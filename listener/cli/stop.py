@@ -38,7 +38,7 @@ def stop(entry_id: int, output: str, place: Place) -> None:
     The attempt counts as one that took too long: the hook's retries follow, which drop gives up, and
     the entry's next hooks run. Exits with 1 when no hook of the entry runs, or when it ended by itself.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     entry = required_entry(journal, entry_id)
     found = [position for position, run in enumerate(entry.runs) if run.state == "running"]
     if not found or not is_locked(folder):

@@ -41,7 +41,7 @@ def fire_through(
 
     Raises HooksError when supervisord does not take it, or the listener does not accept it.
     """
-    journal, folder = place.open_journal(), place.state_dir
+    journal, folder = place.open_journal()
     listener = read_presence(journal)
     if listener is None or not listener.is_alive or not listener.process:
         raise HooksError(

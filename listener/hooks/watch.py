@@ -19,6 +19,8 @@ from listener.log import loggable
 
 _log = logging.getLogger(__name__)
 
+NEEDS_RESTART = "changes under 'listener' take effect at the next restart"
+
 
 class HooksFile:
     """The file and the table in force, which is None as long as there has been no good file.
@@ -40,7 +42,9 @@ class HooksFile:
     @property
     def problem(self) -> str:
         """Why the newest file is not in force as a whole, in lines; '' when it is."""
-        return "\n".join(filter(None, (self._why_not, self._wrong)))
+        is_waiting = self.table is not None and self.table.listener != self._settings_at_start
+        newest = ": ".join(filter(None, (self._why_not, self._wrong)))
+        return "\n".join(filter(None, (newest, NEEDS_RESTART if is_waiting else "")))
 
     def refresh(self, event_type: str | None = None) -> None:
         """Put the newest version of the file in force if it is good, else log why it is not.
@@ -84,7 +88,7 @@ class HooksFile:
 
     def _put_in_force(self, table: HookTable, mistakes: list[Mistake], *, is_mended: bool) -> None:
         if table.listener != self._settings_at_start:
-            _log.warning("%s: changes under 'listener' take effect at the next restart", self.path)
+            _log.warning("%s: %s", self.path, NEEDS_RESTART)
         self.table, self.mistakes = table, mistakes
         mended = " and is mended" if is_mended else ""
         _log.info("%s was read again%s, hooks: %d", self.path, mended, len(table.hooks))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from listener.hooks.watch import NEEDS_RESTART
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -40,7 +41,8 @@ def _listener(standing: Standing) -> Iterator[Finding]:
     elif not standing.is_running and state == "RUNNING":
         yield Finding(
             "listener",
-            "supervisord says RUNNING, but it does not work in this state directory",
+            "supervisord says RUNNING, but it does not work in this state"
+            f" directory{_in_log(standing.process)}",
             f"supervisorctl tail -20000 {listener.known_as} stderr says why, and in which it works",
         )
     elif not standing.is_running:
@@ -61,16 +63,17 @@ def _listener(standing: Standing) -> Iterator[Finding]:
 
 
 def _not_running(process: Process, name: str) -> Finding:
-    start = f"supervisorctl start {name}"
-    if process.state not in _CANNOT_START:
-        seen = f", and supervisord says {process.state}" if process.state else ""
-        return Finding("listener", f"it does not run{seen}", f"{start}; its log says why it ended")
-    logged = _in_log(process) if "log" in process.description else ""  # else it was not even begun
-    what = f"supervisord cannot start it ({process.state}): {process.description}{logged}"
-    return Finding("listener", what, f"correct that, then {start}")
-
-
-_CANNOT_START = ("STARTING", "BACKOFF", "FATAL")
+    correct = f"correct that, then supervisorctl restart {name}"
+    if process.state == "STARTING":
+        what = f"supervisord is starting it{_in_log(process)}"
+        return Finding("listener", what, f"look again; if it stays so, {correct}")
+    if process.state in ("BACKOFF", "FATAL"):
+        logged = _in_log(process) if "log" in process.description else ""  # else it was not even begun
+        what = f"supervisord cannot start it ({process.state}): {process.description}{logged}"
+        return Finding("listener", what, correct)
+    seen = f", and supervisord says {process.state}" if process.state else ""
+    start = f"supervisorctl start {name}; its log says why it ended"
+    return Finding("listener", f"it does not run{seen}", start)
 
 
 def _in_log(process: Process) -> str:
@@ -96,11 +99,11 @@ def _holds_events(listener: Presence, process: Process) -> bool:
 def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     listener = standing.listener
     if listener is not None and standing.is_running and listener.problem:
-        yield Finding(
-            listener.config,
-            f"not all of it is in force: {listener.problem.splitlines()[0]}",
-            f"conductor-hooks check {listener.config} says where; correct it",
-        )
+        cure = f"conductor-hooks check {listener.config} says where; correct it"
+        if listener.problem == NEEDS_RESTART:
+            cure = f"supervisorctl restart {listener.known_as}"
+        what = f"not all of it is in force: {listener.problem.splitlines()[0]}"
+        yield Finding(listener.config, what, cure)
 
 
 def _in_hand(standing: Standing) -> Iterator[Finding]:

@@ -68,8 +68,8 @@ def engine_identity(folder: str) -> EngineIdentity:
             _replace(path, msgspec.json.encode(stored) + b"\n")
     except OSError as error:
         raise StateError(
-            f"the boots of the SNMP engine could not be recorded in {path}: {error}, {_UNSENT}; let the"
-            " listener's user read and write there"
+            f"the boots of the SNMP engine could not be recorded in {path}: {error.strerror},"
+            f" {_UNSENT}; let the listener's user read and write there"
         ) from error
     if is_new:
         _log.warning(

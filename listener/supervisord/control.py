@@ -27,8 +27,11 @@ from listener.supervisord.presence import Presence
 
 _ANSWER_S = 5.0
 _LOG_BYTES = 20_000
-_ERROR = re.compile(r'^(?:\S+ ERROR .*(?:\n .*)*|\{.*"level": ?"ERROR".*\})', re.MULTILINE)
-"""A line of our log with those that belong to it, in either log_format."""
+_ERROR = re.compile(
+    r'^(?:\S+ ERROR .*(?:\n .*)*|\{.*"level": ?"ERROR".*\}|supervisor: couldn\'t .*)', re.MULTILINE
+)
+"""A line of our log with those that belong to it, in either log_format; supervisord's when it cannot
+start the program."""
 
 _PROC = "/proc"
 _UNAUTHORIZED = 401

@@ -206,7 +206,8 @@ class Events:
         """Log that so many events were lost; the entry of that, for the history."""
         problem = (
             f"supervisord discarded {missing} events before serial {before.serial}, because more waited"
-            " than fit: raise buffer_size in the [eventlistener:…] section"
+            " than fit: raise buffer_size in the [eventlistener:…] section; if the journal was restored"
+            " or damaged, they are only missing in it"
             f"{'; the recorder has kept them' if self._is_recorded else ''}"
         )
         _log.error("%s", problem)

@@ -11,6 +11,7 @@ import pytest
 
 from listener.cli.entries import as_json, as_row, time_option
 from listener.cli.place import Place
+from listener.state import directory
 from listener.state.journal import Journal
 from tests.cli.commands import THEN, done, failed, new, run, run_as_stranger, store
 from tests.users import open_to_others
@@ -136,8 +137,25 @@ def test_it_is_found_by_option_by_environment_and_by_hooks_conf(
         found.append(Place(str(secret), "state").open_journal())
         monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR")
         found.append(Place(str(config)).open_journal())
-        for opened in found:
-            assert opened.get(1) == journal.get(1) is not None
+        for opened, folder in found:
+            assert (folder, opened.get(1)) == (str(tmp_path / "state"), journal.get(1))
+
+
+def test_a_hooks_conf_that_cannot_be_used_does_not_hide_the_journal(
+    tmp_path: Path,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store(journal)
+    (tmp_path / "hooks.conf").write_text("hooks: [")
+    monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR", raising=False)
+    monkeypatch.setattr(directory, "OF_THE_MACHINE", str(tmp_path / "state"))
+    with click.Context(click.Command("x")):
+        _, folder = Place(str(tmp_path / "hooks.conf")).open_journal()
+    assert folder == str(tmp_path / "state")
+    assert "invalid YAML" in (told := capsys.readouterr().err)
+    assert told.endswith("\nso it names no state directory; --state-dir does\n")
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755], ids=oct)

@@ -269,6 +269,7 @@ def test_an_event_that_comes_first_is_told_all_of_it(path: Path, log: Log) -> No
     assert level == "ERROR"
     assert line.startswith(f"{RECEIVED}the hook config file cannot be used ({path}); the 1 hooks")
     assert f":\n{path}, line 1: 'hooks' must be a list" in line
+    assert file.problem.startswith(f"the hook config file cannot be used: {path}, line 1: 'hooks' must")
 
 
 def test_hooks_with_mistakes_are_in_force_from_the_start_until_there_is_a_better_file(
@@ -408,6 +409,7 @@ def test_changed_listener_settings_are_said_to_need_a_restart(
             needs_restart and name == "newer"
         )  # settings changed back to those of the start do not
         assert (("WARNING", f"{path}: {RESTART}") in log()) is expected
+        assert file.problem == (RESTART if expected else "")
 
 
 def test_the_environment_of_the_start_is_used_for_every_version(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from listener.hooks.watch import NEEDS_RESTART
 from listener.inbox.runs import run_of
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Process, Standing
@@ -67,10 +68,20 @@ HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held
         ),
         (
             {"is_running": False, "process": Process("BACKOFF", 0, "see its log", "", "ERROR why")},
-            "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why", "correct that",
+            "listener", "(BACKOFF): see its log; the last ERROR in its log: ERROR why",
+            "correct that, then supervisorctl restart hooks",
+        ),
+        (
+            {"is_running": False, "process": Process("STARTING", last_error="ERROR why")},
+            "listener", "supervisord is starting it; the last ERROR in its log: ERROR why",
+            "look again;",
         ),
         ({"is_running": False, "process": Process("STOPPED")}, "listener", "STOPPED", "start hooks;"),
-        ({"is_running": False}, "listener", "says RUNNING, but", "supervisorctl tail"),
+        (
+            {"is_running": False, "process": Process("RUNNING", last_error="ERROR why")},
+            "listener", "in this state directory; the last ERROR in its log: ERROR why",
+            "supervisorctl tail",
+        ),
         (
             {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
             "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z; the last ERROR in its"
@@ -132,14 +143,18 @@ def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
             process.kill()
 
 
-def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs() -> None:
-    broken = replace(LISTENER, problem="hooks.conf:3: no such key")
-    [finding] = judge(WELL._replace(listener=broken))
-    assert finding == (
-        "/etc/hooks.conf",
-        "not all of it is in force: hooks.conf:3: no such key",
-        "conductor-hooks check /etc/hooks.conf says where; correct it",
-    )
+@pytest.mark.parametrize(
+    ("problem", "cure"),
+    [
+        ("hooks.conf:3: no such key", "conductor-hooks check /etc/hooks.conf says where; correct it"),
+        (NEEDS_RESTART, "supervisorctl restart hooks"),
+    ],
+)
+def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs(
+    problem: str, cure: str
+) -> None:
+    [finding] = judge(WELL._replace(listener=replace(LISTENER, problem=problem)))
+    assert finding == ("/etc/hooks.conf", f"not all of it is in force: {problem}", cure)
 
 
 def test_a_hook_that_runs_keeps_the_listener_from_hearing_and_that_is_well() -> None:

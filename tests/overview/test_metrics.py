@@ -133,7 +133,8 @@ def test_a_hooks_conf_that_is_not_in_force_shows(site: Site, prom: Path) -> None
     listener = site.start(NOTE, settings=SETTING)
     listener.send(tick(1))
     listener.wait_for_answers(1)
-    for serial, text, is_good in ((2, "hooks: [", 0.0), (3, f"hooks: [{NOTE}]", 1.0)):
+    good = site.hooks_conf.read_text()
+    for serial, text, is_good in ((2, "hooks: [", 0.0), (3, good, 1.0), (4, f"hooks: [{NOTE}]", 0.0)):
         site.hooks_conf.write_text(text)
         listener.send(tick(serial))
         listener.wait_for_answers(serial)

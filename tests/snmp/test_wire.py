@@ -279,6 +279,21 @@ def test_traps_of_version_3_are_taken_after_any_number_of_starts(
     assert boots() == 6
 
 
+def test_boots_that_were_set_back_are_dropped_until_they_are_raised(
+    actions: Callable[[], SnmpTrapAction], receiver: Snmptrapd, state_dir: Path
+) -> None:
+    kept = state_dir / "snmp-engine.json"
+    restored = kept.read_text()
+    os.close(lock(str(state_dir)))
+    assert all(is_taken(actions(), at(receiver, **STRONG), receiver) for _ in range(3))
+    kept.write_text(restored)
+    actions().run(call(at(receiver, **STRONG), "workflow_started"))
+    kept.write_text(restored.replace('"boots": 1,', '"boots": 1001,'))
+    actions().run(call(at(receiver, **STRONG), "workflow_failed"))
+    failed, _ = mib.NOTIFICATIONS["workflow_failed"]
+    assert f"OID: CLOUDIFY-MIB::{failed}" in printed_by(receiver).values()
+
+
 def test_a_damaged_identity_fails_what_needs_it_and_nothing_else(
     action: SnmpTrapAction, receiver: Snmptrapd, state_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

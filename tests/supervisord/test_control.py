@@ -63,6 +63,11 @@ def test_the_listener_knows_its_supervisord_too(supervisord: RealSupervisord, tm
     [
         ("T1Z ERROR old\nT2Z ERROR why:\n    more\nT3Z INFO x ERROR y\n", "T2Z ERROR why: more"),
         ('{"level": "ERROR"}\n{"level": "INFO"}\n', '{"level": "ERROR"}'),
+        (
+            "T1Z ERROR of the last run\nsupervisor: couldn't exec conductor-hooks: EACCES\n"
+            "supervisor: child process was not spawned\n",
+            "supervisor: couldn't exec conductor-hooks: EACCES",
+        ),
         ("", ""),
     ],
 )

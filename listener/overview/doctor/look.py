@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
+import listener
 from listener.actions.check import plugins_used
 from listener.actions.registry import Actions
 from listener.errors import HooksError
@@ -174,10 +175,15 @@ def _is_ours(pid: int) -> bool:
 
 
 def _look_at_hooks(config: str, folder: str) -> Hooks:
+    if not os.access(__file__, os.R_OK):  # what is not imported yet cannot be: nor by the listener
+        text = f"the listener's user may not read {listener.__path__[0]}; {_LET_READ}"
+        return Hooks(config, mistakes=(Mistake(0, text),))
     try:
         table, mistakes = read_file(config, os.environ)
     except OSError as error:
-        text = f"it cannot be read: {error.strerror}; write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
+        is_there = not isinstance(error, FileNotFoundError)
+        cure = "let the listener's user read it" if is_there else "write it"
+        text = f"it cannot be read: {error.strerror}; {cure}, or name it in $CONDUCTOR_HOOKS_CONFIG"
         return Hooks(config, mistakes=(Mistake(0, text),))
     if table is None:
         return Hooks(config, mistakes=tuple(mistakes))
@@ -192,6 +198,9 @@ def _look_at_hooks(config: str, folder: str) -> Hooks:
             {host: f"hook {hook.name}" for hook in enabled for host in actions.hosts_of(hook)}
             | _brokers(table),
         )
+
+
+_LET_READ = "let it read that folder, and pass through all folders above"
 
 
 def _brokers(table: HookTable) -> dict[str, str]:

@@ -16,6 +16,7 @@ from listener.overview.doctor.facts import Facts
 from listener.overview.finding import Finding, of_text
 from listener.state.directory import writable_by_others
 from listener.state.journal import FILE
+from listener.supervisord.presence import Presence
 
 _LOW_BYTES = 100_000_000
 
@@ -28,6 +29,8 @@ def judge_place(facts: Facts) -> Iterator[Finding]:
     with suppress(OSError):  # it is not there, no directory, or hidden: that is the trouble
         yield from _directory(kept.folder, facts.supervisord.uid)
         yield from _inbox(kept.folder)
+        if kept.listener and kept.standing and kept.standing.is_running:
+            yield from _group_of_inbox(kept.folder, kept.listener)
 
 
 def _journal(facts: Facts) -> Iterator[Finding]:
@@ -71,6 +74,24 @@ def _inbox(folder: str) -> Iterator[Finding]:
     if not above.st_mode & 0o010 or above.st_gid != found.st_gid:
         what = "its group may write to it, but may not pass through the state directory"
         yield Finding(inbox, what, f"sudo chgrp {found.st_gid} {folder} && sudo chmod 710 {folder}")
+
+
+def _group_of_inbox(folder: str, listener: Presence) -> Iterator[Finding]:
+    """A process has the groups that its user had when it was started."""
+    inbox = os.path.join(folder, FOLDER)
+    found, groups = os.stat(inbox), _groups_of(listener.pid)
+    if found.st_mode & 0o020 and groups and found.st_gid not in groups:
+        what = f"the listener is not in its group {found.st_gid}: what others put there is not read"
+        cure = f"make its user a member; then supervisorctl restart {listener.known_as}"
+        yield Finding(inbox, what, cure)
+
+
+def _groups_of(pid: int) -> set[int]:
+    """Those that a process has; of root's none, since it may read everything."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        status = dict(line.split(":", 1) for line in file)
+    is_root = status["Uid"].split()[1] == "0"
+    return set() if is_root else {int(number) for number in (status["Gid"] + status["Groups"]).split()}
 
 
 def _name_of(uid: int) -> str:

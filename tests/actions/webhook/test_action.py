@@ -20,13 +20,13 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks.webhooks import Webhook
 
-from listener import log
 from listener.actions import Call, Surroundings
 from listener.actions.webhook.action import WebhookAction
 from listener.actions.webhook.client import Exchange
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
+from listener.interpreters.deadline import Deadline
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER, Tally
 from tests.actions.webhook.web import HOST, Handler, Received, WebServer, replying, serving
@@ -349,17 +349,16 @@ def test_a_server_that_drips_bytes_is_left_at_the_timeout(
 def test_a_body_that_is_late_does_not_undo_an_answer(
     action: WebhookAction, server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def times_out(*_: Any) -> bool:
+    def ends_after_the_status(*_: Any) -> None:
         [exchange] = exchanges()
         wait_for("the status", lambda: exchange.answer)
-        return False
 
     def drip(handler: Handler) -> None:
         handler.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9999\r\n\r\n")
         handler.write_until_gone(b"x", 0.01)
 
     server.reply = drip
-    monkeypatch.setattr(log, "flush_during", times_out)
+    monkeypatch.setattr(Deadline, "wait", ends_after_the_status)
     assert action.run(call(server.url)) == f"{server.url} answered 202"
     assert server.gone.wait(30)
 

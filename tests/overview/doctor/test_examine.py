@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -318,6 +319,24 @@ def test_the_group_of_the_readme_may_write_to_the_inbox(set_up: SetUp) -> None:
     assert finding.cure.startswith("sudo chgrp 0 ")
 
 
+def test_a_listener_that_was_started_before_its_user_joined_the_group_of_the_inbox(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_root()
+    set_up.state.chmod(0o710)
+    (set_up.state / "inbox").chmod(0o2770)
+    for extra, count in (([4711], 1), ([0], 0)):
+        command = ["sleep", "60"]
+        with subprocess.Popen(command, user=NOBODY, group=NOBODY, extra_groups=extra) as process:
+            monkeypatch.setattr(os, "getpid", lambda pid=process.pid: pid)
+            set_up.say_present()
+            found = set_up.findings()
+            process.kill()
+        assert [finding.cure for finding in found] == [
+            "make its user a member; then supervisorctl restart conductor-hooks"
+        ] * count
+
+
 def test_what_a_damaged_wal_file_has_lost_while_no_listener_works(
     set_up: SetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +411,28 @@ def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     set_up.hooks.unlink()
     [finding] = set_up.findings()
     assert finding.what == "it cannot be read: No such file or directory"
+    assert finding.cure == "write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
+
+
+def test_an_installation_that_the_listeners_user_may_not_read(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: path != look.__file__)
+    [finding] = set_up.findings()
+    assert finding.what == f"the listener's user may not read {Path(listener.__file__).parent}"
+    assert finding.cure.startswith("let it read that folder")
+
+
+def test_a_hooks_conf_that_the_listeners_user_may_not_read(
+    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(look, "read_file", refuse)
+    [finding] = set_up.findings()
+    assert finding.what == "it cannot be read: Permission denied"
+    assert finding.cure.startswith("let the listener's user read it")
 
 
 def test_a_plugin_that_a_hook_runs(set_up: SetUp) -> None:
