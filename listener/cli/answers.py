@@ -1,4 +1,4 @@
-"""What all verbs share: the options that each accepts, and how an answer is printed.
+"""How verbs print their answers, and the options for that.
 
 Owns the form of tables and of JSON, and the colours of states. Answers go to stdout; progress and logs
 go to stderr. It knows no verb; every one of them calls it.
@@ -7,7 +7,6 @@ go to stderr. It knows no verb; every one of them calls it.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import textwrap
@@ -16,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from listener.cli.place import A_FILE
 from listener.errors import HooksError
 from listener.log import printable
 from listener.model.entry import Run
@@ -46,72 +45,6 @@ _COLOURS = {
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 
-def common_options(*used: str) -> Callable[[_Verb], _Verb]:
-    """--config and --state-dir. Every verb accepts both, and gets those that it has `used`."""
-
-    def decorate(verb: _Verb) -> _Verb:
-        verb = click.option(
-            "--state-dir",
-            cls=_PathOption,
-            default_path=_state_dir,
-            metavar="FOLDER",
-            envvar="CONDUCTOR_HOOKS_STATE_DIR",
-            expose_value="state_dir" in used,
-            shell_complete=folders,
-            help="The listener's, or $CONDUCTOR_HOOKS_STATE_DIR.",
-        )(verb)
-        return click.option(
-            "--config",
-            cls=_PathOption,
-            default_path=_config,
-            metavar="FILE",
-            expose_value="config" in used,
-            shell_complete=files,
-            help="hooks.conf, or $CONDUCTOR_HOOKS_CONFIG.",
-        )(verb)
-
-    return decorate
-
-
-class _PathOption(click.Option):
-    """Its help ends with the path that is taken without it, here and now."""
-
-    def __init__(self, *args: Any, default_path: Callable[[], str], **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self._default_path = default_path
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        unfolded = "\b"  # as click wants it said
-        text = f"{unfolded}\n{self.help}\n[default: {printable(self._default_path())}]"
-        return f"{self.opts[0]} {self.metavar}", text
-
-
-def _config() -> str:
-    from listener.hooks.file import config_path  # YAML is slow to import
-
-    return config_path(None, os.environ)
-
-
-def _state_dir() -> str:
-    from listener.hooks.file import state_dir_in
-    from listener.state.directory import path_of
-
-    try:
-        return path_of(None, os.environ, lambda: state_dir_in(None, os.environ))
-    except HooksError:
-        return "in hooks.conf, which has a mistake"
-
-
-def files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete the name of a file."""
-    return [CompletionItem(incomplete, type="file")]
-
-
-def folders(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete the name of a folder."""
-    return [CompletionItem(incomplete, type="dir")]
-
-
 def event_types(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Let the shell complete an event type."""
     return [name for name in (*EVENT_TYPES, *OWN_EVENT_TYPES) if name.startswith(incomplete)]
@@ -133,7 +66,7 @@ def supervisor_option(verb: _Verb) -> _Verb:
     return click.option(
         "--supervisor-config",
         metavar="FILE",
-        shell_complete=files,
+        type=A_FILE,
         help="supervisord's configuration.  [default: the listener's supervisord's]",
     )(verb)
 

@@ -18,11 +18,9 @@ import click
 import msgspec
 
 from listener import log
-from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
     coloured,
-    common_options,
     output_option,
     print_json,
     print_table,
@@ -31,18 +29,17 @@ from listener.cli.answers import (
 from listener.cli.entries import as_json
 from listener.cli.forward import import_rabbitmq
 from listener.cli.notifications import described, notification_options, unknown, warn_of_unknown
+from listener.cli.place import Place, place_options
 from listener.dispatch.attempt import attempt, log_end, rehearsed
 from listener.dispatch.job import Job, planned
 from listener.errors import HooksError
-from listener.hooks.file import config_path, load
+from listener.hooks.file import load
 from listener.hooks.forward import ForwardSettings
-from listener.hooks.table import HookTable
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE, Entry
 from listener.model.notification import EVENT_TYPES
 from listener.model.outcome import Tally
-from listener.state.directory import path_of
 from listener.state.journal import Journal
 from listener.supervisord import emit as emitter
 
@@ -57,7 +54,7 @@ _EPILOG = f"Conductor publishes the event types {', '.join(EVENT_TYPES)}."
 )
 @supervisor_option
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def fire(
     event_type: str | None,
     file: str | None,
@@ -66,8 +63,7 @@ def fire(
     through_supervisor: bool,
     supervisor_config: str | None,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Run the hooks for a made-up notification of EVENT_TYPE, or for the one in a file.
 
@@ -84,22 +80,18 @@ def fire(
     if through_supervisor:
         from listener.cli.through import fire_through  # imports supervisor, which is slow
 
-        fired = fire_through(notification, config, state_dir, supervisor_config)
+        fired = fire_through(notification, place, supervisor_config)
         _answer(as_json(fired), "the listener's hooks.conf", output)
     text = json.dumps(notification)
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    if table is None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
+    table, folder = place.table(), place.state_dir
     job = planned(decode(text, source=FIRE, origin=FIRE), table, time.time())
-    folder = _folder(state_dir, table)
-    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
+    with Actions(table.listener, folder, os.path.dirname(place.config)) as actions:
         if dry_run:
             answer = _forecast(job, actions)
         else:
             answer = as_json(_recorded(_fired(job, actions), actions.take_tallies(), folder))
     log.flush()
-    _answer(answer, path, output)
+    _answer(answer, place.config, output)
 
 
 def _answer(answer: Mapping[str, Any], path: str, output: str) -> NoReturn:
@@ -141,32 +133,14 @@ def _fired(job: Job, actions: Actions) -> Entry:
 def _forecast(job: Job, actions: Actions) -> dict[str, Any]:
     """The entry that there would be; its state, and that of each run, says what would happen."""
     answer = as_json(job.entry)
-    answer["runs"] = runs = [
-        _forecast_of(job.call(position, hook), actions)
-        for position, hook in enumerate(filter(None, job.hooks))
-    ]
-    if runs:
-        would_fail = any(run["error"] for run in runs)
+    for position, hook in enumerate(filter(None, job.hooks)):
+        _, fault = rehearsed(actions, job.call(position, hook))
+        state = "would fail" if fault else "would run"
+        answer["runs"][position] |= {"state": state, "error": fault or None}
+    if answer["runs"]:
+        would_fail = any(run["error"] for run in answer["runs"])
         answer["state"] = "would fail" if would_fail else "would run"
     return answer
-
-
-def _forecast_of(call: Call, actions: Actions) -> dict[str, Any]:
-    hook = call.hook
-    _, fault = rehearsed(actions, call)
-    return {
-        "hook": hook.name,
-        "implementation": hook.implementation,
-        "state": "would fail" if fault else "would run",
-        "attempts": 0,
-        "error": fault or None,
-        "result": None,
-        "seconds": None,
-    }
-
-
-def _folder(state_dir: str | None, table: HookTable) -> str:
-    return path_of(state_dir, os.environ, lambda: table.listener.state_dir)
 
 
 def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
@@ -191,7 +165,7 @@ def _recorded(entry: Entry, tallies: Mapping[str, Tally], folder: str) -> Entry:
 @click.option(
     "--any", "is_any", is_flag=True, help="Also an event type that Conductor does not publish."
 )
-@common_options("config", "state_dir")
+@place_options
 def emit(
     event_type: str | None,
     file: str | None,
@@ -199,8 +173,7 @@ def emit(
     durable: bool,
     amqp: bool,
     is_any: bool,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Print one notification as supervisord takes it from a program's stdout.
 
@@ -216,7 +189,7 @@ def emit(
         raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
     _, text = emitter.as_json(notification)
     if amqp:
-        _publish(text, config)
+        _publish(text, place)
         execution_id = str(notification["context"].get("execution_id"))
         click.echo(f"published, with the execution {printable(execution_id)}")
         return
@@ -228,13 +201,13 @@ def emit(
             err=True,
         )
     if durable:
-        emitter.add_to_inbox(text, state_dir, config)
+        emitter.add_to_inbox(text, place.given_state_dir, place.given_config)
     emitter.write(data, 1, is_in_inbox=durable)
 
 
-def _publish(text: str, config: str | None) -> None:
+def _publish(text: str, place: Place) -> None:
     """Publish a notification's JSON to the broker that hooks.conf names."""
-    table = load(config_path(config, os.environ), os.environ).table
+    table = load(place.config, os.environ).table
     settings = (table and table.forward) or ForwardSettings()
     if settings.problem:
         raise HooksError(settings.problem)

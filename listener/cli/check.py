@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,15 +16,13 @@ from listener import log
 from listener.actions.check import plugin_line, plugins_used
 from listener.actions.registry import Actions
 from listener.cli.answers import (
-    common_options,
     count,
-    files,
     output_option,
     print_json,
     print_line,
 )
 from listener.cli.backtest import Backtest, as_json, backtest, lines
-from listener.cli.entries import journal_in
+from listener.cli.place import A_FILE, Place, journal_in, place_options
 from listener.cli.schema import hooks_schema
 from listener.cli.trial import failing
 from listener.errors import HooksError
@@ -40,8 +38,23 @@ from listener.state.directory import path_of, writable_by_others
 _Used = tuple[Hook, Plugin]
 
 
+class _Checked(NamedTuple):
+    """What was found in the file of this name; `table` is None if it cannot be used."""
+
+    name: str
+    table: HookTable | None
+    mistakes: list[Mistake]
+    used: list[_Used]
+    against: Backtest | None
+
+    @property
+    def is_right(self) -> bool:
+        is_same = self.against is None or not self.against.different
+        return is_same and all(mistake.is_warning for mistake in self.mistakes)
+
+
 @click.command(short_help="Find every mistake in hooks.conf.")
-@click.argument("file", required=False, shell_complete=files)
+@click.argument("file", required=False, type=A_FILE)
 @click.option("--no-import", is_flag=True, help="Look for functions without running modules' code.")
 @click.option("--schema", is_flag=True, help="Instead, print the JSON Schema of hooks.conf.")
 @click.option(
@@ -53,7 +66,7 @@ _Used = tuple[Hook, Plugin]
     "--last", type=click.IntRange(1), default=1000, show_default=True, help="Of these many events."
 )
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def check(
     file: str | None,
     no_import: bool,
@@ -61,8 +74,7 @@ def check(
     against: str | None,
     last: int,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
 
@@ -73,26 +85,26 @@ def check(
     if schema:
         print_json(hooks_schema())
         return
-    name, table, mistakes = _read(file, config)
+    name, table, mistakes = _read(file or place.given_config)
     used: list[_Used] = []
-    result: Backtest | None = None
+    difference: Backtest | None = None
     if table is not None:
-        folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
+        folder = path_of(place.given_state_dir, os.environ, lambda: table.listener.state_dir)
         used, mistakes = _judged(table, mistakes, folder, may_import=not no_import)
-        result = backtest(table, journal_in(folder).events(last)) if against else None
+        difference = backtest(table, journal_in(folder).events(last)) if against else None
+    checked = _Checked(name, table, mistakes, used, difference)
     if output == "json":
-        print_json(_as_json(name, table, mistakes, used, result))
+        print_json(_as_json(checked))
     else:
-        _print(name, table, mistakes, used, result)
-    is_right = all(mistake.is_warning for mistake in mistakes)
-    sys.exit(0 if is_right and not (result and result.different) else 1)
+        _print(checked)
+    sys.exit(0 if checked.is_right else 1)
 
 
-def _read(file: str | None, config: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
+def _read(file: str | None) -> tuple[str, HookTable | None, list[Mistake]]:
     """The name of the file, its hooks, and the mistakes of its own. Raises HooksError."""
     if file == "-":
         return "standard input", *read_bytes(sys.stdin.buffer.read(), os.environ, os.getcwd(), CASES)
-    name = config_path(file or config, os.environ)
+    name = config_path(file, os.environ)
     try:
         return name, *read_file(name, os.environ, CASES)
     except OSError as error:
@@ -111,13 +123,8 @@ def _judged(
     return used, mistakes + ([Mistake(0, doubt, is_warning=True)] if doubt else [])
 
 
-def _print(
-    name: str,
-    table: HookTable | None,
-    mistakes: list[Mistake],
-    used: list[_Used],
-    result: Backtest | None,
-) -> None:
+def _print(checked: _Checked) -> None:
+    name, table, mistakes, used, against = checked
     for hook, plugin in used:
         print_line(printable(Mistake(hook.line, plugin_line(hook, plugin)).as_text(name)))
     for mistake in mistakes:
@@ -128,17 +135,12 @@ def _print(
     warnings = sum(mistake.is_warning for mistake in mistakes)
     wrong = count(len(mistakes) - warnings, "mistake")
     print_line(f"{name}: {hooks}{wrong}, {count(warnings, 'warning')}")
-    for line in lines(result) if result else ():
+    for line in lines(against) if against else ():
         print_line(printable(line))
 
 
-def _as_json(
-    name: str,
-    table: HookTable | None,
-    mistakes: list[Mistake],
-    used: list[_Used],
-    result: Backtest | None,
-) -> dict[str, Any]:
+def _as_json(checked: _Checked) -> dict[str, Any]:
+    name, table, mistakes, used, against = checked
     answer = {
         "file": name,
         "hooks": None if table is None else len(table.hooks),
@@ -162,4 +164,4 @@ def _as_json(
             for mistake in mistakes
         ],
     }
-    return answer | {"against": as_json(result)} if result else answer
+    return answer | {"against": as_json(against)} if against else answer

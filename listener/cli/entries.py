@@ -1,12 +1,11 @@
 """How entries of the journal are found and printed.
 
-Owns the one form of an entry, as a row and as a JSON object, and the message about a missing journal.
-It changes no entry. operate.py and replay.py call it.
+Owns the one form of an entry, as a row and as a JSON object, and the options that choose entries. It
+changes no entry. operate.py and replay.py call it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,59 +15,20 @@ from typing import Any, TypeVar
 import click
 
 from listener.cli.answers import print_json, print_table, run_as_json
+from listener.cli.place import Place
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.values import unix_time
 from listener.model import payload
 from listener.model.entry import Entry
 from listener.model.notification import iso_time, short_time
-from listener.state.directory import path_of
 from listener.state.filters import Filters
-from listener.state.journal import FILE, Journal
+from listener.state.journal import Journal
 
 MANY = 10
 """Verbs that change more entries ask first."""
 
 _TO_REPAIR = ("failed", "interrupted")
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
-
-
-def open_journal(config: str | None, state_dir: str | None) -> tuple[Journal, str]:
-    """The journal that is there, and its directory; the verb's end closes it.
-
-    A hooks.conf that cannot be used names no directory: the listener works on with the last good one.
-    Raises HooksError when there is no journal.
-    """
-
-    def setting() -> str | None:
-        from listener.hooks.file import state_dir_in  # YAML is slow to import
-
-        try:
-            return state_dir_in(config, os.environ)
-        except HooksError as error:
-            click.echo(f"{error}\nso it names no state directory; --state-dir does", err=True)
-            return None
-
-    folder = path_of(state_dir, os.environ, setting)
-    return journal_in(folder), folder
-
-
-def journal_in(folder: str) -> Journal:
-    """The journal that is in a state directory; the verb's end closes it. Raises HooksError."""
-    try:
-        os.stat(os.path.join(folder, FILE))
-    except PermissionError as error:
-        raise HooksError(
-            f"{folder} cannot be read: {error.strerror}; do this as the listener's user, or as root"
-        ) from error
-    except OSError as error:
-        raise HooksError(
-            f"there is no journal in {folder}: no listener has run with this state directory; name"
-            " the right one, which the listener's log says at its start, with --state-dir or"
-            " $CONDUCTOR_HOOKS_STATE_DIR"
-        ) from error
-    journal = Journal(folder)
-    click.get_current_context().call_on_close(journal.close)
-    return journal
 
 
 def time_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
@@ -124,17 +84,15 @@ def selecting(verb: _Verb) -> _Verb:
 
 
 def open_selected(
-    config: str | None, state_dir: str | None, entry_ids: Sequence[int], *, failed: bool, since: float
-) -> tuple[Journal, str, list[Entry]]:
-    """The journal, its directory, and the entries with these ids, or all that failed, oldest first."""
+    place: Place, entry_ids: Sequence[int], *, failed: bool, since: float
+) -> tuple[Journal, list[Entry]]:
+    """The journal, and its entries with these ids, or all that failed, oldest first."""
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
-    journal, folder = open_journal(config, state_dir)
+    journal, _ = place.open_journal()
     if failed:
-        entries = journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
-    else:
-        entries = [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
-    return journal, folder, entries
+        return journal, journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
+    return journal, [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

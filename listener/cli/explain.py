@@ -19,7 +19,6 @@ from listener import log
 from listener.actions import Call
 from listener.actions.registry import Actions
 from listener.cli.answers import (
-    common_options,
     event_types,
     output_option,
     print_json,
@@ -27,30 +26,26 @@ from listener.cli.answers import (
     print_table,
     run_as_json,
 )
-from listener.cli.entries import open_journal, required_entry
+from listener.cli.entries import required_entry
 from listener.cli.notifications import made_up, read_from, set_option, warn_of_unknown
+from listener.cli.place import Place, place_options
 from listener.dispatch.attempt import rehearsed, with_secrets
 from listener.dispatch.job import Job, planned, resumed
-from listener.errors import HooksError
 from listener.hooks.explanation import Refusal, reasons, refusal
-from listener.hooks.file import config_path, load
 from listener.hooks.table import Hook, HookTable
 from listener.log import printable
 from listener.model.delivery import decode
 from listener.model.entry import FIRE
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, iso_time
 from listener.model.secrets import mask
-from listener.state.directory import path_of
 
 
 @click.command(short_help="Why each hook would run, or not.")
 @click.argument("what", metavar="NOTIFICATION|ID|EVENT_TYPE", shell_complete=event_types)
 @set_option
 @output_option
-@common_options("config", "state_dir")
-def explain(
-    what: str, values: tuple[str, ...], output: str, config: str | None, state_dir: str | None
-) -> None:
+@place_options
+def explain(what: str, values: tuple[str, ...], output: str, place: Place) -> None:
     """Say of each hook why it would run, and with what inputs, or its first condition that fails.
 
     For the notification in a file (- for standard input), for an entry of the history, or for one that
@@ -58,30 +53,24 @@ def explain(
     is run. Exits with 1 when none would run.
     """
     log.start()
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    if table is None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    job = _job(what, values, table, config, state_dir)
-    folder = path_of(state_dir, os.environ, lambda: table.listener.state_dir)
-    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
+    table = place.table()
+    job = _job(what, values, table, place)
+    with Actions(table.listener, place.state_dir, os.path.dirname(place.config)) as actions:
         answer = _explained(job, [_of_hook(hook, job, actions) for hook in table.hooks])
     if output == "json":
         print_json(answer)
     else:
-        _print(answer, path)
+        _print(answer, place.config)
     sys.exit(0 if any(hook["state"] == "would run" for hook in answer["hooks"]) else 1)
 
 
-def _job(
-    what: str, values: tuple[str, ...], table: HookTable, config: str | None, state_dir: str | None
-) -> Job:
+def _job(what: str, values: tuple[str, ...], table: HookTable, place: Place) -> Job:
     """The job that a listener would have of it. Raises HooksError."""
     is_event_type = what in (*EVENT_TYPES, *OWN_EVENT_TYPES) or not _is_other(what)
     if values and not is_event_type:
         raise click.UsageError("--set goes with an event type")
     if what.isdecimal():
-        journal, _ = open_journal(config, state_dir)
+        journal, _ = place.open_journal()
         return resumed(required_entry(journal, int(what)), table)
     notification = made_up(what, values) if is_event_type else read_from(what)
     warn_of_unknown(notification["event_type"])

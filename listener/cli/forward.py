@@ -7,26 +7,24 @@ rabbitmq/forwarder.py.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Any
 
 import click
 
-from listener.cli.answers import common_options
+from listener.cli.place import Place, place_options
 from listener.errors import HooksError
-from listener.hooks.file import config_path
 
 
 @click.command(short_help="Forward RabbitMQ's notifications to the listener.")
-@common_options("config", "state_dir")
-def forward(config: str | None, state_dir: str | None) -> None:
+@place_options
+def forward(place: Place) -> None:
     """Forward a manager's notifications from RabbitMQ to the listener; supervisord runs this.
 
     The section 'forward' of hooks.conf says where the broker is. Runs until SIGTERM.
     """
     forwarder = import_rabbitmq("forwarder")
-    sys.exit(forwarder.forward(config_path(config, os.environ), state_dir))
+    sys.exit(forwarder.forward(place.config, place.given_state_dir))
 
 
 def import_rabbitmq(module: str) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 
-from listener.cli.answers import event_types, files
+from listener.cli.answers import event_types
+from listener.cli.place import A_FILE
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.text_file import text_of
 from listener.hooks.values import nearest
@@ -34,7 +35,7 @@ def notification_options(verb: Any) -> Any:
     """A notification from a file, or made up for an event type."""
     for option in (
         set_option,
-        click.option("--notification", "file", metavar="FILE", shell_complete=files,
+        click.option("--notification", "file", metavar="FILE", type=A_FILE,
                      help="The notification, in JSON; - is standard input."),
         click.argument("event_type", required=False, shell_complete=event_types),
     ):  # fmt: skip

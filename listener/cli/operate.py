@@ -18,7 +18,6 @@ import click
 from listener.cli.answers import (
     ask,
     coloured,
-    common_options,
     event_types,
     one_line,
     output_option,
@@ -32,7 +31,6 @@ from listener.cli.entries import (
     as_json,
     as_row,
     notification_of,
-    open_journal,
     open_selected,
     print_entries,
     required_entry,
@@ -40,6 +38,7 @@ from listener.cli.entries import (
     time_option,
 )
 from listener.cli.pause import print_pauses
+from listener.cli.place import Place, place_options
 from listener.dispatch.pauses import in_force
 from listener.errors import HooksError
 from listener.model import payload
@@ -80,7 +79,7 @@ _LOOK_S = 0.2
 @click.option("--follow", is_flag=True, help="Then show what comes, oldest first, until Ctrl-C.")
 @click.option("--destinations", is_flag=True, help="Instead, what was sent where, in numbers.")
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def history(
     states: tuple[str, ...],
     event_type: str,
@@ -90,13 +89,12 @@ def history(
     follow: bool,
     destinations: bool,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """The entries of the journal, newest first. With --output json and --follow, one a line."""
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")
-    journal, _ = open_journal(config, state_dir)
+    journal, _ = place.open_journal()
     if destinations:
         _print_tallies(journal.tallies(), output)
         return
@@ -165,10 +163,10 @@ def _follow(journal: Journal, filters: Filters, seen: Iterable[Entry], after: in
 @click.command(short_help="One entry, with every attempt.")
 @click.argument("entry_id", metavar="ID", type=int)
 @output_option
-@common_options("config", "state_dir")
-def show(entry_id: int, output: str, config: str | None, state_dir: str | None) -> None:
+@place_options
+def show(entry_id: int, output: str, place: Place) -> None:
     """The notification of one entry, with secrets hidden, and every attempt at its hooks."""
-    journal, _ = open_journal(config, state_dir)
+    journal, _ = place.open_journal()
     answer = _in_full(required_entry(journal, entry_id))
     if output == "json":
         print_json(answer)
@@ -232,18 +230,17 @@ def _attempt_as_json(attempt: Attempt) -> dict[str, Any]:
 @click.command(short_help="Give entries up.")
 @selecting
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def drop(
     entry_ids: tuple[int, ...],
     failed: bool,
     since: float,
     yes: bool,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Give entries up: nothing more is tried for them, and they no longer count as failed."""
-    journal, _, entries = open_selected(config, state_dir, entry_ids, failed=failed, since=since)
+    journal, entries = open_selected(place, entry_ids, failed=failed, since=since)
     for entry in entries:
         if entry.state not in DROPPABLE:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")

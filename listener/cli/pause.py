@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from listener.cli.answers import common_options, output_option, print_json
-from listener.cli.entries import open_journal, until_option
+from listener.cli.answers import output_option, print_json
+from listener.cli.entries import until_option
+from listener.cli.place import Place, place_options
 from listener.dispatch.pauses import (
     LOOK_S,
     Pause,
@@ -39,14 +40,13 @@ _TAKEN_S = LOOK_S + 3.0  # supervisord may be late with its TICK_5
 @click.option("--hook", default="", metavar="NAME", help="Only this hook, by its name in the history.")
 @click.option("--comment", default="", metavar="TEXT", help="For the log and the history.")
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def pause(
     until: float | None,
     hook: str,
     comment: str,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Keep what comes, but begin no hook until resume, or until a time; then all runs in order.
 
@@ -54,9 +54,9 @@ def pause(
     outlives restarts. With --hook, all other hooks run on, and do not wait for the paused one. A second
     pause of the same replaces the first.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     if hook:
-        _check_hook(hook, config)
+        _check_hook(hook, place)
     new = Pause(_user(), time.time(), hook, until, comment)
     begin_pause(journal, new)
     is_obeyed = _wait(lambda: is_taken(journal, new), folder)
@@ -68,15 +68,15 @@ def pause(
 @click.option("--hook", default="", metavar="NAME", help="End the pause of this hook.")
 @click.option("--drop", is_flag=True, help="Give up what was kept, if nothing was begun for it.")
 @output_option
-@common_options("config", "state_dir")
-def resume(hook: str, drop: bool, output: str, config: str | None, state_dir: str | None) -> None:
+@place_options
+def resume(hook: str, drop: bool, output: str, place: Place) -> None:
     """End a pause: the listener runs what was kept, in order, within five seconds.
 
     With --drop it is given up instead, and dropped in the history; replay can still run it. What was
     begun before the pause has its retries. Without --hook, pauses of single hooks stay. Exits with 1
     when there is no such pause.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     paused = {each.hook: each for each in in_force(journal, time.time())}
     if hook not in paused:
         what = f"hook {hook} is not paused" if hook else "nothing is paused as a whole"
@@ -100,16 +100,13 @@ def print_pauses(pauses: Iterable[Pause]) -> None:
         click.echo(f"{each}; conductor-hooks resume{each.hook and ' --hook ' + each.hook}", err=True)
 
 
-def _check_hook(name: str, config: str | None) -> None:
-    from listener.hooks.file import config_path, load  # YAML is slow to import, and history imports us
-    from listener.hooks.values import nearest
+def _check_hook(name: str, place: Place) -> None:
+    from listener.hooks.values import nearest  # YAML is slow to import, and history imports us
 
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    names = [hook.name for hook in table.hooks] if table else []
+    names = [hook.name for hook in place.table().hooks]
     if name not in names:
         hint = nearest(name, names) if names else "it has no hooks"
-        raise HooksError(f"{path} has no hook {name!r}; {hint}")
+        raise HooksError(f"{place.config} has no hook {name!r}; {hint}")
 
 
 def _user() -> str:

@@ -18,18 +18,16 @@ import click
 
 from listener.cli.answers import (
     ask,
-    common_options,
-    files,
-    folders,
     output_option,
     print_json,
     print_table,
 )
+from listener.cli.place import A_FILE, A_FOLDER, Place, place_options
 from listener.errors import HooksError
 from listener.hooks.table import HookTable
 from listener.interpreters.plugins import Plugin, Plugins, Root
 from listener.log import printable_lines
-from listener.state.directory import become_owner, make, path_of
+from listener.state.directory import become_owner, make
 
 _TENANT = re.compile("[A-Za-z][A-Za-z0-9._-]{0,254}")  # as on a manager; it names a folder here
 _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "health")
@@ -65,7 +63,7 @@ _tenant_option = click.option(
     "--tenant", metavar="NAME", callback=_tenant, help="For this tenant alone.  [default: for all]"
 )
 _wheels_option = click.option(
-    "--wheels", metavar="FOLDER", shell_complete=folders,
+    "--wheels", metavar="FOLDER", type=A_FOLDER,
     help="Wheels to take instead of the network's, for cloudify-common and for all but wagons.",
 )  # fmt: skip
 
@@ -76,21 +74,20 @@ def plugins() -> None:
 
 
 @plugins.command(short_help="Make a plugin of a wagon.")
-@click.argument("path", metavar="FILE", shell_complete=files)
-@click.option("--plugin-yaml", metavar="FILE", shell_complete=files,
+@click.argument("path", metavar="FILE", type=A_FILE)
+@click.option("--plugin-yaml", metavar="FILE", type=A_FILE,
               help="Its plugin.yaml.  [default: the one in it]")  # fmt: skip
 @_tenant_option
 @_wheels_option
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def upload(
     path: str,
     plugin_yaml: str | None,
     tenant: str | None,
     wheels: str | None,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Install a wagon (.wgn), a wheel, an sdist or a source folder as a plugin.
 
@@ -102,8 +99,7 @@ def upload(
     from listener.interpreters.plugins.source import Given
     from listener.interpreters.plugins.upload import locked, upload
 
-    table, folder = _place(config, state_dir)
-    settings = table.listener
+    folder, settings = place.state_dir, _table(place).listener
     path = os.path.abspath(path)
     named_yaml = None
     if plugin_yaml is not None:
@@ -124,11 +120,10 @@ def upload(
 
 @plugins.command("list", short_help="Which plugins there are, and whether they work.")
 @output_option
-@common_options("config", "state_dir")
-def list_(output: str, config: str | None, state_dir: str | None) -> None:
+@place_options
+def list_(output: str, place: Place) -> None:
     """The plugins, those that run marked: each tenant's newest version, else the newest for all."""
-    table, folder = _place(config, state_dir)
-    settings = table.listener
+    folder, settings = place.state_dir, _table(place).listener
     if os.path.isdir(folder):
         become_owner(folder)
     known = Plugins.below(folder, settings.plugins)
@@ -143,20 +138,19 @@ def list_(output: str, config: str | None, state_dir: str | None) -> None:
 @_tenant_option
 @click.option("--yes", is_flag=True, help="Do not ask, even for several versions.")
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def remove(
     name: str,
     version: str | None,
     tenant: str | None,
     yes: bool,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Remove one version of a plugin, or all. Exits with 1 when there is none."""
     from listener.interpreters.plugins.upload import locked, remove
 
-    table, folder = _place_of_owner(config, state_dir)
+    table, folder = _table(place), _owned(place)
     _end_by_interrupt()
     with locked(folder, _report):
         uploaded = Plugins([Root.own(folder)]).all()
@@ -183,13 +177,12 @@ def remove(
 @plugins.command("renew-common", short_help="Get cloudify-common anew.")
 @_wheels_option
 @output_option
-@common_options("config", "state_dir")
-def renew_common_(wheels: str | None, output: str, config: str | None, state_dir: str | None) -> None:
+@place_options
+def renew_common_(wheels: str | None, output: str, place: Place) -> None:
     """Get cloudify-common anew for all plugins, and list them. A failure changes nothing."""
     from listener.interpreters.plugins.upload import locked, renew_common
 
-    table, folder = _place_of_owner(config, state_dir)
-    settings = table.listener
+    settings, folder = _table(place).listener, _owned(place)
     wheels = _folder_of_wheels(wheels)
     _end_by_interrupt()
     with _reporting() as report, locked(folder, report) as workshop:
@@ -198,25 +191,19 @@ def renew_common_(wheels: str | None, output: str, config: str | None, state_dir
     _print(_rows(known.all(), known), output)
 
 
-def _place(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
-    """What hooks.conf says, and the state directory."""
-    from listener.hooks.file import config_path, load  # YAML is slow to import
-
-    path = config_path(config, os.environ)
-    table = load(path, os.environ).table
-    if table is None and config is not None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    found = table or HookTable()
-    return found, path_of(state_dir, os.environ, lambda: found.listener.state_dir)
+def _table(place: Place) -> HookTable:
+    """What hooks.conf says; it may be missing if it was not named."""
+    is_there = os.path.exists(place.config)
+    return place.table() if is_there or place.given_config else HookTable()
 
 
-def _place_of_owner(config: str | None, state_dir: str | None) -> tuple[HookTable, str]:
-    """As `_place`; the state directory exists, and from now on we have its owner's rights."""
-    table, folder = _place(config, state_dir)
+def _owned(place: Place) -> str:
+    """The state directory, which exists; from now on we have its owner's rights."""
+    folder = place.state_dir
     if not os.path.isdir(folder):
         raise HooksError(f"there is no state directory {folder}; name the right one with --state-dir")
     become_owner(folder)
-    return table, folder
+    return folder
 
 
 def _opened(path: str) -> BinaryIO:

@@ -15,7 +15,7 @@ import msgspec
 
 from listener import log
 from listener.actions.registry import Actions
-from listener.cli.answers import ask, common_options, output_option
+from listener.cli.answers import ask, count, output_option
 from listener.cli.entries import (
     MANY,
     open_selected,
@@ -24,11 +24,11 @@ from listener.cli.entries import (
     selecting,
 )
 from listener.cli.pause import print_pauses
+from listener.cli.place import Place, place_options
 from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.pauses import in_force
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse, UnreadableNotification
-from listener.hooks.file import config_path
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import printable
@@ -46,7 +46,7 @@ _LOOK_S = 0.2
 @click.option("--all-actions", is_flag=True, help="Also those that were done.")
 @click.option("--no-wait", is_flag=True, help="Leave it to the listener, do not wait for the outcome.")
 @output_option
-@common_options("config", "state_dir")
+@place_options
 def replay(
     entry_ids: tuple[int, ...],
     failed: bool,
@@ -55,8 +55,7 @@ def replay(
     no_wait: bool,
     yes: bool,
     output: str,
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
 ) -> None:
     """Run the hooks of entries again that were not done, as hooks.conf has them now.
 
@@ -65,10 +64,10 @@ def replay(
     out what the verb fire made. Exits with 1 when a hook failed again.
     """
     log.start()
-    journal, folder, entries = open_selected(config, state_dir, entry_ids, failed=failed, since=since)
+    journal, entries = open_selected(place, entry_ids, failed=failed, since=since)
     if failed:
         entries = list(filter(_can_be_read, _without_fired(entries)))
-    path = config_path(config, os.environ)
+    path, folder = place.config, place.state_dir
     planned = _planned_again(entries, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > MANY and not yes:
@@ -108,7 +107,7 @@ def _summary(planned: list[Entry]) -> str:
         return "there is nothing to run"
     hooks = sum(run.state == "pending" for entry in planned for run in entry.runs)
     entries = "1 entry" if len(planned) == 1 else f"{len(planned)} entries"
-    return f"{hooks} hook{'' if hooks == 1 else 's'} of {entries} to run"
+    return f"{count(hooks, 'hook')} of {entries} to run"
 
 
 def _reopened(journal: Journal, planned: Iterable[Entry], known: Iterable[Entry]) -> list[Entry]:

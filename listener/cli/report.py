@@ -12,8 +12,9 @@ from contextlib import suppress
 
 import click
 
-from listener.cli.answers import common_options, files, supervisor_option
-from listener.cli.entries import open_journal, time_option
+from listener.cli.answers import supervisor_option
+from listener.cli.entries import time_option
+from listener.cli.place import A_FILE, Place, place_options
 from listener.errors import HooksError
 from listener.overview.judgement import judge
 from listener.overview.report.gather import gather
@@ -25,7 +26,7 @@ from listener.state.directory import check_regular
 
 @click.command(short_help="One HTML page about what happened.")
 @click.option(
-    "--html", "path", required=True, metavar="FILE", shell_complete=files,
+    "--html", "path", required=True, metavar="FILE", type=A_FILE,
     help="What to write; - for stdout.",
 )  # fmt: skip
 @click.option(
@@ -33,15 +34,13 @@ from listener.state.directory import check_regular
     help="30m, 2h, 7d, or a time (UTC).",
 )  # fmt: skip
 @supervisor_option
-@common_options("config", "state_dir")
-def report(
-    path: str, since: float, supervisor_config: str | None, config: str | None, state_dir: str | None
-) -> None:
+@place_options
+def report(path: str, since: float, supervisor_config: str | None, place: Place) -> None:
     """Write one HTML page that needs nothing else: to keep, to send or to print.
 
     It names deployments and hooks: a new file is for its owner alone. One that is there keeps its mode.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     now = time.time()
     standing = stand(journal, folder, supervisor_config, now)
     page = render(

@@ -19,9 +19,10 @@ import click
 from listener.actions.registry import TRAP
 from listener.actions.snmp_trap.inputs import read_users
 from listener.app import listen as serve
-from listener.cli.answers import common_options, output_option, print_json
+from listener.cli.answers import output_option, print_json
+from listener.cli.place import Place, place_options
 from listener.errors import HooksError
-from listener.hooks.file import config_path, read_file, wrong_in
+from listener.hooks.file import read_file, wrong_in
 from listener.log import printable
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ _INTERRUPT_S = 0.25
 
 
 @click.command(short_help="Serve supervisord's events.")
-@common_options("config", "state_dir")
-def listen(config: str | None, state_dir: str | None) -> None:
+@place_options
+def listen(place: Place) -> None:
     """Serve supervisord's events on standard input; this is what supervisord runs."""
-    sys.exit(serve(config_path(config, os.environ), state_dir))
+    sys.exit(serve(place.config, place.given_state_dir))
 
 
 @click.command(short_help="Receive SNMP traps and informs and print them.")
@@ -53,13 +54,13 @@ def listen(config: str | None, state_dir: str | None) -> None:
 )
 @click.option("--count", metavar="N", type=click.IntRange(1), help="Leave after that many traps.")
 @output_option
-@common_options("config")
+@place_options
 def traps(
     address: str,
     port: int,
     count: int | None,
     output: str,
-    config: str | None,
+    place: Place,
 ) -> None:
     """Receive SNMP traps and informs and print what is in them, until Ctrl-C.
 
@@ -68,7 +69,7 @@ def traps(
     """
     from listener.snmp.receiver import TrapReceiver  # pysnmp is slow to import
 
-    users = _users(config_path(config, os.environ), is_named=config is not None)
+    users = _users(place)
     try:
         receiver = TrapReceiver(address, port, users)
     except OSError as error:
@@ -98,15 +99,15 @@ def _received(receiver: TrapReceiver, interrupts: Collection[int]) -> Iterator[T
             click.echo(printable(f"{trap.sender}: {trap.reason}"), err=True)
 
 
-def _users(path: str, *, is_named: bool) -> list[User]:
-    """The users of version 3 in a hooks.conf; a file that was not named may be missing."""
+def _users(place: Place) -> list[User]:
+    """The users of version 3 in hooks.conf; one that was not named may be missing."""
     try:
-        table, mistakes = read_file(path, os.environ)
+        table, mistakes = read_file(place.config, os.environ)
     except OSError as error:
-        if is_named:
-            raise HooksError(f"{path} cannot be read: {error.strerror}") from error
+        if place.given_config:
+            raise HooksError(f"{place.config} cannot be read: {error.strerror}") from error
         return []
-    if wrong := wrong_in(mistakes, path):
+    if wrong := wrong_in(mistakes, place.config):
         click.echo(f"not all users of version 3 are known: {wrong}", err=True)
     hooks = [hook for hook in (table.hooks if table else ()) if hook.implementation == TRAP]
     return list(dict.fromkeys(user for hook in hooks for user in read_users(hook.inputs)))

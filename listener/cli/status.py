@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from listener.cli.answers import (
-    common_options,
     one_line,
     output_option,
     print_json,
@@ -22,8 +21,8 @@ from listener.cli.answers import (
     supervisor_option,
     tallies_as_json,
 )
-from listener.cli.entries import open_journal
 from listener.cli.pause import pause_as_json
+from listener.cli.place import Place, place_options
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.judgement import judge
@@ -34,15 +33,13 @@ from listener.overview.words import destinations_of, lines_of
 @click.command(short_help="How the listener stands, and what needs doing.")
 @supervisor_option
 @output_option
-@common_options("config", "state_dir")
-def status(
-    supervisor_config: str | None, output: str, config: str | None, state_dir: str | None
-) -> None:
+@place_options
+def status(supervisor_config: str | None, output: str, place: Place) -> None:
     """What runs, what waits and what has failed, with a cure for all that is wrong.
 
     Exits with 0 when all is well, and with 1 when something needs doing.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     standing = stand(journal, folder, supervisor_config, time.time())
     findings = judge(standing)
     if output == "json":
@@ -72,10 +69,6 @@ def print_findings(findings: Iterable[Finding], *, well: str) -> None:
         click.echo(f"    {one_line(finding.cure)}")  # not folded: a command can be copied
     if not is_any:
         click.secho(well, fg="green")
-
-
-def findings_as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    return [finding._asdict() for finding in findings]
 
 
 _COLUMNS = ("sent", "failed", "last sent", "destination")
@@ -113,7 +106,7 @@ def _as_json(standing: Standing, findings: Iterable[Finding]) -> dict[str, Any]:
             "since": iso_time(standing.forwarder.at),
         },
         "destinations": tallies_as_json(standing.tallies),
-        "findings": findings_as_json(findings),
+        "findings": [finding._asdict() for finding in findings],
     }  # fmt: skip
 
 

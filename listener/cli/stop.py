@@ -13,8 +13,9 @@ from typing import NoReturn
 
 import click
 
-from listener.cli.answers import common_options, output_option
-from listener.cli.entries import open_journal, print_entries, required_entry
+from listener.cli.answers import output_option
+from listener.cli.entries import print_entries, required_entry
+from listener.cli.place import Place, place_options
 from listener.dispatch.attempt import STOPPED
 from listener.errors import HooksError
 from listener.log import printable
@@ -30,14 +31,14 @@ _ENDED_S = 15.0  # it is killed after 2 s
 @click.command(short_help="End the hook that runs now.")
 @click.argument("entry_id", metavar="ID", type=int)
 @output_option
-@common_options("config", "state_dir")
-def stop(entry_id: int, output: str, config: str | None, state_dir: str | None) -> None:
+@place_options
+def stop(entry_id: int, output: str, place: Place) -> None:
     """End the hook that runs for an entry, as its timeout would: SIGTERM, two seconds later SIGKILL.
 
     The attempt counts as one that took too long: the hook's retries follow, which drop gives up, and
     the entry's next hooks run. Exits with 1 when no hook of the entry runs, or when it ended by itself.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     entry = required_entry(journal, entry_id)
     found = [position for position, run in enumerate(entry.runs) if run.state == "running"]
     if not found or not is_locked(folder):

@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from listener.cli.entries import open_journal, required_entry
+from listener.cli.entries import required_entry
 from listener.cli.pause import print_pauses
+from listener.cli.place import Place
 from listener.dispatch.pauses import in_force
 from listener.errors import HooksError
 from listener.log import printable
@@ -33,15 +34,14 @@ _LOOK_S = 0.1
 
 def fire_through(
     notification: dict[str, Any],
-    config: str | None,
-    state_dir: str | None,
+    place: Place,
     supervisor_config: str | None,
 ) -> Entry:
     """Send it, and wait until each of its hooks was tried once; the entry as it is then.
 
     Raises HooksError when supervisord does not take it, or the listener does not accept it.
     """
-    journal, folder = open_journal(config, state_dir)
+    journal, folder = place.open_journal()
     listener = read_presence(journal)
     if listener is None or not listener.is_alive or not listener.process:
         raise HooksError(

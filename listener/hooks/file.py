@@ -58,7 +58,7 @@ def read_file(
     """Like `read`, for a file. Raises OSError when there is none or it cannot be read."""
     table, mistakes = read_bytes(text_file.read(path), env, os.path.dirname(path), tests)
     if os.stat(path).st_mode & 0o022:
-        writable = f"group or others may write this file, and so run what they like: chmod go-w {path}"
+        writable = f"group or others may write this file, and so run what they like; chmod go-w {path}"
         mistakes.insert(0, Mistake(0, writable, is_warning=True))
     return table, mistakes
 

@@ -87,6 +87,10 @@ _HOST_KIND = Kind(
 """A wrong one is not shown, because a URL in its place has the password."""
 
 
+def _path(source: Source, node: yaml.Node, label: str) -> Any:
+    return source.read_path(node, label)
+
+
 def _file(source: Source, node: yaml.Node, label: str) -> Any:
     return source.read_path(node, label, os.path.isfile)
 
@@ -96,7 +100,7 @@ _SHORT = text("a text of at most 255 bytes", most=255)
 
 KEYS: Mapping[str, Kind | Form] = {
     "hosts": schema.several(_HOST_KIND, schema.of(_HOST_KIND)),
-    "broker_config": Form(_file, schema.of(PATH)),
+    "broker_config": Form(_path, schema.of(PATH)),
     "username": TEXT,
     "password": text(is_secret=True),
     "vhost": _SHORT,

@@ -16,7 +16,7 @@ class Finding(NamedTuple):
     cure: str
 
 
-def of_text(where: str, text: str, cure: str) -> Finding:
+def of_text(where: str, text: str, cure: str = "") -> Finding:
     """Of an error's or a mistake's text, which mostly ends with what to do; else that is `cure`."""
     what, _, own_cure = text.partition("; ")
     return Finding(where, what, own_cure or cure)

@@ -6,12 +6,15 @@ and changes nothing: all it knows is in a Standing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from listener.hooks.watch import NEEDS_RESTART
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
+from listener.state.hold import HELD
+from listener.supervisord.presence import Presence
 
 SILENT_S = 15.0
 """Two TICK_5 periods, and then some; a listener that supervisord no longer hears ends itself at 12."""
@@ -44,8 +47,11 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         )
     elif not standing.is_running:
         yield _not_running(standing.process, listener.known_as)
-    elif listener.supervisord and not standing.in_hand and _is_silent(standing):
-        since = iso_time(max(listener.heard_at, listener.began_at))
+    elif _holds_events(listener, standing.process):
+        cure = "do what that says: held events resume then, and none is lost"
+        yield Finding("listener", standing.process.last_error, cure)
+    elif listener.supervisord and not standing.in_hand and _is_silent(listener, standing.at):
+        since = iso_time(_noted_at(listener))
         yield Finding(
             "listener",
             f"it has noted no TICK_5 in its journal since {since}{_in_log(standing.process)}",
@@ -74,9 +80,20 @@ def _in_log(process: Process) -> str:
     return process.last_error and f"; the last ERROR in its log: {process.last_error}"
 
 
-def _is_silent(standing: Standing) -> bool:
-    listener = standing.listener
-    return listener is not None and standing.at - max(listener.heard_at, listener.began_at) > SILENT_S
+def _noted_at(listener: Presence) -> float:
+    """When it was last able to write to its journal, as far as that shows."""
+    return max(listener.heard_at, listener.began_at)
+
+
+def _is_silent(listener: Presence, now: float) -> bool:
+    return now - _noted_at(listener) > SILENT_S
+
+
+def _holds_events(listener: Presence, process: Process) -> bool:
+    """Whether its newest ERROR says so, and it has noted no TICK_5 since: the next one ends a hold."""
+    said_at = re.search(r"\d{4}-\d\d-\d\dT[\d:.]+Z", process.last_error)
+    is_newer = said_at is not None and said_at[0] > iso_time(_noted_at(listener))
+    return is_newer and HELD in process.last_error
 
 
 def _hooks_conf(standing: Standing) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from listener.dispatch.pauses import Pause, in_force
 from listener.errors import HooksError
@@ -24,9 +24,6 @@ from listener.state.filters import Filters
 from listener.state.journal import Journal
 from listener.state.totals import Totals
 from listener.supervisord.presence import Presence, read_presence
-
-if TYPE_CHECKING:
-    from listener.supervisord.control import Control
 
 _MOST_RUNNING = 10  # one runs; a killed listener leaves others
 
@@ -122,18 +119,14 @@ def _supervisord(
         recorder = control.recorder(folder)
         for info in control.processes():
             if f"{info['group']}:{info['name']}" == listener.process:
-                error = _last_error(control, listener.process)
+                error = ""
+                with suppress(HooksError):  # its section may give it no log
+                    error = control.last_error(listener.process)
                 found = Process(info["statename"], info["start"], info["description"], "", error)
                 return found, recorder
     except HooksError as error:
         return Process("", why_not=str(error)), None
     return Process("", why_not=f"supervisord knows no {listener.process}"), recorder
-
-
-def _last_error(control: Control, process: str) -> str:
-    with suppress(HooksError):  # its section may give it no log
-        return control.last_error(process)
-    return ""
 
 
 def _in_hand(entry: Entry, table: HookTable | None) -> InHand:

@@ -98,7 +98,7 @@ def writable_by_others(path: str) -> str:
         if os.stat(path).st_mode & 0o022:
             return (
                 f"group or others may write to the state directory {path}, and so replace the journal"
-                f" and the plugins: chmod go-w {path}"
+                f" and the plugins; chmod go-w {path}"
             )
     return ""
 

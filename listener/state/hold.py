@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+HELD = "the journal cannot be written, events are held"
+"""What its ERROR begins with; `status` knows it by that."""
+
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 
@@ -48,7 +51,7 @@ class Hold:
             except StateError as error:
                 if str(error) != problem:
                     problem = str(error)
-                    _log.error("the journal cannot be written, events are held: %s", problem)
+                    _log.error("%s: %s", HELD, problem)
                 if self._pause(pause_s):
                     raise Unanswered(
                         "stopping before the journal could be written: supervisord delivers again what"

@@ -128,7 +128,7 @@ def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> N
     (folder / "state").chmod(0o770)
     [warning] = answer(run("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
-    assert warning["text"].endswith(f": chmod go-w {folder}/state")
+    assert warning["text"].endswith(f"; chmod go-w {folder}/state")
 
 
 # Against the history
@@ -240,9 +240,10 @@ def test_a_test_that_fails_says_why_at_its_line(old: str, new: str, found: str) 
 # The section `forward`
 
 
-def check_forward(folder: Path, config: str) -> tuple[int, list[str]]:
+def check_forward(folder: Path, config: str | None) -> tuple[int, list[str]]:
     """The exit status and the lines for a section `forward` that names this broker_config."""
-    (folder / "broker.json").write_text(config)
+    if config is not None:
+        (folder / "broker.json").write_text(config)
     result = run("check", "-", stdin=f"{HOOKS}forward: {{broker_config: broker.json}}\n")
     return result.returncode, result.stdout.splitlines()
 
@@ -257,9 +258,12 @@ def test_a_broker_that_is_known_is_no_mistake(folder: Path) -> None:
     [
         ("{}", "no broker is known: name its 'hosts' in the section 'forward' of hooks.conf; on a"),
         ("{'s3cret'", "{}/broker.json, which names the broker, cannot be read: it is no JSON; run"),
+        (None, "{}/broker.json, which names the broker, cannot be read: No such file or directory;"),
     ],
 )
-def test_a_broker_that_is_not_known_is_a_mistake(folder: Path, config: str, mistake: str) -> None:
+def test_a_broker_that_is_not_known_is_one_mistake(
+    folder: Path, config: str | None, mistake: str
+) -> None:
     status, (line, summary) = check_forward(folder, config)
     assert (status, summary) == (1, "standard input: 2 hooks, 1 mistake, 0 warnings")
     assert line.startswith(f"standard input: forward: {mistake.format(folder)}")

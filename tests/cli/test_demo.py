@@ -94,24 +94,14 @@ def test_a_demo_that_sees_too_little_says_what_was_missing(
     assert "the last that supervisord said:" in errors
 
 
-def test_the_demo_sees_every_difference_between_a_notification_and_what_should_come_of_it() -> None:
+def test_the_demo_sees_what_is_not_done_or_done_twice() -> None:
     [failed] = [n for n in demo.notifications() if n["event_type"] == "workflow_failed"]
-    values = {
-        "cloudifyDeploymentID": "nodecellar",
-        "cloudifyTenantName": "default_tenant",
-        "cloudifyWorkflowName": "heal",
-        "cloudifyErrorDetails": failed["message"]["arguments"]["error"],
-        "cloudifyWorkflowParameters": "{}",
-    }
     done = ["hook x: done in 0.001 s", "hook page-on-call: done in 0.001 s"]
-    right = Trap("", "cloudifyWorkflowFailed", 0.0, values)
+    trap = Trap("", "cloudifyWorkflowFailed", 0.0, {})
 
     def found(ran: list[str], *traps: Trap) -> int:
         return len(demo.differences(demo.Course(failed, ran, list(traps))))
 
-    assert found(done, right) == 0
-    for name in values:
-        assert found(done, right._replace(values={**values, name: '"other"'})) == 1, name
-    assert found(done[:1], right) == found(done, right, right) == 1
-    assert found([*done[:1], "hook page-on-call: failed after 1 s"], right) == 1
-    assert found(done, right._replace(notification="other")) == 1
+    assert found(done, trap) == 0
+    assert found(done[:1], trap) == found(done, trap, trap) == 1
+    assert found([*done[:1], "hook page-on-call: failed after 1 s"], trap) == 1

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import pytest
 
-from listener.cli.entries import as_json, as_row, open_journal, time_option
+from listener.cli.entries import as_json, as_row, time_option
+from listener.cli.place import Place
 from listener.state import directory
 from listener.state.journal import Journal
 from tests.cli.commands import THEN, done, failed, new, run, run_as_stranger, store
@@ -130,12 +131,12 @@ def test_it_is_found_by_option_by_environment_and_by_hooks_conf(
     hook = "{event_type: workflow_failed, implementation: m.f, inputs: {a: !env NOT_SET}}"
     secret.write_text(f"hooks: [{hook}]\n")
     with click.Context(click.Command("x")):
-        found = [open_journal(None, None)]
+        found = [Place().open_journal()]
         monkeypatch.setenv("CONDUCTOR_HOOKS_STATE_DIR", str(tmp_path / "elsewhere"))
         monkeypatch.chdir(tmp_path)
-        found.append(open_journal(str(secret), "state"))
+        found.append(Place(str(secret), "state").open_journal())
         monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR")
-        found.append(open_journal(str(config), None))
+        found.append(Place(str(config)).open_journal())
         for opened, folder in found:
             assert (folder, opened.get(1)) == (str(tmp_path / "state"), journal.get(1))
 
@@ -151,7 +152,7 @@ def test_a_hooks_conf_that_cannot_be_used_does_not_hide_the_journal(
     monkeypatch.delenv("CONDUCTOR_HOOKS_STATE_DIR", raising=False)
     monkeypatch.setattr(directory, "OF_THE_MACHINE", str(tmp_path / "state"))
     with click.Context(click.Command("x")):
-        _, folder = open_journal(str(tmp_path / "hooks.conf"), None)
+        _, folder = Place(str(tmp_path / "hooks.conf")).open_journal()
     assert folder == str(tmp_path / "state")
     assert "invalid YAML" in (told := capsys.readouterr().err)
     assert told.endswith("\nso it names no state directory; --state-dir does\n")

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,9 @@ import pytest
 
 from listener.cli import run
 from listener.snmp.trap import Trap
+from tests.cli.commands import COMMAND
 from tests.snmp.senders import NetSnmp
 from tests.support import event
-
-COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
-
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,8 @@ from listener.rabbitmq.presence import say_present as say_forwarder
 from listener.state import directory
 from listener.state.journal import Journal
 from listener.supervisord.presence import Presence, say_present
-from tests.cli.commands import THEN, failed, lines, run, store
+from tests.cli.commands import COMMAND, THEN, failed, lines, run, store
 from tests.support import shown_at_terminal
-
-COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from listener.cli import command, through
-from listener.state.journal import Journal
+from listener.state.journal import FILE, Journal
 from listener.supervisord.presence import read_presence
 from tests.cli.commands import COMMAND
 from tests.end_to_end.real_supervisord import RealSupervisord, running
@@ -34,12 +34,16 @@ def supervisord(
 ) -> Iterator[RealSupervisord]:
     monkeypatch.setenv("GO", str(tmp_path_factory.mktemp("go") / "go"))
     with running(HOOKS) as supervisord:
+        wait_for("its note", lambda: is_present(supervisord.pid()), limit_s=60)
         yield supervisord
 
 
 def is_present(pid: int) -> bool:
     """Whether this process has said that it is the listener."""
-    with closing(Journal(os.environ["CONDUCTOR_HOOKS_STATE_DIR"])) as journal:
+    folder = os.environ["CONDUCTOR_HOOKS_STATE_DIR"]
+    if not os.path.exists(os.path.join(folder, FILE)):
+        return False
+    with closing(Journal(folder)) as journal:
         presence = read_presence(journal)
     return presence is not None and presence.pid == pid
 

@@ -117,7 +117,7 @@ def test_a_file_that_group_or_others_may_write_is_warned_about_before_all_else(
 
     *first, doubt = load(path, {}).mistakes
 
-    text = f"group or others may write this file, and so run what they like: chmod go-w {path}"
+    text = f"group or others may write this file, and so run what they like; chmod go-w {path}"
     assert first == ([Mistake(0, text, is_warning=True)] if is_open else [])
     assert doubt.line == 2
     assert Mistake(0, text).as_text(path) == f"{path}: {text}"

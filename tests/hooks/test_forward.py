@@ -158,7 +158,7 @@ def test_settings_that_do_not_fit_each_other_are_a_mistake_of_the_section(
     assert findings(section) == [(2, mistake, False)]
 
 
-@pytest.mark.parametrize("setting", ["broker_config", "ca", "cert", "key"])
+@pytest.mark.parametrize("setting", ["ca", "cert", "key"])
 def test_a_file_that_is_not_there_is_a_warning_and_still_in_force(setting: str) -> None:
     section = "  cert: /bin/sh\n  key: /bin/sh\n" if setting in ("cert", "key") else ""
     section = f"{section}  {setting}: hooks"

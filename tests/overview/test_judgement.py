@@ -55,6 +55,9 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
     assert judge(WELL) == []
 
 
+HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held: disk full; free space"
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "what", "cure"),
     [
@@ -88,6 +91,10 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
             {"listener": replace(DEAF, heard_at=0.0), "in_hand": ()},
             "listener", "no TICK_5 in its journal since 2023-11-14T21:13:20", "TICK_5 is not among",
         ),
+        (
+            {"process": Process("RUNNING", last_error=HOLD.format("18.000Z"))},
+            "listener", HOLD.format("18.000Z"), "do what that says",
+        ),
         ({"process": Process("", why_not="it hangs")}, "supervisord", "it hangs", "look again"),
         (
             {"in_hand": (InHand(7, "x", "page", "m.page", NOW - 99, NOW - 39),)},
@@ -117,6 +124,10 @@ def test_what_is_wrong_has_a_place_and_a_cure(
     assert what in finding.what
     assert "old" not in finding.what
     assert cure in finding.cure
+
+
+def test_a_hold_that_is_over_is_well() -> None:
+    assert judge(WELL._replace(process=Process("RUNNING", last_error=HOLD.format("16.000Z")))) == []
 
 
 def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +19,8 @@ from listener.overview.standing import InHand, Standing, stand
 from listener.rabbitmq.presence import read_presence as forwarder_of
 from listener.rabbitmq.presence import say_present as say_forwarder
 from listener.state import directory
-from listener.state.journal import Journal
+from listener.state.hold import HELD
+from listener.state.journal import FILE, Journal
 from listener.supervisord.presence import Presence, say_present
 from tests.end_to_end.real_supervisord import running
 from tests.state.entries import entry
@@ -96,6 +98,13 @@ def test_all_is_well_with_the_shipped_section_under_a_real_supervisord() -> None
         assert (found.is_running, found.process.state, found.recorder) == (True, "RUNNING", None)
         assert found.listener is not None
         assert found.listener.pid == supervisord.pid()
+
+        with closing(sqlite3.connect(os.path.join(folder, FILE))) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            wait_for("a hold", lambda: HELD in supervisord.log(), limit_s=60)
+            [finding] = judge(stand(journal, folder, None, time.time()))
+        assert f"ERROR {HELD}: " in finding.what
+
         say_present(journal, replace(found.listener, process="no:one"), NOW, "")
         why_not = stand(journal, folder, None, NOW).process.why_not
         assert why_not == "supervisord knows no no:one"

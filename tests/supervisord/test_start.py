@@ -122,7 +122,7 @@ def test_a_state_directory_that_others_may_write_is_warned_of(
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(mode)
     warnings = start(f"hooks: [{HOOK}]")[:-1]
-    assert [line.endswith(f": chmod go-w {tmp_path}/state") for line in warnings] == [True] * warned
+    assert [line.endswith(f"; chmod go-w {tmp_path}/state") for line in warnings] == [True] * warned
 
 
 @pytest.mark.parametrize(("user", "warned"), [(0, True), (1000, False)])

@@ -11,12 +11,12 @@ import sys
 
 import click
 
-from listener.cli.answers import common_options
+from listener.cli.place import place_options
 
 
 @click.command(short_help="Show the whole way, on parts of its own.")
-@common_options()
-def demo() -> None:
+@place_options
+def demo(**_: object) -> None:
     """Show the whole way from a workflow to a trap, on this machine alone, within 30 seconds.
 
     Starts a supervisord of its own with the shipped section and the shipped hooks.conf, to which a

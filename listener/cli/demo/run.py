@@ -7,7 +7,6 @@ in the middle, shows what happens, and judges whether all of it did. Ends everyt
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import re
 import signal
@@ -22,7 +21,6 @@ import click
 import listener
 from listener.cli.demo.place import PAGER, Place
 from listener.model.sample import sample
-from listener.snmp import mib
 from listener.snmp.receiver import TrapReceiver
 from listener.snmp.trap import Trap
 
@@ -179,31 +177,7 @@ def differences(course: Course) -> list[str]:
         problems.append(f"{len(course.traps)} traps came, and not one")
     if not course.is_complete:
         problems.append(f"not all of its hooks are done: {'; '.join(course.ran) or 'none has run'}")
-    for trap in course.traps:
-        problems += _of_trap(course.notification, trap)
     return [f"{course.event_type}: {problem}" for problem in problems]
-
-
-def _of_trap(notification: Mapping[str, Any], trap: Trap) -> list[str]:
-    context = notification["context"]
-    expected = {
-        "cloudifyDeploymentID": context["deployment_id"],
-        "cloudifyTenantName": context["tenant_name"],
-        "cloudifyWorkflowName": context["workflow_id"],
-    }
-    if notification["event_type"] == "workflow_failed":
-        expected["cloudifyErrorDetails"] = notification["message"]["arguments"]["error"]
-    problems = [
-        f"{name} should be {value!r}, but is {trap.values.get(name)!r}"
-        for name, value in expected.items()
-        if trap.values.get(name) != value
-    ]
-    parameters = json.loads(str(trap.values.get("cloudifyWorkflowParameters", "null")))
-    if parameters != context["execution_parameters"] and "message" not in (parameters or ()):
-        problems.append(f"the parameters are {parameters!r}")
-    if trap.notification != mib.NOTIFICATIONS[notification["event_type"]][0]:
-        problems.append(f"the trap is {trap.notification}")
-    return problems
 
 
 def _explain(place: Place, missing: list[str]) -> None:

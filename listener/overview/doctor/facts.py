@@ -42,7 +42,8 @@ class Supervisord(NamedTuple):
     """`listener` is our section in the `configuration`; `uid` the user that supervisord runs it as.
 
     `configured` and `processes` are what supervisord itself says, by group:name, None where it cannot
-    be asked. `environment` is that of the running listener, None where it may not be read.
+    be asked. `environment` is that of the running listener, `own_environment` the one that supervisord
+    was started with; each is None where it may not be read.
     """
 
     configuration: Configuration | None = None
@@ -51,6 +52,7 @@ class Supervisord(NamedTuple):
     configured: Mapping[str, Mapping[str, Any]] | None = None
     processes: Mapping[str, Mapping[str, Any]] = {}
     environment: Mapping[str, str] | None = None
+    own_environment: Mapping[str, str] | None = None
     troubles: tuple[Finding, ...] = ()
 
     def end_of_log(self, program: Program, stream: str) -> bytes:

@@ -15,8 +15,11 @@ from listener.overview.finding import Finding, of_text
 
 
 def judge_hooks(facts: Facts) -> Iterator[Finding]:
-    hooks = facts.hooks
+    hooks, standing = facts.hooks, facts.kept.standing
+    told = standing.forwarder.said if standing and standing.forwarder else ""
     for mistake in hooks.mistakes:
+        if mistake.text.removeprefix("forward: ") in told:
+            continue  # the forwarder's own words, which `status` has
         where = f"{hooks.config}, line {mistake.line}" if mistake.line else hooks.config
         yield of_text(where, mistake.text, f"conductor-hooks check {hooks.config}")
     for file in dict.fromkeys(hooks.table.files) if hooks.table else ():

@@ -21,6 +21,7 @@ from listener.overview.doctor.facts import Facts, Hooks, Kept, Supervisord
 from listener.overview.finding import Finding, of_text
 from listener.overview.hooks_conf import all_mistakes
 from listener.overview.standing import stand
+from listener.rabbitmq.broker import read_broker
 from listener.state.directory import become_owner, is_locked, path_of
 from listener.state.inspection import arrivals, damage, lost_changes
 from listener.state.journal import FILE, Journal
@@ -78,7 +79,8 @@ _WHICH_FOLDER = (
 
 def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Supervisord:
     listener = kept.listener
-    configuration, of_file = _configuration(listener, supervisor_config)
+    own_environment = _environment_of(listener.supervisord_pid if listener else None)
+    configuration, of_file = _configuration(listener, supervisor_config, own_environment or os.environ)
     section = _section(configuration, listener)
     try:
         control = Control(address_of(listener, supervisor_config))
@@ -94,21 +96,20 @@ def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Superviso
         _uid(section, configuration, listener),
         configured,
         processes,
-        _environment_of(pid) if pid else None,
+        _environment_of(pid),
+        own_environment,
         troubles,
     )
 
 
 def _configuration(
-    listener: Presence | None, given: str | None
+    listener: Presence | None, given: str | None, env: Mapping[str, str]
 ) -> tuple[Configuration | None, tuple[Finding, ...]]:
-    """What stands in the file, and what is wrong with reading it."""
+    """What stands in the file, with supervisord's environment; and what is wrong with reading it."""
     file = given or configuration_of(listener)
     if file is None:
         text = "its configuration file is not found; name it with --supervisor-config"
-        return None, (of_text("supervisord", text, ""),)
-    pid = listener.supervisord_pid if listener else None
-    env = (_environment_of(pid) if pid else None) or os.environ
+        return None, (of_text("supervisord", text),)
     try:
         return read_configuration(os.path.abspath(file), env), ()
     except HooksError as error:
@@ -143,8 +144,10 @@ def _uid(
     return None if given is None else int(given)
 
 
-def _environment_of(pid: int) -> Mapping[str, str] | None:
+def _environment_of(pid: int | None) -> Mapping[str, str] | None:
     """The environment that a process was started with; None where this user may not read it."""
+    if pid is None:
+        return None
     try:
         with open(f"/proc/{pid}/environ", encoding="utf-8", errors="surrogateescape") as file:
             pairs = [pair.partition("=") for pair in file.read().split("\0")]
@@ -201,8 +204,6 @@ _LET_READ = "let it read that folder, and pass through all folders above"
 
 
 def _brokers(table: HookTable) -> dict[str, str]:
-    from listener.rabbitmq.broker import read_broker
-
     if table.forward is None or table.forward.problem:
         return {}
     with suppress(HooksError):  # it is among the mistakes

@@ -53,8 +53,7 @@ def _directory(folder: str, uid: int | None) -> Iterator[Finding]:
     if found.st_mode & 0o700 != 0o700:
         yield Finding(folder, "its owner may not write to it", f"sudo chmod u+rwx {folder}")
     if open_to_others := writable_by_others(folder):
-        _, _, cure = open_to_others.rpartition(": ")
-        yield of_text(folder, open_to_others.removesuffix(f": {cure}"), cure)
+        yield of_text(folder, open_to_others)
     free_bytes = disk.f_bavail * disk.f_frsize
     if free_bytes < _LOW_BYTES:
         what = f"its file system has only {free_bytes // 1_000_000} MB left"

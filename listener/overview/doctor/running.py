@@ -12,7 +12,7 @@ from typing import Any
 from supervisor.datatypes import Automatic
 
 import listener
-from listener.overview.doctor.facts import Facts
+from listener.overview.doctor.facts import Facts, Supervisord
 from listener.overview.finding import Finding
 from listener.supervisord.configuration import Program
 
@@ -67,14 +67,21 @@ def _differing(program: Program, facts: Facts) -> Iterator[Finding]:
         yield Finding(program.place, "supervisord does not have it yet", "supervisorctl update")
         return
     changed = [name for name in _COMPARED if _differs(getattr(program.process, name), running[name])]
-    environment = facts.supervisord.environment
-    if program == facts.supervisord.listener and environment is not None:
-        has_it = environment.items() >= program.process.environment.items()
-        changed += [] if has_it else ["environment"]
+    if program == facts.supervisord.listener and not _has_environment(program, facts.supervisord):
+        changed.append("environment")
     if changed:
         what = f"changed, but not in force: {', '.join(changed)}"
         cure = "supervisorctl update when no workflow runs: it discards what waits in the buffer"
         yield Finding(program.place, what, cure)
+
+
+def _has_environment(program: Program, supervisord: Supervisord) -> bool:
+    """Whether the listener has what its section says, as far as this user may know: %(ENV_X)s is
+    supervisord's own X."""
+    if supervisord.environment is None or supervisord.own_environment is None:
+        return True
+    wanted: Mapping[str, str] = program.process.environment
+    return supervisord.environment.items() >= wanted.items()
 
 
 def _differs(in_file: Any, running: Any) -> bool:

@@ -20,7 +20,7 @@ from listener.overview.finding import Finding
 from listener.overview.report.gather import Figures
 from listener.overview.report.outcomes import OUTCOMES, outcome_of
 from listener.overview.report.palette import COLOURS
-from listener.overview.report.timeline import axis_of
+from listener.overview.report.timeline import MOST_RUNS, axis_of
 
 _MOST_CHARACTERS = 80
 _SIGNS = {
@@ -52,6 +52,7 @@ def render(
         anchors={each.execution_id: f"x{n}" for n, each in enumerate(figures.executions)},
         axis=axis_of(figures.executions, figures.since, figures.at),
         outcomes=[each for each in OUTCOMES if any(each in hook.numbers for hook in figures.outcomes)],
+        most_runs=MOST_RUNS,
         style=style,
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
     )

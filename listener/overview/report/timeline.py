@@ -10,15 +10,18 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from listener.errors import UnreadableNotification
 from listener.model import payload
-from listener.model.entry import Entry, Run
+from listener.model.entry import Entry
 from listener.model.notification import STARTED, iso_time
 from listener.overview.report.outcomes import is_wrong
 
 _MOST = 300
 _MOST_STEPS = 12
-_MOST_RUNS = 16
+MOST_RUNS = 16
+"""So many of each entry are drawn."""
 _STATES = {
     "workflow_queued": "queued",
     STARTED: "running",
@@ -36,18 +39,6 @@ _BETWEEN_TICKS = (
 )  # fmt: skip
 
 
-class Step(NamedTuple):
-    """One notification of an execution, with its first `runs`; so many `more` are left out."""
-
-    entry_id: int
-    received_at: float
-    event_type: str
-    state: str
-    source: str
-    runs: tuple[Run, ...]
-    more: int
-
-
 class Mark(NamedTuple):
     """An attempt at a hook on the timeline. `state` is "running" while it has no end."""
 
@@ -58,7 +49,7 @@ class Mark(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """One execution, as far as the entries tell. Its steps are in order; so many are `left_out`.
+    """One execution, as far as its entries tell: the newest are its `steps`, so many are `left_out`.
 
     `state` is that of its newest start or end, '' if there is none. `started_at` and `ended_at` are
     None if that was not seen. `failures` are all runs of its hooks that failed.
@@ -72,7 +63,7 @@ class Execution(NamedTuple):
     started_at: float | None
     ended_at: float | None
     failures: int
-    steps: tuple[Step, ...]
+    steps: tuple[Entry, ...]
     left_out: int
 
     @property
@@ -82,7 +73,7 @@ class Execution(NamedTuple):
 
     def marks(self) -> Iterator[Mark]:
         """The last attempts at each of its hooks."""
-        for run in (run for step in self.steps for run in step.runs):
+        for run in (run for step in self.steps for run in step.runs[:MOST_RUNS]):
             for attempt in run.attempts[-_MOST_ATTEMPTS:]:
                 is_running = run.state == "running" and attempt is run.attempts[-1]
                 state = "running" if is_running else attempt.state
@@ -98,9 +89,8 @@ class _Trace:
         self._started_at: float | None = None
         self._ended_at: float | None = None
         self._failures = 0
-        self._steps: list[Step] = []
+        self._steps: list[Entry] = []
         self._left_out = 0
-        self._room = _MOST_RUNS
 
     def add(self, entry: Entry) -> None:
         state = _STATES.get(entry.event_type or "", "")
@@ -110,9 +100,8 @@ class _Trace:
         if state == "running" or (state == "queued" and self._started_at is None):
             self._started_at = entry.received_at
         self._failures += sum(map(is_wrong, entry.runs))
-        if self._room and len(self._steps) < _MOST_STEPS:
-            self._steps.append(_step(entry, self._room))
-            self._room -= len(self._steps[-1].runs)
+        if len(self._steps) < _MOST_STEPS:
+            self._steps.append(msgspec.structs.replace(entry, body=""))  # it may be large
         else:
             self._left_out += 1
 
@@ -121,18 +110,6 @@ class _Trace:
             execution_id, *self._names, self._state, self._started_at, self._ended_at, self._failures,
             tuple(reversed(self._steps)), self._left_out,
         )  # fmt: skip
-
-
-def _step(entry: Entry, room: int) -> Step:
-    return Step(
-        entry.id,
-        entry.received_at,
-        entry.event_type or "",
-        entry.state,
-        entry.source,
-        entry.runs[:room],
-        max(0, len(entry.runs) - room),
-    )
 
 
 def _names(entry: Entry) -> tuple[str, str, str]:

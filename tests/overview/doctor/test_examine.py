@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pwd
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -253,6 +255,19 @@ def test_the_forwarders_section(set_up: SetUp, section: str, what: str) -> None:
     assert what in finding.what
 
 
+def test_what_the_forwarder_says_of_its_broker_is_not_said_again(set_up: SetUp) -> None:
+    set_up.hooks.write_text(f"{HOOKS}forward: {{broker_config: none.json}}\n")
+    set_up.section.write_text(f"{set_up.section.read_text('utf-8')}{FORWARDER}")
+    [unread] = set_up.findings()
+    assert unread.what.endswith(
+        "none.json, which names the broker, cannot be read: No such file or directory"
+    )
+    said = f"{unread.what.removeprefix('forward: ')}; {unread.cure}; trying again"
+    say_forwarder(str(set_up.state), said, 0.0, is_trouble=True)
+    [finding] = set_up.findings()
+    assert (finding.where, finding.what) == ("forwarder", said)
+
+
 def test_what_status_finds_comes_first(set_up: SetUp) -> None:
     say_forwarder(str(set_up.state), "no route", 0.0, is_trouble=True)
     set_up.say_present(version="0.0.1")
@@ -386,6 +401,12 @@ def test_hooks_conf(set_up: SetUp, hooks: str, where: str, what: str) -> None:
     assert what in finding.what
 
 
+def test_a_hooks_conf_that_others_may_write(set_up: SetUp) -> None:
+    set_up.hooks.chmod(0o664)
+    [finding] = set_up.findings()
+    assert finding.cure == f"chmod go-w {set_up.hooks}"
+
+
 def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     set_up.hooks.unlink()
     [finding] = set_up.findings()
@@ -438,3 +459,26 @@ def test_no_more_names_are_asked_for_than_there_may_be_threads(
     set_up.hooks.write_text(HOOKS.replace("127.0.0.1", "traps.invalid"))
     monkeypatch.setattr(destinations, "_MOST", 0)
     assert set_up.findings() == []
+
+
+HANGING = """
+import socket, sys, threading
+from listener.overview.doctor import destinations
+from listener.snmp import names
+known = socket.getaddrinfo
+def hang(host, *others, flags=0):
+    return known(host, *others, flags=flags) if flags else threading.Event().wait()
+socket.getaddrinfo = hang
+names.ANSWER_S = destinations.ANSWER_S = 0.1
+from listener.__main__ import main
+main()
+"""
+"""The command, beside a resolver that never answers."""
+
+
+def test_a_resolver_that_hangs_does_not_hold_up_the_answer(set_up: SetUp) -> None:
+    set_up.hooks.write_text(HOOKS.replace("127.0.0.1", "traps.example.com"))
+    options = ["--state-dir", str(set_up.state), "--supervisor-config", str(set_up.conf)]
+    command = [sys.executable, "-c", HANGING, "doctor", *options, "--output", "json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "no answer from the resolver" in json.loads(result.stdout)[-1]["what"]

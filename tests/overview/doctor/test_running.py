@@ -89,9 +89,11 @@ def test_a_change_that_is_not_in_force(
 def test_an_environment_that_is_not_in_force(set_up: SetUp) -> None:
     text = set_up.section.read_text("utf-8").replace(SECTION, f"{SECTION}\nenvironment=TRAPS=one", 1)
     set_up.section.write_text(text)
-    facts = asked(set_up)
+    facts = supervisord(asked(set_up), own_environment={"PATH": "/bin"})
     assert list(examine(supervisord(facts, environment={"TRAPS": "one", "PATH": "/bin"}))) == []
-    assert only(supervisord(facts, environment={"TRAPS": "two"})).what.endswith(": environment")
+    changed = supervisord(facts, environment={"TRAPS": "two"})
+    assert only(changed).what.endswith(": environment")
+    assert list(examine(supervisord(changed, own_environment=None))) == []  # what is %(ENV_X)s there?
 
 
 def test_a_change_of_a_program_that_prints_no_notifications_is_nobodys_business(set_up: SetUp) -> None:

@@ -22,6 +22,9 @@ from tests.overview.report.test_page import HOSTILE
 
 LONG = "cloudify.a_plugin_with_a_long_name." * 4
 
+FITS = "table => table.scrollWidth <= table.clientWidth"
+"""A phone shows a table without scrolling sideways."""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Page]:
@@ -65,6 +68,7 @@ def test_the_page_fits_its_window_has_its_colours_and_asks_for_nothing(
     browser.value("document.querySelectorAll('summary').forEach(row => row.click())")
     assert browser.value("document.querySelectorAll('details[open]').length") == 5
     assert browser.value("document.documentElement.scrollWidth") <= width
+    assert width > 400 or browser.value(f"[...document.querySelectorAll('.scroll')].every({FITS})")
     paper = browser.value("getComputedStyle(document.body).backgroundColor")
     hex_digits = getattr(PAPERS["paper"], scheme)[1:]
     assert paper == f"rgb{tuple(bytes.fromhex(hex_digits))}"
