@@ -197,7 +197,7 @@ def test_a_notification_that_cannot_be_written_is_said_not_to_be_sent() -> None:
     [
         (["check", "none.conf"], "none.conf cannot be read"),
         (["fire", "--notification", "none.json"], "none.json cannot be read"),
-        (["fire", "--notification", "utf-16"], "utf-16 cannot be read: not UTF-8: invalid start byte"),
+        (["fire", "--notification", "utf-16"], "utf-16 cannot be read: not UTF-8: it is UTF-16"),
         (["fire"], "name an event type (workflow_queued"),
         (["emit", "workflow_failed", "--notification", "x"], "name either an event type"),
         (["emit", "workflow_failed", "--set", "tenant_name"], "--set takes FIELD=VALUE"),
