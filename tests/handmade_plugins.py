@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from listener.interpreters.plugins import GLOBAL, MARKER
-from tests.support import do_without
+from tests.support import do_without, uncounted_env
 
 CLOUDIFY = "cloudify-common==7.0.5"
 
@@ -39,9 +39,10 @@ def fabric_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def installed(folder: Path, requirement: str, *options: str) -> Path:
     """The folder, with a package and what it needs; the test is skipped where none can be had."""
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install"]
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-compile"]
     result = subprocess.run(
         [*pip, "--target", str(folder), *options, requirement],
+        env=uncounted_env(),
         capture_output=True,
         text=True,
         check=False,

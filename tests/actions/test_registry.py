@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_an_action_is_not_repeatable_unless_it_or_the_hook_says_so(table: HookTa
         assert not actions.is_repeatable(first)
         assert actions.is_repeatable(second)
     assert [name for name, place in BUILT_IN.items() if kind_of(place).repeatable] == [TRAP]
+
+
+@pytest.mark.parametrize(
+    ("implementation", "inputs", "shown"),
+    [
+        (TRAP, {"destination_address": "nms", "community_string": "public", "x": 1}, ["nms", "…", "…"]),
+        ("my.page", {"team": "core", "api_key": "k3y", "to": "S3CRET 1"}, ["core", "…", "… 1"]),
+        ("greet", {"whom": "you"}, ["you"]),
+    ],
+)
+def test_of_inputs_a_person_sees_what_is_no_secret(
+    implementation: str, inputs: dict[str, Any], shown: list[Any]
+) -> None:
+    hook = Hook("h", ("*",), implementation, inputs, 1, {})
+    with Actions(ListenerSettings(), built_in={**BUILT_IN, **GREET}) as actions:
+        call = Call(hook, Notification("workflow_failed", {}), {}, 0.0, secrets=("S3CRET",))
+        assert list(actions.shown_inputs(call).values()) == shown
 
 
 def test_what_no_hook_names_is_not_imported(tmp_path: Path) -> None:

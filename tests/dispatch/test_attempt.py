@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from listener.actions import Call
-from listener.dispatch.attempt import attempt, log_end
+from listener.dispatch.attempt import attempt, log_end, rehearsed
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.conf import read
 from listener.hooks.table import Hook
@@ -102,6 +102,12 @@ def test_what_a_key_of_the_parameters_names_a_secret_is_masked_however_deep_they
     actions.ends["my.page"] = [ActionFailed("all-of-them: no PaSsW0rd-1", "in PaSsW0rd-1")]
     outcome = attempt(actions, Call(HOOK, notification, {}, 1000.0), ABOUT)
     assert (outcome.text, outcome.details) == ("all-of-them: no …", "in …")
+
+
+def test_before_an_attempt_it_is_known_that_a_template_cannot_be_filled_in(actions: Doubles) -> None:
+    hook = templated("to: !template '{{ execution_id.x }}'")
+    _, why = rehearsed(actions, Call(hook, NOTIFICATION, CONTEXT, 1000.0))
+    assert why == "hooks.conf, line 6: !template: there is no 'x' in that value"
 
 
 def test_a_template_that_cannot_be_filled_in_fails_for_good_without_the_action(

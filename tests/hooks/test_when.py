@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from listener.hooks.conf import read
-from listener.hooks.explanation import refusal
+from listener.hooks.explanation import reasons, refusal
 from listener.hooks.table import HookTable
 
 SATURDAY, SUNDAY = 1_768_046_400.0, 1_768_132_800.0  # noon in UTC
@@ -73,6 +73,25 @@ def test_the_first_condition_that_fails_says_what_it_wants_and_what_there_is(
     context = {"tenant_name": "c", "execution_parameters": {"n": 3, "db_password": "b"}}
 
     assert str(refusal(hook, "workflow_failed", context, SATURDAY)) == f"when.{why}"
+
+
+def test_a_hook_that_is_switched_off_or_for_another_event_says_so() -> None:
+    [hook] = read_when("{tenant_name: a}", "[workflow_queued, workflow_failed]")[0].hooks
+    assert str(refusal(hook, "workflow_started", {"tenant_name": "a"}, SATURDAY)) == (
+        "event_type: wants workflow_queued or workflow_failed, found workflow_started"
+    )
+    off = hook._replace(enabled=False)
+    assert str(refusal(off, "workflow_failed", {}, SATURDAY)) == "enabled: wants true, found false"
+
+
+def test_what_each_condition_of_a_hook_has_found_is_why_it_runs() -> None:
+    [hook] = read_when("{tenant_name: a, during: Sat}")[0].hooks
+    found = list(reasons(hook, "workflow_failed", {"tenant_name": "a"}, SATURDAY))
+    assert found == [
+        "event_type: workflow_failed",
+        'when.tenant_name: "a"',
+        "when.during: Sat 2026-01-10 12:00 UTC",
+    ]
 
 
 def test_not_excludes_only_what_has_all_of_its_values() -> None:

@@ -111,6 +111,10 @@ def test_the_value_of_a_key_that_names_a_secret_is_masked_at_any_depth(key: str)
     assert mask_values({key: ""}) == {key: ""}
 
 
+def test_secrets_are_masked_wherever_they_stand_in_a_value() -> None:
+    assert mask_values({"S3CRET": ["a S3CRET", 1]}, ["S3CRET"]) == {"…": ["a …", 1]}
+
+
 def test_a_text_without_a_token_is_the_same_text() -> None:
     text = '{"event_type" :"x","context":{ } }  '
     assert without_token(text, None) == text

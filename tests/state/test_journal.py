@@ -132,6 +132,14 @@ def test_what_became_of_an_entry_is_recorded_and_its_token_kept_for_retries_alon
     assert journal.get(1) == changed(failed, rest_token=None)
 
 
+def test_the_newest_events_from_elsewhere_come_in_their_order(journal: Journal) -> None:
+    for event_type in ("workflow_failed", "hook_failed", None, "workflow_queued", "workflow_started"):
+        journal.accept(entry(event_type=event_type))
+    journal.accept(entry(event_type="workflow_failed", source="fire"))
+    assert [found.id for found in journal.events(10)] == [1, 4, 5]
+    assert [found.id for found in journal.events(2)] == [4, 5]
+
+
 @pytest.mark.parametrize("state", SETTLED)
 def test_a_settled_entry_is_not_saved(journal: Journal, state: str) -> None:
     journal.accept(entry(state=state))

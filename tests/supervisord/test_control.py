@@ -122,6 +122,12 @@ def test_another_process_with_the_number_of_an_ended_supervisord_is_not_asked(
     assert configuration_of(presence(f"{supervisord.process.pid}.1")) == "/found"
 
 
+def test_it_says_how_it_runs_each_process(supervisord: RealSupervisord) -> None:
+    found = Control(Address(f"unix://{supervisord.folder}/s")).configured()
+    names = {f"{info['group']}:{info['name']}" for info in found.values()}
+    assert names == set(found) != set()
+
+
 def test_a_supervisord_without_a_recorder_has_none(supervisord: RealSupervisord) -> None:
     assert Control(Address(f"unix://{supervisord.folder}/s")).recorder("/state") is None
 
