@@ -111,6 +111,15 @@ def test_the_value_of_a_key_that_names_a_secret_is_masked_at_any_depth(key: str)
     assert mask_values({key: ""}) == {key: ""}
 
 
+def test_what_nests_too_deep_is_not_shown() -> None:
+    value: object = ["shown"]
+    for _ in range(200):
+        value = [value]
+    masked = str(mask_values(value))
+    assert "…" in masked
+    assert "shown" not in masked
+
+
 def test_secrets_are_masked_wherever_they_stand_in_a_value() -> None:
     assert mask_values({"S3CRET": ["a S3CRET", 1]}, ["S3CRET"]) == {"…": ["a …", 1]}
 

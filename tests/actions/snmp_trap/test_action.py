@@ -271,6 +271,16 @@ def test_what_was_reached_before_is_left_out_and_not_counted_again(
     assert action.take_tallies() == {}
 
 
+@pytest.mark.parametrize(
+    ("inputs", "is_instant"),
+    [({}, True), ({"notify": "inform"}, False), ({"destination_address": "nms.example.com"}, False)],
+)
+def test_only_a_trap_that_waits_for_nothing_is_instant(
+    action: SnmpTrapAction, inputs: dict[str, Any], is_instant: bool
+) -> None:
+    assert action.is_instant(hook({**DOCUMENTED, **inputs})) == is_instant
+
+
 def test_an_inform_that_nobody_has_acknowledged_is_not_said_to_be(
     action: SnmpTrapAction, receiver: socket.socket
 ) -> None:
