@@ -69,6 +69,15 @@ def _events(program: Program, others: list[Program]) -> Iterator[_Wrong]:
         if other.process.priority == program.process.priority:
             what = f"[{other.section}] has the same priority: what it refuses, this listener gets again"
             yield what, f"priority={_free_priority(others)}"
+        if other.is_verb("listen") and _place(other) == _place(program):
+            what = f"[{other.section}] has the same state directory: one of the two cannot start"
+            yield what, 'environment=CONDUCTOR_HOOKS_STATE_DIR="…" of its own for that one'
+
+
+def _place(program: Program) -> list[str | None]:
+    """What the state directory of a listener follows from."""
+    names = ("CONDUCTOR_HOOKS_CONFIG", "CONDUCTOR_HOOKS_STATE_DIR")
+    return [program.process.environment.get(name) for name in names]
 
 
 def _has_communication(event: type) -> bool:

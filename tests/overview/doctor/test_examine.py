@@ -143,6 +143,12 @@ def test_it_finds_nothing_in_the_shipped_section_and_hooks(set_up: SetUp) -> Non
             f"{SECTION}\ncommand=conductor-hooks listen",
             "[eventlistener:mail] has the same priority", "priority=7142",
         ),
+        (
+            "priority=", "priority=7142\n[eventlistener:slow]\ncommand=conductor-hooks listen\n"
+            f"events=TICK_60\npriority=7143\n{SECTION}\ncommand=conductor-hooks listen",
+            "[eventlistener:slow] has the same state directory",
+            'environment=CONDUCTOR_HOOKS_STATE_DIR="…" of its own for that one',
+        ),
     ],
 )  # fmt: skip
 def test_a_line_of_the_section(
