@@ -172,7 +172,8 @@ def test_a_configuration_without_the_section(set_up: SetUp) -> None:
 
 def test_of_several_listeners_the_one_of_this_state_directory_is_meant(set_up: SetUp) -> None:
     text = set_up.section.read_text("utf-8")
-    other = text.replace(SECTION, "[eventlistener:slow]").replace("=7142", "=7143")
+    head = "[eventlistener:slow]\nenvironment=CONDUCTOR_HOOKS_STATE_DIR=/elsewhere"
+    other = text.replace(SECTION, head).replace("=7142", "=7143")
     set_up.section.write_text(f"{text}\n{other.replace('autorestart=true', '')}")
     assert set_up.findings() == []
     set_up.say_present(process="slow:slow")
