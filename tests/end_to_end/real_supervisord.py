@@ -121,6 +121,7 @@ class RealSupervisord:
             "TEST_NOTES": str(self.notes_file),
             "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
+        self.env.setdefault("CONDUCTOR_HOOKS_STATE_DIR", str(folder / "state"))  # one for a module
         self._frames: int | None = None
         self.start()
 
