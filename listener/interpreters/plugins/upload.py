@@ -232,7 +232,12 @@ def _remove_remains(state_dir: str) -> None:
 
 
 def _remove_tree(folder: str) -> None:
-    """Remove a folder, and those above it that become empty."""
-    shutil.rmtree(folder)
+    """Remove a folder, and those above it that become empty.
+
+    What still runs in it may write byte code there, but finds no folder of that name any more.
+    """
+    away = f"{folder}.removed"
+    os.rename(folder, away)
+    shutil.rmtree(away)
     with suppress(OSError):  # one is not empty
         os.removedirs(os.path.dirname(folder))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -291,11 +292,28 @@ def test_a_removed_plugin_is_hidden_first_and_then_gone(
         with pytest.raises(PermissionError):
             remove(plugin)
     assert plugins_of(state) == []
-    assert os.path.exists(plugin.python)
-    Path(plugin.folder, MARKER).touch()
+    assert left_in(state) != []
     with locked(str(state), lambda _line: None):
-        remove(plugin)
+        pass  # the next change of any plugin removes the rest
     assert os.listdir(state / "plugins") == [".lock"]
+
+
+def test_a_plugin_that_runs_can_be_removed_while_it_writes_byte_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "plugins/_global/tried/1.0"
+    (folder / "lib").mkdir(parents=True)
+    (folder / MARKER).touch()
+    rmdir = os.rmdir
+
+    def rmdir_late(*arguments: Any, **options: Any) -> None:
+        with suppress(FileNotFoundError):
+            (folder / "late.pyc").touch()
+        rmdir(*arguments, **options)
+
+    monkeypatch.setattr(os, "rmdir", rmdir_late)
+    remove(Plugin("tried", "1.0", None, str(folder)))
+    assert not folder.exists()
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
