@@ -37,7 +37,7 @@ def anything(setting: Setting) -> Verdict:
             _BLOWS[name](supervisord, setting.random)
             struck[name] += 1
         supervisord.send(["the-last"])
-        supervisord.wait_until_settled("the-last", 120)
+        supervisord.wait_until_settled("the-last")
         verdict = judge(setting.folder, emitted)
     return verdict._replace(remark=", ".join(f"{count} {name}" for name, count in struck.items()))
 

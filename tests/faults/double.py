@@ -24,7 +24,7 @@ from listener.inbox.folder import FOLDER, events_name
 from listener.inbox.record import encode
 from tests.faults import processes
 from tests.faults.hooks import Hooks, environment_of_hooks, notification
-from tests.faults.ledger import is_settled
+from tests.faults.ledger import SETTLED_S, is_settled
 from tests.support import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
@@ -172,9 +172,9 @@ class Double:
     def _is_idle(self) -> bool:
         return len(set(self.answered)) == self._serial
 
-    def wait_until_settled(self, last: str, limit_s: float = 30.0) -> None:
+    def wait_until_settled(self, last: str) -> None:
         """Until the journal has this notification, and nothing that is still to be done."""
-        self._wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), limit_s)
+        self._wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), SETTLED_S)
 
     def log(self) -> str:
         """All that the listeners have logged."""

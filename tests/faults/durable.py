@@ -39,7 +39,7 @@ def durable(setting: Setting) -> Verdict:
             supervisord.start()
         supervisord.ask("supervisor.stopProcess", "emitter")
         supervisord.send(["the-last"])
-        supervisord.wait_until_settled("the-last", 60)
+        supervisord.wait_until_settled("the-last")
         verdict = judge(setting.folder, returned.read_text().split())
     return verdict._replace(remark=f"supervisord killed {kills} times")
 

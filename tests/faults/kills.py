@@ -83,7 +83,7 @@ def _judged(
     supervisord: Supervised, emitted: list[str], hooks: Sequence[str] = Hooks().names
 ) -> Verdict:
     supervisord.send(["the-last"])
-    supervisord.wait_until_settled("the-last", 120)
+    supervisord.wait_until_settled("the-last")
     verdict = judge(supervisord.folder, emitted, hooks)
     killed = supervisord.supervisord_log().count("terminated by SIGKILL")
     return verdict._replace(remark=f"killed {killed} times")

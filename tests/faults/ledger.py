@@ -216,6 +216,10 @@ def read_journal(folder: Path) -> list[Entry]:
         journal.close()
 
 
+SETTLED_S = 600.0
+"""To wait for that at most: on a busy machine thousands of calls take minutes."""
+
+
 def is_settled(folder: Path, name: str) -> bool:
     """Whether the entry of that name is there, and it and all others are settled."""
     query = (

@@ -37,7 +37,7 @@ def pauses(setting: Setting) -> Verdict:
         for pause in in_force(journal, time.time()):
             end_pause(journal, pause)
         double.tick()
-        double.wait_until_settled(late[-1], 120)
+        double.wait_until_settled(late[-1])
     emitted += late
     begun = [note.name for note in notes_in_order(setting.folder) if note[:2] == ("once", "begun")]
     order = sorted(begun, key=emitted.index)

@@ -60,7 +60,7 @@ def _with_a_backlog(setting: Setting, strike: Callable[[Supervised], None]) -> V
 
 def _judged(supervisord: Supervised, emitted: list[str], hooks: Hooks | None = None) -> Verdict:
     supervisord.send(["the-last"])
-    supervisord.wait_until_settled("the-last", 120)
+    supervisord.wait_until_settled("the-last")
     return judge(supervisord.folder, emitted, (hooks or Hooks()).names)
 
 

@@ -25,7 +25,7 @@ from tests.end_to_end.real_supervisord import RealSupervisord
 from tests.faults import processes
 from tests.faults.double import CHECKOUT
 from tests.faults.hooks import Hooks, all_printed, environment_of_hooks
-from tests.faults.ledger import is_settled, last_without_entry
+from tests.faults.ledger import SETTLED_S, is_settled, last_without_entry
 from tests.support import wait_for
 
 _CONF = """\
@@ -233,9 +233,9 @@ class Supervised(RealSupervisord):
         found = re.findall(r" ERROR supervisord discarded (\d+) events", self.log())
         return [int(number) for number in found]
 
-    def wait_until_settled(self, last: str, limit_s: float = 40.0) -> None:
+    def wait_until_settled(self, last: str) -> None:
         """Until the journal has this notification, and nothing that is still to be done."""
-        wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), limit_s)
+        wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), SETTLED_S)
 
     def wait_for_tick(self) -> None:
         """Until the listener has answered its next TICK_5, which it tells losses at."""

@@ -86,7 +86,7 @@ def _is_more_done(setting: Setting, done: int) -> bool:
 
 def _judged(supervisord: Supervised, emitted: list[str], hooks: Hooks) -> Verdict:
     supervisord.send(["the-last"])
-    supervisord.wait_until_settled("the-last", 120)
+    supervisord.wait_until_settled("the-last")
     return judge(supervisord.folder, emitted, hooks.names, may_lose=True)
 
 
