@@ -51,6 +51,21 @@ hooks:
 """
 OF_PLUGIN = HOOKS.replace("test_functions.greet", "the-doors.doors.tasks.open_it")
 
+TRIED = """
+hooks:
+  - {name: page, event_type: workflow_failed, implementation: command, inputs: {argv: ["true"]},
+     when: {tenant_name: acme, execution_parameters.x: 1}}
+  - {name: night, event_type: "*", implementation: command, inputs: {argv: ["true"]},
+     when: {during: "22:00-06:00"}}
+tests:
+  - event: {event_type: workflow_failed, tenant_name: acme, execution_parameters: {x: 1}}
+    at: 2026-01-31T12:00:00Z
+    runs: page
+  - {event: workflow_failed, at: 2026-01-31 23:00, runs: [night], runs_not: page}
+  - {event: workflow_queued, at: 2026-01-31T12:00+01:00, runs: []}
+"""
+"""A hooks.conf whose own tests hold."""
+
 THEN = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 NASTY = ("a\x1b[2Jb", "a\x1b]0;title\x07b", "a\nb", "a\rb", "a\x9b2Jb", "a\x7fb", "a\u202eb")
 """What somebody can put into a notification, and no terminal is to obey."""

@@ -10,7 +10,7 @@ import pytest
 from listener.hooks.conf import read
 from listener.model.entry import Run
 from listener.state.journal import Journal
-from tests.cli.commands import HOOKS, OF_PLUGIN, answer, done, new, run
+from tests.cli.commands import HOOKS, OF_PLUGIN, TRIED, answer, done, new, run
 from tests.handmade_plugins import make_plugin
 
 
@@ -180,20 +180,6 @@ def test_events_of_the_history_are_named_that_would_run_other_hooks(
 
 
 # Tests of hooks
-
-TRIED = """
-hooks:
-  - {name: page, event_type: workflow_failed, implementation: command, inputs: {argv: ["true"]},
-     when: {tenant_name: acme, execution_parameters.x: 1}}
-  - {name: night, event_type: "*", implementation: command, inputs: {argv: ["true"]},
-     when: {during: "22:00-06:00"}}
-tests:
-  - event: {event_type: workflow_failed, tenant_name: acme, execution_parameters: {x: 1}}
-    at: 2026-01-31T12:00:00Z
-    runs: page
-  - {event: workflow_failed, at: 2026-01-31 23:00, runs: [night], runs_not: page}
-  - {event: workflow_queued, at: 2026-01-31T12:00+01:00, runs: []}
-"""
 
 
 @pytest.mark.usefixtures("folder")

@@ -7,20 +7,7 @@ import pytest
 from listener.cli.trial import failing
 from listener.hooks.cases import CASES
 from listener.hooks.conf import read
-
-TRIED = """
-hooks:
-  - {name: page, event_type: workflow_failed, implementation: command, inputs: {argv: ["true"]},
-     when: {tenant_name: acme, execution_parameters.x: 1}}
-  - {name: night, event_type: "*", implementation: command, inputs: {argv: ["true"]},
-     when: {during: "22:00-06:00"}}
-tests:
-  - event: {event_type: workflow_failed, tenant_name: acme, execution_parameters: {x: 1}}
-    at: 2026-01-31T12:00:00Z
-    runs: page
-  - {event: workflow_failed, at: 2026-01-31 23:00, runs: [night], runs_not: page}
-  - {event: workflow_queued, at: 2026-01-31T12:00+01:00, runs: []}
-"""
+from tests.cli.commands import TRIED
 
 
 def wrong_in(text: str) -> list[str]:
