@@ -208,7 +208,7 @@ def emit(
 def _publish(text: str, place: Place) -> None:
     """Publish a notification's JSON to the broker that hooks.conf names."""
     table = load(place.config, os.environ).table
-    settings = (table and table.forward) or ForwardSettings()
+    settings: ForwardSettings = (table and table.forward) or ForwardSettings()
     if settings.problem:
         raise HooksError(settings.problem)
     import_rabbitmq("publisher").publish(text, settings)
