@@ -21,6 +21,7 @@ _MODULES = {
     "forward": "forward",
     "check": "check",
     "explain": "explain",
+    "keys": "keys",
     "fire": "author",
     "emit": "author",
     "status": "status",

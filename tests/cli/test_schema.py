@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from listener.actions.registry import TRAP as TRAP_ACTION
+from listener.cli.keys import KEYS
 from listener.cli.schema import hooks_schema
 from listener.hooks.cases import CASES
 from listener.hooks.conf import SECTIONS, read
@@ -147,3 +149,31 @@ def test_what_may_stand_is_valid(faults: Faults, document: str) -> None:
 def test_a_mistake_of_keys_and_kinds_is_invalid(faults: Faults, document: str) -> None:
     assert faults(document) != []
     assert mistakes(document) != [] or "inputs: {" in document  # those are the actions' to judge
+
+
+@pytest.mark.parametrize("section", sorted(KEYS.keys() - {"tags"}))
+def test_the_verb_keys_says_what_an_editor_shows_of_each_key(section: str) -> None:
+    said = "".join(run("keys", section).stdout.split())
+    known = _keys_of(section)
+    assert KEYS[section].keys() - {"execution_parameters.x"} == known.keys()
+    for name, key in known.items():
+        assert name + "".join(key["description"].split()) in said
+
+
+def _keys_of(section: str) -> dict[str, Any]:
+    """The keys that the schema has for a section of the verb."""
+    schema = hooks_schema()
+    parts = schema["properties"] | schema["$defs"] | {"hooks": schema["$defs"]["hook"]}
+    parts["tests"] = parts["tests"]["items"]
+    for rule in parts["hook"]["allOf"]:
+        implementation = rule["if"]["properties"]["implementation"]["const"]
+        name = "trap" if implementation == TRAP_ACTION else implementation
+        parts[name] = rule["then"]["properties"]["inputs"]
+    keys: dict[str, Any] = parts[section]["properties"]
+    return keys
+
+
+def test_the_verb_keys_prints_all_sections() -> None:
+    said = run("keys").stdout
+    assert [line[:-1] for line in said.splitlines() if line[:1].strip()] == list(KEYS)
+    assert "!template TEXT" in said
