@@ -115,7 +115,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "!regex TEXT": Key("a regular expression, within 'when'"),
         "!template TEXT": Key(
             "within 'inputs': a Jinja template, filled in at each attempt. It knows what a function's"
-            " context has, text (the notification's) and entry_id. An absent field is empty, an unknown"
+            " context has, text (the notification's) and entry_id; of hook_failed also hook, error and"
+            " attempts, of hook_suppressed hook, count, since and until, of workflow_overdue started_at"
+            " and overdue_s. An absent field is empty, an unknown"
             " one fails the hook for good. It may have if, for (not nested, at most 1000 items), no"
             " calls, and the filters default, join, replace, tojson, truncate, upper, lower,"
             " capitalize, trim, first, last, length, items, string, urlencode. It gives at most"
@@ -210,7 +212,10 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
             "MiB, 64 or more, that a child interpreter may take, and each program that it starts",
             "no limit",
         ),
-        "metrics": Key("the file of Prometheus's metrics to write, every five seconds"),
+        "metrics": Key(
+            "the file of Prometheus's metrics to write every five seconds; when you remove the setting,"
+            " remove it, too"
+        ),
         "log_format": Key(
             "json: the log of the listener and the forwarder has a JSON object a line, with entry_id,"
             " hook, outcome … where a line has them",

@@ -91,7 +91,14 @@ def history(
     output: str,
     place: Place,
 ) -> None:
-    """The entries of the journal, newest first. With --output json and --follow, one a line."""
+    """The entries of the journal, newest first. With --output json and --follow, one a line.
+
+    An entry is pending while an attempt is due now or later, running during a hook, done when every
+    hook is done, failed when the last attempt of a hook has failed, interrupted when the listener was
+    killed during a hook that is not repeatable, suppressed when a run was above the hook's at_most,
+    ignored when no hook matched, unreadable when the payload was no notification, and dropped when it
+    was given up or supervisord discarded it.
+    """
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")
     journal, _ = place.open_journal()

@@ -51,8 +51,12 @@ def pause(
     """Keep what comes, but begin no hook until resume, or until a time; then all runs in order.
 
     The running listener obeys within five seconds, or when the hook that runs now has ended. A pause
-    outlives restarts. With --hook, all other hooks run on, and do not wait for the paused one. A second
-    pause of the same replaces the first.
+    outlives restarts. Meanwhile events are accepted, and the times of retries, 'at_most' and 'after'
+    count on; fire runs hooks all the same. With --hook, all other hooks run on, and do not wait for the
+    paused one. A second pause of the same replaces the first.
+
+    Where the forwarder acknowledges what is acted on, messages above its 'prefetch' stay at the broker:
+    mind the broker's consumer_timeout.
     """
     journal, folder = place.open_journal()
     if hook:
