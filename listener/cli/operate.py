@@ -28,6 +28,7 @@ from listener.cli.answers import (
 )
 from listener.cli.entries import (
     MANY,
+    TO_REPLAY,
     as_json,
     as_row,
     notification_of,
@@ -246,8 +247,12 @@ def drop(
     output: str,
     place: Place,
 ) -> None:
-    """Give entries up: nothing more is tried for them, and they no longer count as failed."""
-    journal, entries = open_selected(place, entry_ids, failed=failed, since=since)
+    """Give entries up: nothing more is tried for them, and they no longer count as failed.
+
+    --failed also takes those that are unreadable, since nothing else can be done about them.
+    """
+    states = (*TO_REPLAY, "unreadable")
+    journal, entries = open_selected(place, entry_ids, failed=failed, since=since, states=states)
     for entry in entries:
         if entry.state not in DROPPABLE:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
