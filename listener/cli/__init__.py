@@ -83,5 +83,6 @@ def command() -> None:
     """Actionable Events (Hooks) for Studio Conductor, run by a supervisord event listener.
 
     Exits with 0 for success, with 1 for a mistake, a failed hook, no match or what needs doing, and
-    with 2 for usage or unreadable input.
+    with 2 for usage or unreadable input. In a pipe a table has one line a row. With --output json, an
+    entry has the same fields in all verbs; show adds more.
     """

@@ -14,6 +14,7 @@ import click
 from listener.actions.registry import TRAP
 
 _WIDTH = 100
+_PATTERN = "a pattern, as for tenant_name"
 
 
 class Key(NamedTuple):
@@ -45,12 +46,15 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
             " module.function, a function",
             "required",
         ),
-        "inputs": Key("its keyword arguments; a date becomes its ISO text"),
+        "inputs": Key(
+            "the inputs of what is built in (see its section), else the keyword arguments of the"
+            " function or task; a date becomes its ISO text"
+        ),
         "when": Key("conditions, all of which must hold: see 'when'", "always"),
         "name": Key(
-            "its name in the log and the history. A named hook keeps its retries when you correct it,"
-            " an unnamed one while implementation and inputs stay",
-            "event-position",
+            "its name in the log and the history. A hook with a name keeps its retries when you correct"
+            " it; one without, only while implementation and inputs stay the same",
+            "event and position, as workflow_failed-4",
         ),
         "timeout": Key(
             "seconds for one attempt, at most a day. Then the function and all programs that it started"
@@ -70,11 +74,13 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "fresh": Key("true: a new interpreter for each call of a function or task", "false"),
         "at_most": Key(
             "10 per 5m: further runs within any 5 minutes are suppressed; 10 per 5m per deployment_id:"
-            " for each value of a field of 'when'",
+            " each deployment is counted by itself, likewise with other fields of 'when'. Retries and"
+            " replays do not count",
             "no limit",
         ),
         "after": Key(
-            "90s, 5m, 2h, 1d: how long an execution has no end when a hook on workflow_overdue runs",
+            "90s, 5m, 2h, 1d: a hook on workflow_overdue runs when an execution has had no end for so"
+            " long since the listener accepted its start. A new hook leaves out those already overdue",
             "required there",
         ),
         "enabled": Key("false: the hook never runs", "true"),
@@ -82,25 +88,26 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
     },
     "when": {
         "tenant_name": Key(
-            'a pattern as the shell has it, in the right case: acme, "prod-*"; !regex "…": a regular'
-            " expression that is searched for; a list: any of its values; null: the field is absent"
+            'a shell pattern, case-sensitive: acme, "prod-*"; !regex "…": a regular expression that is'
+            " searched for; a list: any of its values; null: the field is absent"
         ),
-        "deployment_id": Key("likewise"),
-        "blueprint_id": Key("likewise"),
-        "workflow_id": Key("likewise"),
-        "execution_id": Key("likewise"),
-        "timestamp": Key("likewise: the notification's text"),
-        "event_type": Key("likewise, for a hook on several"),
-        "message_type": Key("likewise"),
-        "is_system_workflow": Key("true or false"),
-        "hook": Key("of hook_failed and hook_suppressed: the other hook's name"),
-        "error": Key("of hook_failed: why the last attempt failed"),
-        "attempts": Key("of hook_failed: how many there were"),
+        "deployment_id": Key(_PATTERN),
+        "blueprint_id": Key(_PATTERN),
+        "workflow_id": Key(_PATTERN),
+        "execution_id": Key(_PATTERN),
+        "timestamp": Key(f"the notification's text: {_PATTERN}"),
+        "event_type": Key(f"for a hook on several: {_PATTERN}"),
+        "message_type": Key(_PATTERN),
+        "is_system_workflow": Key("true, false or null"),
+        "hook": Key(f"the other hook's name, for hook_failed and hook_suppressed: {_PATTERN}"),
+        "error": Key(f"why the last attempt failed, for hook_failed: {_PATTERN}"),
+        "attempts": Key("how many there were, for hook_failed: a number, or a list of numbers"),
         "execution_parameters.x": Key(
-            "a parameter; x.nodes.0 goes into mappings and lists. Numbers, true and false must be equal"
+            f"the execution's parameter x: {_PATTERN}; a number, true or false must be equal."
+            " execution_parameters.x.nodes.0 goes into mappings and lists"
         ),
-        "not": Key("what does not fulfil all conditions of this mapping"),
-        "any": Key("what fulfils at least one mapping of this list"),
+        "not": Key("a mapping of conditions: holds unless all of them hold"),
+        "any": Key("a list of such mappings: holds if all conditions of at least one of them hold"),
         "during": Key(
             '"Mon-Fri 18:00-08:00 Europe/Berlin" or a list of such: days, times or both, in UTC unless'
             " a zone is named. A night belongs to the day that it begins on. The time is that of the"
@@ -108,25 +115,32 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         ),
     },
     "tags": {
-        "!env NAME": Key("the environment variable; !env [NAME, default] if it may be missing"),
+        "!env NAME": Key(
+            "the environment variable, of the listener; !env [NAME, default] if it may be missing."
+            " Where a number, true or false is wanted, it is read from the text"
+        ),
         "!file PATH": Key(
-            "the file's text without its last newline, never shown. When it changes, touch hooks.conf"
+            "the file's text without its last newline, never shown; a relative path starts at the"
+            " folder of hooks.conf. When the file changes, touch hooks.conf"
         ),
         "!regex TEXT": Key("a regular expression, within 'when'"),
         "!template TEXT": Key(
-            "within 'inputs': a Jinja template, filled in at each attempt. It knows what a function's"
-            " context has, text (the notification's) and entry_id; of hook_failed also hook, error and"
-            " attempts, of hook_suppressed hook, count, since and until, of workflow_overdue started_at"
-            " and overdue_s. An absent field is empty, an unknown"
-            " one fails the hook for good. It may have if, for (not nested, at most 1000 items), no"
-            " calls, and the filters default, join, replace, tojson, truncate, upper, lower,"
+            "within 'inputs', as \"{{ deployment_id }} failed\": a Jinja template, filled in at each"
+            " attempt. It knows the fields of 'when', execution_parameters, arguments, text (the"
+            " notification's) and entry_id; of hook_failed also hook, error and attempts; of"
+            " hook_suppressed only hook, count, since, until and the field after the last 'per' of"
+            " at_most; of workflow_overdue also started_at and overdue_s. An absent field is empty, an"
+            " unknown one fails the hook for good. It may have if, for (not nested, up to 1000 items),"
+            " no calls, and the filters default, join, replace, tojson, truncate, upper, lower,"
             " capitalize, trim, first, last, length, items, string, urlencode. It gives at most"
             " 65536 characters"
         ),
     },
     "trap": {
         "destination_address": Key(
-            "a name or an address; a link-local one with its zone: fe80::1%eth0", "required"
+            "a name or an address; a link-local one with its zone: fe80::1%eth0. The resolver may"
+            " take 5 seconds for a new name",
+            "required",
         ),
         "destination_port": Key("the receiver's UDP port", "required"),
         "source_address": Key(
@@ -136,17 +150,21 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "version": Key("2c or 3", "2c"),
         "notify": Key("trap, or inform, which the receiver acknowledges", "trap"),
         "timeout": Key("seconds that one try of an inform waits", "1"),
-        "retries": Key("further tries of an inform; all must fit into the hook's timeout", "5"),
+        "retries": Key(
+            "further tries of an inform; all must fit into the hook's timeout. The informs of one hook"
+            " wait at the same time",
+            "5",
+        ),
         "layout": Key(
             "conductor: the original's order and objects; mib: the MIB's order, and instances (.0);"
             " control characters and line ends become spaces",
             "conductor",
         ),
         "user": Key("the user of version 3", "required in 3"),
-        "auth_protocol": Key("MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512"),
-        "auth_key": Key("its pass phrase, 8 characters or more; take it from a !file"),
-        "priv_protocol": Key("DES, AES, AES-192 or AES-256"),
-        "priv_key": Key("its pass phrase, likewise"),
+        "auth_protocol": Key("MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512", "none"),
+        "auth_key": Key("the pass phrase of auth_protocol, 8 characters or more; take it from a !file"),
+        "priv_protocol": Key("DES, AES, AES-192 or AES-256", "none"),
+        "priv_key": Key("the pass phrase of priv_protocol, 8 characters or more; take it from a !file"),
         "context_name": Key("the context of version 3", "empty"),
         "engine_id": Key("the engine ID of a trap's sender, in hexadecimal", "this host's"),
         "destinations": Key(
@@ -157,42 +175,52 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "url": Key("http://… or https://…; the log and the history show no path of it", "required"),
         "method": Key("POST, PUT, PATCH or GET", "POST"),
         "headers": Key("a mapping of names to texts"),
-        "body": Key("a text, sent as it stands, or a value, sent as JSON", "a CloudEvent"),
+        "body": Key(
+            "a text, sent as it stands, or a value, sent as JSON",
+            "a CloudEvent: its type com.cloudify.workflow_failed, its subject the execution, its data"
+            " the fields that a function gets, without the rest_token",
+        ),
         "secret": Key(
             "signs as Standard Webhooks has it: whsec_ and base64, or any text", "no signature"
         ),
         "ca": Key("the file of the CAs to trust", "the system's"),
         "cert": Key("the file of our certificate, if the server asks for one"),
-        "key": Key("the file of its key"),
-        "proxy": Key("http://user:password@host:port; the environment's is not used"),
+        "key": Key("the file of the certificate's key"),
+        "proxy": Key("http://user:password@host:port; the environment's is not used", "none"),
     },
     "notify": {
-        "urls": Key("a URL as Apprise has it, or a list; a text may have one a line", "required"),
-        "title": Key("a text", "made from the notification"),
-        "body": Key("a text", "made from the notification"),
+        "urls": Key(
+            "a URL as Apprise has it, or a list; a text may have one a line. Each gets an equal share"
+            " of the timeout that is left",
+            "required",
+        ),
+        "title": Key("the title of the message", "made from the notification"),
+        "body": Key("the text of the message", "made from the notification"),
     },
     "command": {
-        "argv": Key("the program and its arguments; no shell reads them", "required"),
-        "env": Key("variables to add to the listener's environment"),
+        "argv": Key("a list: the program and its arguments; no shell reads them", "required"),
+        "env": Key("a mapping of variables to add to the listener's environment"),
         "cwd": Key("the folder to start in", "the listener's"),
-        "retry_on": Key("exit statuses that retries follow, beside 75 and the end by a signal"),
+        "retry_on": Key(
+            "a list of exit statuses that retries follow, beside 75 and the end by a signal"
+        ),
     },
     "tests": {
         "event": Key("an event type, or a mapping with event_type and the fields of --set", "required"),
         "at": Key("the time for 'during'; UTC unless it says more", "now"),
-        "runs": Key("these hooks and no others", "not tested"),
-        "runs_not": Key("not these hooks", "not tested"),
+        "runs": Key("the hooks that must run; no others may", "not tested"),
+        "runs_not": Key("hooks that must not run", "not tested"),
     },
     "listener": {
         "state_dir": Key("the state directory", "/var/lib/conductor-hooks"),
         "durability": Key(
-            "process: the journal outlives any process; power: a loss of power, too, at two waits for"
-            " the disk for an event with one hook",
+            "process: the journal outlives any process; power: also a loss of power, but an event with"
+            " one hook then waits for the disk twice",
             "process",
         ),
         "keep_days": Key(
-            "days that the journal keeps an entry with nothing left to do; age counts only while the"
-            " system's clock has not jumped for an hour",
+            "days that the journal keeps an entry with nothing left to do. In the first hour after a"
+            " start or a jump of the system's clock, nothing is deleted for its age",
             "30",
         ),
         "keep_entries": Key("entries that it keeps at most", "1000000"),
@@ -202,49 +230,62 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
             "900",
         ),
         "python": Key("the interpreter for functions and plugins, 3.6 or newer", "the listener's"),
-        "python_path": Key("folders where it looks for modules first"),
-        "plugins": Key("a manager's folder of plugins: /opt/mgmtworker/env/plugins"),
+        "python_path": Key("a list of folders where it looks for modules first"),
+        "plugins": Key(
+            "a manager's folder of plugins: /opt/mgmtworker/env/plugins. Those of default_tenant serve"
+            " all tenants that have none of their own"
+        ),
         "manager": Key(
-            "where ctx gets resources, and each rest_token is deleted: rest_host, rest_port (53333),"
-            " rest_protocol (https), rest_cert (/etc/cloudify/ssl/cloudify_internal_ca_cert.pem)",
+            "a mapping: the manager that ctx gets resources from, and that deletes each rest_token"
+            " after its hooks. rest_host is required; rest_port (53333), rest_protocol (https) and"
+            " rest_cert (/etc/cloudify/ssl/cloudify_internal_ca_cert.pem) are not",
         ),
         "child_memory": Key(
-            "MiB, 64 or more, that a child interpreter may take, and each program that it starts",
+            "MiB of memory, 64 or more, that an interpreter for functions may take, and each program"
+            " that it starts",
             "no limit",
         ),
         "metrics": Key(
-            "the file of Prometheus's metrics to write every five seconds; when you remove the setting,"
-            " remove it, too"
+            "the file to write Prometheus's metrics to, every five seconds. When you remove the"
+            " setting, remove the file, too"
         ),
         "log_format": Key(
             "json: the log of the listener and the forwarder has a JSON object a line, with entry_id,"
             " hook, outcome … where a line has them",
             "text",
         ),
-        "log_level": Key("debug, info, warning or error: leave out lines below", "debug"),
+        "log_level": Key("debug, info, warning or error: the log has no lines below it", "debug"),
     },
     "forward": {
-        "hosts": Key("brokers, tried in turn; the port is 5671, without TLS 5672", "broker_config's"),
-        "broker_config": Key("the file of a manager's worker", "the manager's"),
-        "username": Key("of the broker", "broker_config's"),
-        "password": Key("of the broker", "broker_config's"),
-        "vhost": Key("of the broker", "broker_config's"),
-        "tls": Key("false: without", "true"),
+        "hosts": Key(
+            "a broker or a list, tried in turn; the port is 5671, without TLS 5672", "broker_config's"
+        ),
+        "broker_config": Key("the broker_config.json of a manager's worker", "the manager's"),
+        "username": Key("the user at the broker", "broker_config's"),
+        "password": Key("the user's password; take it from a !file", "broker_config's"),
+        "vhost": Key("the virtual host at the broker", "broker_config's"),
+        "tls": Key("false: connect without TLS", "true"),
         "ca": Key("the file of the CA that the broker's certificate is from", "broker_config's"),
         "cert": Key("the file of our certificate, if the broker asks for one"),
-        "key": Key("the file of its key"),
+        "key": Key("the file of the certificate's key"),
         "verify_host": Key("false: any name may stand in the broker's certificate", "true"),
         "queue": Key(
             "if it is not there, it is made and bound as a manager does it; else it is left as it is",
             "a manager's",
         ),
-        "exchange": Key("what the queue is bound to", "a manager's"),
-        "routing_key": Key("by which key it is bound", "a manager's"),
-        "single_active": Key("true: make a queue of your own that serves one host at a time", "false"),
-        "acknowledge": Key(
-            "kept: when the inbox has the message; acted: when its hooks have ended", "kept"
+        "exchange": Key("the exchange that the queue is bound to", "a manager's"),
+        "routing_key": Key("the key that the queue is bound with", "a manager's"),
+        "single_active": Key(
+            "true: make a queue of your own that serves one host at a time; name it in 'queue'", "false"
         ),
-        "prefetch": Key("messages that a host has without an acknowledgement", "200; acted: 20"),
+        "acknowledge": Key(
+            "kept: tell the broker when the inbox has the message; acted: when its hooks have ended,"
+            " retries included",
+            "kept",
+        ),
+        "prefetch": Key(
+            "messages that a host has at most before it acknowledges them", "200; acted: 20"
+        ),
     },
 }
 """By the section of hooks.conf, or the built-in implementation whose inputs they are."""

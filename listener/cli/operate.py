@@ -94,11 +94,18 @@ def history(
 ) -> None:
     """The entries of the journal, newest first. With --output json and --follow, one a line.
 
-    An entry is pending while an attempt is due now or later, running during a hook, done when every
-    hook is done, failed when the last attempt of a hook has failed, interrupted when the listener was
-    killed during a hook that is not repeatable, suppressed when a run was above the hook's at_most,
-    ignored when no hook matched, unreadable when the payload was no notification, and dropped when it
-    was given up or supervisord discarded it.
+    The states of an entry:
+
+    \b
+    pending      an attempt is due, now or later
+    running      a hook runs
+    done         every hook is done
+    failed       the last attempt of a hook has failed
+    interrupted  the listener was killed during a hook that is not repeatable
+    suppressed   a run was above the hook's at_most; replay runs it
+    ignored      no hook matched
+    unreadable   the payload was no notification; show prints it
+    dropped      it, or a run of it, was given up, or supervisord discarded it
     """
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")

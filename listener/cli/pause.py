@@ -36,7 +36,7 @@ _TAKEN_S = REFRESH_S + 3.0  # supervisord may be late with its TICK_5
 
 
 @click.command(short_help="Keep events, but run no hook.")
-@click.option("--until", callback=until_option, help="06:00, 30m, 2h, or a time (UTC); else resume.")
+@click.option("--until", metavar="TIME", callback=until_option, help="06:00, 30m, 2h, or a time (UTC).")
 @click.option("--hook", default="", metavar="NAME", help="Only this hook, by its name in the history.")
 @click.option("--comment", default="", metavar="TEXT", help="For the log and the history.")
 @output_option
