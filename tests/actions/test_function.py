@@ -31,6 +31,8 @@ from tests.users import NOBODY, NOBODYS_NAME, needs_root
 LIMIT_S = 20.0
 SHORT_S = 0.5
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 
 MODULES = {
     "material.py": MATERIAL,

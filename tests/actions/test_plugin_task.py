@@ -101,6 +101,8 @@ def script(context):
 CONTEXT = {"tenant_name": "acme", "execution_id": "x1", "rest_token": "secret-but-no-ctok"}
 LIMIT_S = 20.0
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
