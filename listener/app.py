@@ -174,7 +174,7 @@ def _inbox(state: Claim, run: str | None) -> InboxReader | None:
 
 
 def _refuse(config: str, error: HooksError, settings: ListenerSettings) -> int:
-    """Log why the listener cannot start or go on before a person does something: exit status 2."""
+    """Log why the listener cannot start or continue until a person does something: exit status 2."""
     import logging
 
     from listener import log

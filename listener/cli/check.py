@@ -78,6 +78,13 @@ def check(
 ) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
 
+    A function or plugin that is not found is a warning: the listener may find it. --against leaves out
+    the events that fire or the listener made.
+
+    The schema is for editors with the YAML language server: write it to the file that the first line of
+    the shipped hooks.conf names, and give the editor our tags as yaml.customTags: !env, !env sequence,
+    !file, !regex, !template.
+
     Exits with 1 when there is a mistake, or a difference to the history; with 0 when there is none, or
     only warnings.
     """

@@ -91,9 +91,19 @@ def upload(
 ) -> None:
     """Install a wagon (.wgn), a wheel, an sdist or a source folder as a plugin.
 
-    A wagon brings all that it needs but cloudify-common, which is got once, by pip's own configuration.
-    What a wheel, an sdist or a source folder needs is got in the same way. Another version of a plugin
-    is kept beside those that are there, and the newest runs.
+    Each version gets a virtualenv of its own, made with the 'python' of hooks.conf, which must stay
+    where it is. The newest version runs. A plugin for a tenant comes before those for all.
+
+    A wagon is installed without the network. Other requirements come from where pip's configuration
+    says. cloudify-common is downloaded once, with the first plugin. Without a network, --wheels is what
+    the same Python makes by: pip wheel -w wheels pip 'cloudify-common[dispatcher]', and from 3.13 on
+    legacy-cgi.
+
+    plugin.yaml must have the executor central_deployment_agent. It stands beside setup.py, or in a
+    wagon's files (wagon create . --add-file ./plugin.yaml), or --plugin-yaml names it.
+
+    From a manager, take its tenants' wagons (cfy plugins download), those that all tenants see without
+    --tenant. Root continues as the owner of the state directory. Repeat an interrupted upload.
     """
     from listener.interpreters.plugins.definition import PluginYaml
     from listener.interpreters.plugins.source import Given
