@@ -19,7 +19,7 @@ from listener.cli.place import Place
 from listener.errors import HooksError, UnreadableNotification
 from listener.hooks.values import unix_time
 from listener.model import payload
-from listener.model.entry import Entry
+from listener.model.entry import Entry, Run
 from listener.model.notification import iso_time, short_time
 from listener.state.filters import Filters
 from listener.state.journal import Journal
@@ -116,8 +116,15 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "source": entry.source,
         "state": entry.state,
         "error": entry.error or None,
-        "runs": [run_as_json(run) for run in entry.runs],
+        "runs": [_run_as_json(run, entry) for run in entry.runs],
     }
+
+
+def _run_as_json(run: Run, entry: Entry) -> dict[str, Any]:
+    """A run that was pending when its entry was given up is dropped, too."""
+    shown = run_as_json(run)
+    is_given_up = entry.state == "dropped" and run.state == "pending"
+    return shown | {"state": "dropped"} if is_given_up else shown
 
 
 def notification_of(entry: Entry) -> dict[str, Any]:
