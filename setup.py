@@ -37,7 +37,7 @@ setup(
         "listener.snmp": ["CLOUDIFY-MIB.txt"],
     },
     data_files=[
-        ("share/conductor-hooks", ["hooks.conf"]),
+        ("share/conductor-hooks", ["hooks.conf", "listener/overview/alerts.yml"]),
         ("share/conductor-hooks/supervisor.d", ["supervisor.d/conductor-hooks.conf"]),
     ],
     entry_points={"console_scripts": ["conductor-hooks = listener.__main__:main"]},

@@ -12,8 +12,10 @@ import sys
 def main() -> None:
     """Run the verb that the command line names, and exit with its status."""
     if sys.argv[1:] == ["listen"]:
+        import gc
         import os
 
+        gc.disable()  # until READY: all that the start makes stays, looking for garbage only costs
         from listener.app import listen
         from listener.hooks.file import config_path
 

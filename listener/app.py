@@ -6,13 +6,13 @@ not need is imported after it, while supervisord looks for the first event. The 
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
 from listener.errors import HooksError, ListenerMustEnd, SettingsError
 from listener.hooks.file import Version, load
 from listener.hooks.settings import ListenerSettings
-from listener.inbox.runs import run_of
 from listener.state.directory import Claim, claim, path_of
 from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
 
@@ -38,14 +38,14 @@ def listen(config: str, state_dir: str | None = None) -> int:
         first = load(config, os.environ)
         settings = first.settings
         parent = os.getppid()
-        run = run_of(parent) if is_supervised(os.environ, parent) else None
         state = claim(path_of(state_dir, os.environ, lambda: settings.state_dir))
     except HooksError as error:
         return _refuse(config, error, settings)
-    source = SupervisorSource(descriptors, is_supervised=run is not None)
+    source = SupervisorSource(descriptors, is_supervised=is_supervised(os.environ, parent))
     source.say_ready()
+    gc.enable()
     try:
-        _serve(source, config, first, state, run)
+        _serve(source, config, first, state, parent)
     except ListenerMustEnd as error:
         if error.exit_status == 2:
             return _refuse(config, error, settings)
@@ -59,12 +59,10 @@ def listen(config: str, state_dir: str | None = None) -> int:
     return 0
 
 
-def _serve(
-    source: SupervisorSource, config: str, first: Version, state: Claim, run: str | None
-) -> None:
+def _serve(source: SupervisorSource, config: str, first: Version, state: Claim, parent: int) -> None:
     """Serve until `source` ends. Raises what ends the listener in another way.
 
-    `first` is hooks.conf as the start read it, `run` the supervisord that sends events, if one does.
+    `first` is hooks.conf as the start read it, `parent` the process that sends events.
     """
     import time
     from contextlib import closing
@@ -74,12 +72,14 @@ def _serve(
     from listener.dispatch.dispatcher import Dispatcher
     from listener.dispatch.tokens import Tokens
     from listener.hooks.watch import HooksFile
+    from listener.inbox.runs import run_of
     from listener.state.hold import Hold
     from listener.supervisord.events import Events
     from listener.supervisord.presence import presence_of
     from listener.supervisord.start import HookChecks, log_start
 
     settings = first.settings
+    run = run_of(parent) if source.is_supervised else None
     log.start()
     log.set_form(settings.log_format, settings.log_level)
     hooks_file = HooksFile(config, os.environ, first)
@@ -174,7 +174,7 @@ def _inbox(state: Claim, run: str | None) -> InboxReader | None:
 
 
 def _refuse(config: str, error: HooksError, settings: ListenerSettings) -> int:
-    """Log why the listener cannot start or go on before a person does something: exit status 2."""
+    """Log why the listener cannot start or continue until a person does something: exit status 2."""
     import logging
 
     from listener import log

@@ -69,7 +69,7 @@ class ActionTimedOut(HooksError):
 
 
 class ListenerMustEnd(HooksError):
-    """The listener cannot go on; every funnel lets it pass.
+    """The listener cannot continue; every funnel lets it pass.
 
     `exit_status` 1 makes supervisord start the listener again, with 2 a person has to do something.
     """

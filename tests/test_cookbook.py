@@ -23,8 +23,8 @@ from tests.support import Finishing
 
 _README = (Path(__file__).parents[1] / "README.rst").read_text()
 _COOKBOOK = _README.partition("\nCookbook\n")[2].partition("\nFrom a stock manager\n")[0]
-RECIPES: Mapping[str, str] = dict(re.findall(r"\*\*(.+?)\*\*[^*]*::\n\n((?: {4}.*\n)+)", _COOKBOOK))
-"""Each fragment by its lead."""
+RECIPES: Mapping[str, str] = dict(re.findall(r"^ {4}# (.+)\n((?: {4}.+\n)+)", _COOKBOOK, re.M))
+"""Each fragment by its lead: the comment above it."""
 
 
 class Kitchen:
@@ -120,7 +120,7 @@ def test_chat_and_mail_get_a_message_when_a_workflow_fails(kitchen: Kitchen) -> 
 
 
 def test_a_chat_gets_it_by_its_own_webhook(kitchen: Kitchen) -> None:
-    kitchen.cook("The same by a chat's own webhook")
+    kitchen.cook("The same by a chat's own webhook, without Apprise")
     kitchen.act()
     [posted] = kitchen.asked
     assert posted.path == "/services"
@@ -128,7 +128,7 @@ def test_a_chat_gets_it_by_its_own_webhook(kitchen: Kitchen) -> None:
 
 
 def test_the_pager_gets_a_message_after_the_last_retry_of_another_hook(kitchen: Kitchen) -> None:
-    kitchen.cook("Page when another hook has failed")
+    kitchen.cook("Page when another hook has failed, with all of its retries")
     kitchen.web.reply = _broken_at("/events", times=3)
     kitchen.act("x1", "workflow_succeeded")
     kitchen.later(3600)
@@ -152,7 +152,9 @@ def _broken_at(path: str, times: int) -> Callable[[Handler], None]:
 
 
 def test_a_ticket_has_the_same_key_in_a_retry(kitchen: Kitchen) -> None:
-    kitchen.cook("Open a ticket.")
+    kitchen.cook(
+        "Open a ticket; a retry makes no second one where the server heeds the header Idempotency-Key"
+    )
     kitchen.web.reply = _broken_at("/api/issues", times=1)
     kitchen.act("x1")
     kitchen.later(60)
@@ -193,7 +195,7 @@ def test_the_pager_gets_a_workflow_that_has_no_end(kitchen: Kitchen) -> None:
 
 
 def test_of_a_storm_five_are_paged_and_the_others_counted(kitchen: Kitchen) -> None:
-    kitchen.cook("At most five pages in ten minutes")
+    kitchen.cook("At most five pages in ten minutes, then one message with the number of the others")
     for number in range(7):
         kitchen.act(f"x{number}")
     assert kitchen.messages == [("pager", FAILED)] * 5
@@ -204,5 +206,5 @@ def test_of_a_storm_five_are_paged_and_the_others_counted(kitchen: Kitchen) -> N
 
 def test_no_recipe_is_without_a_test() -> None:
     tests = Path(__file__).read_text()
-    assert [lead for lead in RECIPES if f'kitchen.cook("{lead}")' not in tests] == []
-    assert len(RECIPES) == _COOKBOOK.count("::\n")
+    assert [lead for lead in RECIPES if f'"{lead}"' not in tests] == []
+    assert len(RECIPES) == _COOKBOOK.count("\n\n    ")

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,19 +104,29 @@ def test_the_tools_find_nothing(command: list[str]) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_listeners_own_path_stays_bare() -> None:
-    """What `listen` has imported when it says READY; each of these costs milliseconds there."""
+def at_ready(names: str, moment: str = "app.SupervisorSource.say_ready") -> list[str]:
+    """The names that this expression gives when `listen` says READY, or calls another function."""
     program = (
-        "import sys; from listener.supervisord.pipe import SupervisorSource\n"
-        "def stop(self):\n"
-        "    print(*sys.modules, file=sys.stderr); sys.exit(0)\n"
-        "SupervisorSource.say_ready = stop\n"
-        "from listener.app import listen; listen('hooks.conf')"
+        "import gc, os, sys, typing; from listener import __main__, app\n"
+        f"def stop(*_): print(*{names}, file=sys.stderr); os._exit(0)\n"
+        f"{moment} = stop; sys.argv[1:] = ['listen']; __main__.main()"
     )
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=TOP, env=env, capture_output=True, text=True, check=True
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        env |= {"CONDUCTOR_HOOKS_CONFIG": "hooks.conf", "CONDUCTOR_HOOKS_STATE_DIR": folder}
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=TOP,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return result.stderr.split()
+
+
+def test_the_listeners_own_path_stays_bare() -> None:
+    """What `listen` has imported when it says READY; each of these costs milliseconds there."""
     heavy = {
         "asyncio",
         "click",
@@ -132,8 +143,25 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "urllib3",
         "zoneinfo",
     }
-    assert "yaml" in result.stderr.split()
-    assert heavy.isdisjoint(result.stderr.split())
+    imported = at_ready("sys.modules")
+    assert "yaml" in imported
+    assert heavy.isdisjoint(imported)
+
+
+def test_no_named_tuple_before_ready_has_annotations_that_are_text() -> None:
+    """Python compiles each of them. `from __future__ import annotations` makes text of all."""
+    tuples = (
+        "(each.__qualname__ for name, module in sorted(sys.modules.items()) if 'listener' in name"
+        " for each in vars(module).values() if isinstance(each, type) and hasattr(each, '_fields')"
+        " if {} any(isinstance(kind, typing.ForwardRef) for kind in each.__annotations__.values()))"
+    )
+    assert "Hook" in at_ready(tuples.format("not"))
+    assert at_ready(tuples.format("")) == []
+
+
+def test_garbage_is_looked_for_after_ready_alone() -> None:
+    assert at_ready("[gc.isenabled()]") == ["False"]
+    assert at_ready("[gc.isenabled()]", "app._serve") == ["True"]
 
 
 def test_history_imports_nothing_that_is_slow() -> None:

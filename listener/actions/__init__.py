@@ -76,8 +76,8 @@ class Surroundings(NamedTuple):
 class Action:
     """One kind of work; an instance lives as long as its process. All but `run` have defaults.
 
-    To add one: a file here, a line in registry.py, a row in the README; or a package that is installed
-    beside this one, with an entry point in the group `conductor_hooks.actions`.
+    To add one: a file here, a line in registry.py, its inputs in cli/keys.py; or an installed package
+    with an entry point in the group `conductor_hooks.actions`.
     """
 
     repeatable = False

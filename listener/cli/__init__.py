@@ -21,6 +21,7 @@ _MODULES = {
     "forward": "forward",
     "check": "check",
     "explain": "explain",
+    "keys": "keys",
     "fire": "author",
     "emit": "author",
     "status": "status",
@@ -67,7 +68,21 @@ class _Unreadable(click.ClickException):
     exit_code = 2
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+_EPILOG = """
+\b
+For completion in bash, put this into ~/.bashrc; zsh has zsh_source for it:
+  eval "$(_CONDUCTOR_HOOKS_COMPLETE=bash_source conductor-hooks)"
+In fish:
+  _CONDUCTOR_HOOKS_COMPLETE=fish_source conductor-hooks | source
+"""
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(listener.__version__, prog_name="conductor-hooks")
 def command() -> None:
-    """Actionable Events (Hooks) for Studio Conductor, run by a supervisord event listener."""
+    """Actionable Events (Hooks) for Studio Conductor, run by a supervisord event listener.
+
+    Exits with 0 for success, with 1 for a mistake, a failed hook, no match or what needs doing, and
+    with 2 for usage or unreadable input. In a pipe a table has one line a row. With --output json, an
+    entry has the same fields in all verbs; show adds more.
+    """

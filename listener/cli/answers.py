@@ -67,7 +67,7 @@ def supervisor_option(verb: _Verb) -> _Verb:
         "--supervisor-config",
         metavar="FILE",
         type=A_FILE,
-        help="supervisord's configuration.  [default: the listener's supervisord's]",
+        help="supervisord's configuration.  [default: that of the supervisord that runs the listener]",
     )(verb)
 
 

@@ -178,7 +178,8 @@ def emit(
     """Print one notification as supervisord takes it from a program's stdout.
 
     For programs that supervisord runs with stdout_capture_maxbytes set. With --durable, it is acted on
-    even if supervisord dies; this program's user must be able to write into the inbox.
+    even if supervisord dies, and later if the listener does not run now; this program's user must be
+    able to write into the inbox.
 
     With --amqp, the broker of the section 'forward' of hooks.conf gets it instead.
     """
@@ -186,7 +187,7 @@ def emit(
         raise click.UsageError("--durable puts it into the inbox, --amqp into RabbitMQ: choose one")
     notification = described(event_type, file, values)
     if not is_any and (problem := unknown(notification["event_type"])):
-        raise HooksError(f"nothing was sent: {problem} With --any it is sent as it is")
+        raise HooksError(f"nothing was sent: {problem} (--any sends it as it is)")
     _, text = emitter.as_json(notification)
     if amqp:
         _publish(text, place)
@@ -208,7 +209,7 @@ def emit(
 def _publish(text: str, place: Place) -> None:
     """Publish a notification's JSON to the broker that hooks.conf names."""
     table = load(place.config, os.environ).table
-    settings = (table and table.forward) or ForwardSettings()
+    settings: ForwardSettings = (table and table.forward) or ForwardSettings()
     if settings.problem:
         raise HooksError(settings.problem)
     import_rabbitmq("publisher").publish(text, settings)

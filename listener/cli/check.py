@@ -63,7 +63,7 @@ class _Checked(NamedTuple):
     help="Also show which events of the journal would run other hooks.",
 )
 @click.option(
-    "--last", type=click.IntRange(1), default=1000, show_default=True, help="Of these many events."
+    "--last", type=click.IntRange(1), default=1000, show_default=True, help="How many, the newest."
 )
 @output_option
 @place_options
@@ -77,6 +77,14 @@ def check(
     place: Place,
 ) -> None:
     """Find every mistake in hooks.conf (FILE, or - for standard input); no hook is run.
+
+    A function or plugin that is not found is a warning: the listener may find it. A test of the
+    section 'tests' that fails is a mistake. --against judges each event at the time of its receipt, and
+    leaves out those that fire or the listener made.
+
+    The schema is for editors with the YAML language server: write it to the file that the first line of
+    the shipped hooks.conf names, and give the editor our tags as yaml.customTags: !env, !env sequence,
+    !file, !regex, !template.
 
     Exits with 1 when there is a mistake, or a difference to the history; with 0 when there is none, or
     only warnings.

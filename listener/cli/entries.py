@@ -27,7 +27,7 @@ from listener.state.journal import Journal
 MANY = 10
 """Verbs that change more entries ask first."""
 
-_TO_REPAIR = ("failed", "interrupted")
+TO_REPLAY = ("failed", "interrupted")
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 
@@ -84,14 +84,19 @@ def selecting(verb: _Verb) -> _Verb:
 
 
 def open_selected(
-    place: Place, entry_ids: Sequence[int], *, failed: bool, since: float
+    place: Place,
+    entry_ids: Sequence[int],
+    *,
+    failed: bool,
+    since: float,
+    states: tuple[str, ...] = TO_REPLAY,
 ) -> tuple[Journal, list[Entry]]:
-    """The journal, and its entries with these ids, or all that failed, oldest first."""
+    """The journal, and its entries with these ids; with --failed all in these states, oldest first."""
     if bool(entry_ids) == failed or (since and not failed):
         raise click.UsageError("name entries, or take all that --failed [--since TIME]")
     journal, _ = place.open_journal()
     if failed:
-        return journal, journal.newest(Filters(_TO_REPAIR, since=since), 1_000_000)[::-1]
+        return journal, journal.newest(Filters(states, since=since), 1_000_000)[::-1]
     return journal, [required_entry(journal, entry_id) for entry_id in dict.fromkeys(entry_ids)]
 
 

@@ -21,7 +21,12 @@ from listener.errors import HooksError
 def forward(place: Place) -> None:
     """Forward a manager's notifications from RabbitMQ to the listener; supervisord runs this.
 
-    The section 'forward' of hooks.conf says where the broker is. Runs until SIGTERM.
+    The section 'forward' of hooks.conf says where the broker is. Runs until SIGTERM. Without a
+    broker, it tries again after 1 to 30 seconds, for ever. While the inbox cannot be written, messages
+    stay at the broker. What is no notification is kept as unreadable.
+
+    A broker that was killed can send messages of a classic queue again after they were acknowledged.
+    This host knows those that it has had; another host acts on them.
     """
     forwarder = import_rabbitmq("forwarder")
     sys.exit(forwarder.forward(place.config, place.given_state_dir))

@@ -28,6 +28,7 @@ from listener.cli.answers import (
 )
 from listener.cli.entries import (
     MANY,
+    TO_REPLAY,
     as_json,
     as_row,
     notification_of,
@@ -91,7 +92,21 @@ def history(
     output: str,
     place: Place,
 ) -> None:
-    """The entries of the journal, newest first. With --output json and --follow, one a line."""
+    """The entries of the journal, newest first. With --output json and --follow, one a line.
+
+    The states of an entry:
+
+    \b
+    pending      an attempt is due, now or later
+    running      a hook runs
+    done         every hook is done
+    failed       the last attempt of a hook has failed
+    interrupted  the listener was killed during a hook that is not repeatable
+    suppressed   a run was above the hook's at_most; replay runs it
+    ignored      no hook matched
+    unreadable   the payload was no notification; show prints it
+    dropped      it, or a run of it, was given up, or supervisord discarded it
+    """
     if destinations and (states or event_type or execution or since or follow):
         raise click.UsageError("--destinations counts all that was ever sent, and takes no filters")
     journal, _ = place.open_journal()
@@ -239,8 +254,12 @@ def drop(
     output: str,
     place: Place,
 ) -> None:
-    """Give entries up: nothing more is tried for them, and they no longer count as failed."""
-    journal, entries = open_selected(place, entry_ids, failed=failed, since=since)
+    """Give entries up: nothing more is tried for them, and they no longer count as failed.
+
+    --failed also takes those that are unreadable, since nothing else can be done about them.
+    """
+    states = (*TO_REPLAY, "unreadable")
+    journal, entries = open_selected(place, entry_ids, failed=failed, since=since, states=states)
     for entry in entries:
         if entry.state not in DROPPABLE:
             raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")

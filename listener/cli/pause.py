@@ -17,7 +17,7 @@ from listener.cli.answers import output_option, print_json
 from listener.cli.entries import until_option
 from listener.cli.place import Place, place_options
 from listener.dispatch.pauses import (
-    LOOK_S,
+    REFRESH_S,
     Pause,
     Pauses,
     begin_pause,
@@ -32,11 +32,11 @@ from listener.state.directory import is_locked, lock
 from listener.state.journal import Journal
 
 _LOOK_S = 0.2
-_TAKEN_S = LOOK_S + 3.0  # supervisord may be late with its TICK_5
+_TAKEN_S = REFRESH_S + 3.0  # supervisord may be late with its TICK_5
 
 
 @click.command(short_help="Keep events, but run no hook.")
-@click.option("--until", callback=until_option, help="06:00, 30m, 2h, or a time (UTC); else resume.")
+@click.option("--until", metavar="TIME", callback=until_option, help="06:00, 30m, 2h, or a time (UTC).")
 @click.option("--hook", default="", metavar="NAME", help="Only this hook, by its name in the history.")
 @click.option("--comment", default="", metavar="TEXT", help="For the log and the history.")
 @output_option
@@ -51,8 +51,12 @@ def pause(
     """Keep what comes, but begin no hook until resume, or until a time; then all runs in order.
 
     The running listener obeys within five seconds, or when the hook that runs now has ended. A pause
-    outlives restarts. With --hook, all other hooks run on, and do not wait for the paused one. A second
-    pause of the same replaces the first.
+    outlives restarts. Meanwhile events are accepted, and the times of retries, 'at_most' and 'after'
+    count on; fire runs hooks all the same. With --hook, all other hooks run on, and do not wait for the
+    paused one. A second pause of the same replaces the first.
+
+    Where the forwarder acknowledges what is acted on, messages above its 'prefetch' stay at the broker:
+    mind the broker's consumer_timeout.
     """
     journal, folder = place.open_journal()
     if hook:
@@ -133,7 +137,7 @@ def _has_given_up(journal: Journal, folder: str) -> bool:
         lock(folder)  # until this process ends
     except InUse:
         return False
-    Pauses(journal, time.time, time.monotonic).look()
+    Pauses(journal, time.time, time.monotonic).apply()
     return True
 
 

@@ -73,7 +73,7 @@ def plugins() -> None:
     """Managed plugins, whose tasks hooks can run; each is in a virtualenv of its own."""
 
 
-@plugins.command(short_help="Make a plugin of a wagon.")
+@plugins.command(short_help="Install a wagon, wheel, sdist or folder.")
 @click.argument("path", metavar="FILE", type=A_FILE)
 @click.option("--plugin-yaml", metavar="FILE", type=A_FILE,
               help="Its plugin.yaml.  [default: the one in it]")  # fmt: skip
@@ -91,9 +91,20 @@ def upload(
 ) -> None:
     """Install a wagon (.wgn), a wheel, an sdist or a source folder as a plugin.
 
-    A wagon brings all that it needs but cloudify-common, which is got once, by pip's own configuration.
-    What a wheel, an sdist or a source folder needs is got in the same way. Another version of a plugin
-    is kept beside those that are there, and the newest runs.
+    Each version gets a virtualenv of its own, made with the 'python' of hooks.conf, which must stay
+    where it is. The newest version runs. A plugin for a tenant comes before those for all.
+
+    A wagon is installed without the network. Other requirements come from where pip's configuration
+    says. cloudify-common is downloaded once, with the first plugin. Without a network, name a folder
+    with --wheels, made by the same Python: pip wheel -w wheels pip 'cloudify-common[dispatcher]'; from
+    3.13 on also with legacy-cgi.
+
+    plugin.yaml must have the executor central_deployment_agent. It stands beside setup.py, or in a
+    wagon's files (wagon create . --add-file ./plugin.yaml), or --plugin-yaml names it.
+
+    From a manager, take its tenants' wagons (cfy plugins download), those that all tenants see without
+    --tenant. Root continues as the owner of the state directory, who must be able to read a
+    folder. Repeat an interrupted upload.
     """
     from listener.interpreters.plugins.definition import PluginYaml
     from listener.interpreters.plugins.source import Given
@@ -122,7 +133,7 @@ def upload(
 @output_option
 @place_options
 def list_(output: str, place: Place) -> None:
-    """The plugins, those that run marked: each tenant's newest version, else the newest for all."""
+    """The plugins, and which of them run: a tenant's newest version, else the newest for all."""
     folder, settings = place.state_dir, _table(place).listener
     if os.path.isdir(folder):
         become_owner(folder)
@@ -132,7 +143,7 @@ def list_(output: str, place: Place) -> None:
         _report(f"no plugin in {' or '.join(root.path for root in known.roots)}")
 
 
-@plugins.command(short_help="Take a plugin away.")
+@plugins.command(short_help="Remove a plugin.")
 @click.argument("name")
 @click.argument("version", required=False)
 @_tenant_option
@@ -174,12 +185,12 @@ def remove(
         print_json(rows)
 
 
-@plugins.command("renew-common", short_help="Get cloudify-common anew.")
+@plugins.command("renew-common", short_help="Download cloudify-common again.")
 @_wheels_option
 @output_option
 @place_options
 def renew_common_(wheels: str | None, output: str, place: Place) -> None:
-    """Get cloudify-common anew for all plugins, and list them. A failure changes nothing."""
+    """Download cloudify-common again for all plugins, and list them. A failure changes nothing."""
     from listener.interpreters.plugins.upload import locked, renew_common
 
     settings, folder = _table(place).listener, _owned(place)

@@ -57,11 +57,11 @@ def replay(
     output: str,
     place: Place,
 ) -> None:
-    """Run the hooks of entries again that were not done, as hooks.conf has them now.
+    """Run again the hooks of entries that were not done, as hooks.conf has them now.
 
-    The listener runs them, within five seconds, if one works in the state directory; else they are run
-    here and now, as its owner, in this environment. What is paused waits for resume. --failed leaves
-    out what the verb fire made. Exits with 1 when a hook failed again.
+    The running listener runs them, within five seconds. Without one, they run here and now, as the
+    owner of the state directory and in this environment. What is paused waits for resume. --failed
+    leaves out what the verb fire made. Exits with 1 when a hook failed again.
     """
     log.start()
     journal, entries = open_selected(place, entry_ids, failed=failed, since=since)

@@ -36,7 +36,12 @@ _INTERRUPT_S = 0.25
 @click.command(short_help="Serve supervisord's events.")
 @place_options
 def listen(place: Place) -> None:
-    """Serve supervisord's events on standard input; this is what supervisord runs."""
+    """Serve supervisord's events on standard input; this is what supervisord runs.
+
+    Exits with 0 after SIGTERM or at the end of its input, with 1 when supervisord must start it again,
+    with 2 when a person must act: no usable hooks.conf, a state directory in use, another version's
+    journal.
+    """
     sys.exit(serve(place.config, place.given_state_dir))
 
 
@@ -65,7 +70,8 @@ def traps(
     """Receive SNMP traps and informs and print what is in them, until Ctrl-C.
 
     Acknowledges informs. Names on stderr what it cannot read, with the reason. Knows the version 3
-    users of the hooks in hooks.conf.
+    users of the hooks in hooks.conf. Also shows version 3 traps that are too old or not authenticated,
+    which other receivers drop. With --address 0.0.0.0, other hosts can send to it.
     """
     from listener.snmp.receiver import TrapReceiver  # pysnmp is slow to import
 

@@ -36,7 +36,8 @@ def stop(entry_id: int, output: str, place: Place) -> None:
     """End the hook that runs for an entry, as its timeout would: SIGTERM, two seconds later SIGKILL.
 
     The attempt counts as one that took too long: the hook's retries follow, which drop gives up, and
-    the entry's next hooks run. Exits with 1 when no hook of the entry runs, or when it ended by itself.
+    the entry's next hooks run. An action of an installed package may not obey. Exits with 1 when no
+    hook of the entry runs, or when it ended by itself.
     """
     journal, folder = place.open_journal()
     entry = required_entry(journal, entry_id)

@@ -126,7 +126,7 @@ class Dispatcher:
         """
         if lost := self._journal.renew_if_removed():
             _log.error("%s", lost)
-        self._pauses.look()
+        self._pauses.apply()
         self._agenda.release(self._pauses.ended_at)
         if not self._journal.is_changed():
             return

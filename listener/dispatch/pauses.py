@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _PREFIX = "pause "
 _TAKEN = "paused"
-LOOK_S = 5.0
+REFRESH_S = 5.0
 
 
 class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -126,7 +126,7 @@ class Pauses:
         self._journal = journal
         self._now = now
         self._monotonic = monotonic
-        self._looked_at = -math.inf
+        self._taken_at = -math.inf
         self._known: _Taken | None = None
         self.is_total = False
         self.hooks: frozenset[str] = frozenset()
@@ -139,7 +139,7 @@ class Pauses:
         """The Unix time at which a pause has last ended; 0.0 if none has."""
         return self._known.ended_at if self._known else 0.0
 
-    def look(self) -> None:
+    def apply(self) -> None:
         """Take what is paused now, and give up what is to be given up: no entry may be in work."""
         for pause in self._take():
             if pause.gives_up_at is not None:
@@ -147,13 +147,13 @@ class Pauses:
                 self._journal.forget([pause.note])
                 self._take()
 
-    def look_if_due(self) -> None:
+    def refresh(self) -> None:
         """Take what is paused now, unless this was done in the last seconds."""
-        if self._monotonic() - self._looked_at >= LOOK_S:
+        if self._monotonic() - self._taken_at >= REFRESH_S:
             self._take()
 
     def _take(self) -> Sequence[Pause]:
-        self._looked_at = self._monotonic()
+        self._taken_at = self._monotonic()
         now = self._now()
         noted = _noted(self._journal)
         if over := [pause.note for pause in noted if pause.is_over(now)]:

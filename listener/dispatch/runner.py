@@ -143,7 +143,7 @@ class Runner:
 
     def _first_due(self, runs: Sequence[Run], now: float, begin: int = 0) -> int | None:
         """As in retry.py; None while everything is paused, which can come between two hooks, too."""
-        self._pauses.look_if_due()
+        self._pauses.refresh()
         return None if self._pauses.is_total else first_due(runs, now, begin, self._pauses.hooks)
 
     def finish(self) -> None:

@@ -4,11 +4,9 @@ Owns the keys of a hook: their names, their kinds and the messages about wrong o
 found at once, each with its line; nothing here imports or runs what the file names.
 """
 
-from __future__ import annotations
-
 import os
 import re
-import zlib
+from binascii import crc32
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -114,7 +112,7 @@ def _when(source: Source, node: yaml.Node, label: str) -> Conditions:
     return read_when(source, node, label)
 
 
-def _forward(source: Source, node: yaml.Node, label: str) -> ForwardSettings:
+def _forward(source: Source, node: yaml.Node, label: str) -> "ForwardSettings":
     from listener.hooks.forward import read_forward  # likewise
 
     return read_forward(source, node, label)
@@ -188,7 +186,7 @@ def _inputs(source: Source, node: yaml.Node, label: str) -> Any:
         if found is not INVALID:
             source.refuse(node, f"{label} must be a mapping, found {in_words_of(node)}")
         return INVALID
-    fingerprint = zlib.crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
+    fingerprint = crc32(source.text_of(node).encode("utf-8", "backslashreplace"))
     for key, _ in source.pairs(node):
         if not (is_text(key) or is_whole_number(key)):
             source.refuse(key, f"{label}: a name must be a text, found {in_words_of(key)}")

@@ -5,8 +5,6 @@ and imports little, because the listener reads the file before it says READY. wa
 again when it has changed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import NamedTuple

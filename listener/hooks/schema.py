@@ -4,8 +4,6 @@ Owns how kinds and tables of them become a schema. It knows no key and reads not
 serves the readers, and is described here. The verb `check --schema` prints the whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ Owns their keys, their kinds and their defaults. It does not import YAML, which 
 without: conf.py hands it the node of the section.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,20 +48,20 @@ class ListenerSettings(NamedTuple):
     log_level: str = "debug"
 
 
-def read_settings(source: Source, node: yaml.Node, _: str) -> ListenerSettings:
+def read_settings(source: "Source", node: "yaml.Node", _: str) -> ListenerSettings:
     """The settings that the section names, and the defaults of all others."""
     return ListenerSettings(**source.mapping(node, "listener", KEYS))
 
 
-def _path(source: Source, node: yaml.Node, label: str) -> Any:
+def _path(source: "Source", node: "yaml.Node", label: str) -> Any:
     return source.read_path(node, label)
 
 
-def _folder(source: Source, node: yaml.Node, label: str) -> Any:
+def _folder(source: "Source", node: "yaml.Node", label: str) -> Any:
     return source.read_path(node, label, os.path.exists)  # a zip file is fine, too, for modules
 
 
-def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
+def _textfile(source: "Source", node: "yaml.Node", label: str) -> Any:
     """A path that node_exporter would read; whether it can be written, the listener finds out."""
     value = _path(source, node, label)
     if value is not INVALID and not value.endswith(".prom"):
@@ -72,7 +70,7 @@ def _textfile(source: Source, node: yaml.Node, label: str) -> Any:
     return value
 
 
-def _program(source: Source, node: yaml.Node, label: str) -> Any:
+def _program(source: "Source", node: "yaml.Node", label: str) -> Any:
     """An executable file: a path, or a name that is looked up on the PATH."""
     import shutil  # slow, and only this key needs it
 
@@ -87,7 +85,7 @@ def _program(source: Source, node: yaml.Node, label: str) -> Any:
     return found or value
 
 
-def _manager(source: Source, node: yaml.Node, label: str) -> Any:
+def _manager(source: "Source", node: "yaml.Node", label: str) -> Any:
     keys = source.mapping(node, label, _MANAGER_KEYS, required=("rest_host",))
     if "rest_host" not in keys:
         return INVALID

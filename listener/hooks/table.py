@@ -4,8 +4,6 @@ Owns what a Hook is and how it matches. It reads no file and runs nothing: conf.
 table from the file's text, the dispatcher asks it for matches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +12,6 @@ from listener.model.notification import OWN_EVENT_TYPES
 
 if TYPE_CHECKING:
     from listener.hooks.cases import Case
-    from listener.hooks.forward import ForwardSettings
     from listener.hooks.template import Template
 
 ANY_EVENT = "*"
@@ -83,7 +80,7 @@ class Hook(NamedTuple):
     fingerprint: int = 0
     problem: str = ""
     taken: tuple[tuple[str, str], ...] = ()
-    templates: tuple[Template, ...] = ()
+    templates: tuple["Template", ...] = ()
 
     def is_for(self, event_type: str) -> bool:
         """Whether the hook names the event type, or any that Conductor publishes."""
@@ -110,8 +107,8 @@ class HookTable(NamedTuple):
     listener: ListenerSettings = ListenerSettings()
     is_blank: bool = False
     files: tuple[str, ...] = ()
-    forward: ForwardSettings | None = None
-    tests: tuple[Case, ...] | None = None
+    forward: Any = None  # ForwardSettings; their module is imported where the section is read
+    tests: tuple["Case", ...] | None = None
 
     @property
     def has_problem(self) -> bool:

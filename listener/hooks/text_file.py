@@ -34,7 +34,7 @@ def text_of(data: bytes) -> str:
     """The text without its byte order mark. Raises UnicodeDecodeError, whose `reason` names UTF-16."""
     if data.startswith(_UTF_16) or b"\0" in data[:2]:
         raise UnicodeDecodeError("utf-8", data, 0, 1, "it is UTF-16")
-    return data.decode("utf-8-sig")
+    return data.decode().removeprefix("\ufeff")
 
 
 def doubt(text: str) -> str:

@@ -5,8 +5,6 @@ name is nearest. It knows no file and no key. The keys of hooks.conf (conf.py) a
 traps (actions/snmp_trap/values.py) are tables of kinds.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -5,8 +5,6 @@ doubtful keys and numbers, our own tags, dates as ISO text. It reports every mis
 stopping at the first. It knows no key of hooks.conf; readers.py builds on it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import warnings
@@ -22,6 +20,7 @@ from listener.hooks.yaml_nodes import (
     NO_YAML,
     PREFIX,
     in_words_of,
+    is_text,
     line_of,
     looks_as_read,
     why_no_yaml,
@@ -186,6 +185,8 @@ class Values:
         return False
 
     def _scalar(self, node: yaml.Node) -> Any:
+        if is_text(node):
+            return node.value
         try:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError):

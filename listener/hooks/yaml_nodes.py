@@ -18,9 +18,7 @@ PREFIX = "tag:yaml.org,2002:"
 NO_YAML = "invalid YAML"
 """How the mistake of a text that is no YAML begins."""
 
-_LOOKS_AS_READ = re.compile(
-    r"[-+]?(0|[1-9]\d*|\d+\.\d*(e[-+]?\d+)?|\.(\d+(e[-+]?\d+)?|inf|nan))|true|false", re.IGNORECASE
-)
+_LOOKS_AS_READ = r"[-+]?(0|[1-9]\d*|\d+\.\d*(e[-+]?\d+)?|\.(\d+(e[-+]?\d+)?|inf|nan))|true|false"
 
 
 def line_of(node: yaml.Node) -> int:
@@ -60,7 +58,7 @@ def in_words_of(node: yaml.Node) -> str:
 
 def looks_as_read(node: yaml.Node) -> bool:
     """Whether a number or a boolean looks like what YAML 1.1 reads."""
-    return _LOOKS_AS_READ.fullmatch(node.value) is not None
+    return re.fullmatch(_LOOKS_AS_READ, node.value, re.IGNORECASE) is not None
 
 
 def why_no_yaml(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[int, str]:

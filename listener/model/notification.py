@@ -5,8 +5,6 @@ hook context that functions are called with. It reads no JSON and does no I/O; p
 Notifications.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple

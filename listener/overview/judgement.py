@@ -137,7 +137,7 @@ def _entries(standing: Standing) -> Iterator[Finding]:
 _STATES = (
     ("failed", "failed", "correct the cause, then replay --failed; or drop --failed"),
     ("interrupted", "interrupted by a kill of the listener", "then replay ID, or drop ID"),
-    ("unreadable", "unreadable", "show ID names the cause; then drop ID"),
+    ("unreadable", "unreadable", "show ID names the cause; then drop ID, or drop --failed"),
 )
 
 

@@ -32,7 +32,7 @@ class Connection:
     """Consumes the queue of `settings` at `host` from here on. Raises BrokerError when it cannot.
 
     `waiting` is how many messages the queue had then, `warning` what may be wrong with its consumers,
-    or ''. `problem` is set by who cannot keep what came: then the next `take` raises it.
+    or ''. A caller that cannot keep what came sets `problem`: then the next `take` raises it.
     """
 
     def __init__(self, broker: Broker, host: Host, settings: ForwardSettings) -> None:

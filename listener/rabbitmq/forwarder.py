@@ -116,7 +116,7 @@ class Forwarder:
     def _read(self) -> tuple[ForwardSettings, str]:
         """The settings and the state directory as hooks.conf has them now. Raises HooksError."""
         table = load(self._config, os.environ).table
-        settings = (table and table.forward) or ForwardSettings()
+        settings: ForwardSettings = (table and table.forward) or ForwardSettings()
         if settings.problem:
             raise HooksError(settings.problem)
         of_listener = table.listener if table else ListenerSettings()

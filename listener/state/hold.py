@@ -26,14 +26,14 @@ LONGEST_PAUSE_S = 10.0
 class Hold:
     """`pause` waits for some seconds; it returns whether the listener was asked to stop meanwhile.
 
-    `mend` is called before each further try: it can raise StateError, too.
+    `repair` is called before each further try: it can raise StateError, too.
     """
 
     def __init__(
-        self, pause: Callable[[float], bool], mend: Callable[[], object] = lambda: None
+        self, pause: Callable[[float], bool], repair: Callable[[], object] = lambda: None
     ) -> None:
         self._pause = pause
-        self._mend = mend
+        self._repair = repair
 
     def __call__(self, work: Callable[[], _T]) -> _T:
         """Do `work`, again and again while it raises StateError; return what it returns.
@@ -46,7 +46,7 @@ class Hold:
         while True:
             try:
                 if problem:
-                    self._mend()
+                    self._repair()
                 result = work()
             except StateError as error:
                 if str(error) != problem:

@@ -7,8 +7,6 @@ The length in a frame's header counts characters, not bytes (Supervisor issue 12
 documentation says bytes), so the decoder reads UTF-8 incrementally and counts code points.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterator
@@ -97,7 +95,7 @@ class FrameDecoder:
         if self._pieces:
             text = "".join((*self._pieces, text))
             self._pieces.clear()
-        match = _HEADER.match(text)
+        match = re.match(_HEADER, text)
         if match is not None:
             serial, poolserial, eventname, length = match.groups()
             self._header, self._missing = (eventname, int(serial), int(poolserial)), int(length)
@@ -112,7 +110,7 @@ class FrameDecoder:
         return ""
 
 
-_HEADER = re.compile(
+_HEADER = (
     r"ver:\S+ server:.* serial:([0-9]{1,18}) pool:.* poolserial:([0-9]{1,18}) eventname:(\S+)"
     r" len:([0-9]{1,18})\n"
 )

@@ -88,8 +88,8 @@ class HookChecks:
         ]
         if names and os.geteuid() == 0:
             for path in (str(self._hooks_file.path), *table.files):
-                if who := changeable_by_others(path):
-                    _log.warning("%s, and so chooses what root runs: give %s to root", who, path)
+                if others := changeable_by_others(path):
+                    _log.warning("%s, and so chooses what root runs: give %s to root", others, path)
             _log.warning(
                 "these hooks run functions or commands as root, which may do everything on this host:"
                 " %s; set user= in the listener's section, and give that user the state directory",

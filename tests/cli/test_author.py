@@ -178,7 +178,7 @@ def test_a_large_frame_is_emitted_with_a_warning() -> None:
 def test_an_unknown_event_type_is_emitted_with_any_alone(arguments: list[str], stdin: str) -> None:
     refused = run("emit", *arguments, stdin=stdin)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "'workflow_faild'; did you mean 'workflow_failed'? With --any it is sent" in refused.stderr
+    assert "'workflow_faild'; did you mean 'workflow_failed'? (--any sends it" in refused.stderr
     sent = run("emit", "--any", *arguments, stdin=stdin)
     assert (sent.returncode, sent.stderr) == (0, "")
     assert '"workflow_faild"' in sent.stdout

@@ -351,7 +351,12 @@ def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal
     now = time.time()
     old, *others = (
         store(journal, state, received_at=at)
-        for state, at in [("failed", now - 9000), ("interrupted", now), *[("failed", now)] * 10]
+        for state, at in [
+            ("failed", now - 9000),
+            ("interrupted", now),
+            ("unreadable", now),
+            *[("failed", now)] * 9,
+        ]
     )
     store(journal, "done")
     assert run_here("drop", "--failed", "--since", "2h").returncode == 2

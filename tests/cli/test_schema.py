@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from listener.actions.registry import TRAP as TRAP_ACTION
+from listener.cli.keys import KEYS
 from listener.cli.schema import hooks_schema
 from listener.hooks.cases import CASES
 from listener.hooks.conf import SECTIONS, read
@@ -68,13 +70,13 @@ def examples() -> list[str]:
     blocks = re.findall(r"::\n\n((?:    .*\n|\n)+)", (TOP / "README.rst").read_text("utf-8"))
     found = []
     for block in map(_dedented, blocks):
-        if re.match(rf"({'|'.join([*SECTIONS, 'tests'])}):\n", block):
+        if re.match(rf"({'|'.join([*SECTIONS, 'tests'])}):[ \n]", block):
             found.append(block)
         elif block.startswith(("implementation:", "inputs:")):
             has_own = "" if block.startswith("impl") else "  implementation: a.b\n"
             indented = "".join(f"  {line}\n" for line in block.splitlines())
             found.append(f"hooks:\n- event_type: '*'\n{has_own}{indented}")
-        elif block.startswith("- {"):
+        elif re.match(r"(#.*\n)?- \{", block):
             found.append(f"hooks:\n{block}")
     return found
 
@@ -90,7 +92,7 @@ def test_the_command_prints_the_schema() -> None:
 
 def test_the_shipped_file_and_each_example_of_the_readme_are_valid(faults: Faults) -> None:
     found = examples()
-    assert len(found) >= 7
+    assert len(found) >= 6
     for document in [(TOP / "hooks.conf").read_text("utf-8"), *found]:
         assert faults(document) == [], document
 
@@ -147,3 +149,31 @@ def test_what_may_stand_is_valid(faults: Faults, document: str) -> None:
 def test_a_mistake_of_keys_and_kinds_is_invalid(faults: Faults, document: str) -> None:
     assert faults(document) != []
     assert mistakes(document) != [] or "inputs: {" in document  # those are the actions' to judge
+
+
+@pytest.mark.parametrize("section", sorted(KEYS.keys() - {"tags"}))
+def test_the_verb_keys_says_what_an_editor_shows_of_each_key(section: str) -> None:
+    said = "".join(run("keys", section).stdout.split())
+    known = _keys_of(section)
+    assert KEYS[section].keys() - {"execution_parameters.x"} == known.keys()
+    for name, key in known.items():
+        assert name + "".join(key["description"].split()) in said
+
+
+def _keys_of(section: str) -> dict[str, Any]:
+    """The keys that the schema has for a section of the verb."""
+    schema = hooks_schema()
+    parts = schema["properties"] | schema["$defs"] | {"hooks": schema["$defs"]["hook"]}
+    parts["tests"] = parts["tests"]["items"]
+    for rule in parts["hook"]["allOf"]:
+        implementation = rule["if"]["properties"]["implementation"]["const"]
+        name = "trap" if implementation == TRAP_ACTION else implementation
+        parts[name] = rule["then"]["properties"]["inputs"]
+    keys: dict[str, Any] = parts[section]["properties"]
+    return keys
+
+
+def test_the_verb_keys_prints_all_sections() -> None:
+    said = run("keys").stdout
+    assert [line[:-1] for line in said.splitlines() if line[:1].strip()] == list(KEYS)
+    assert "!template TEXT" in said

@@ -7,7 +7,7 @@ import pytest
 
 from listener.actions.registry import TRAP
 from listener.dispatch.pauses import (
-    LOOK_S,
+    REFRESH_S,
     Pause,
     begin_pause,
     end_pause,
@@ -121,7 +121,7 @@ def test_a_pause_comes_into_force_between_two_hooks_of_an_entry_too(house: House
     dispatcher = house.recalled()
 
     def pause_meanwhile(_call: object) -> None:
-        house.now += LOOK_S
+        house.now += REFRESH_S
         pause(house, name)
 
     house.actions.look = pause_meanwhile

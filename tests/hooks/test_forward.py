@@ -24,7 +24,7 @@ def table_of(text: str, **env: str) -> HookTable:
 
 def settings_of(section: str, **env: str) -> ForwardSettings:
     settings = table_of(f"forward: {section}", **env).forward
-    assert settings is not None
+    assert isinstance(settings, ForwardSettings)
     return settings
 
 

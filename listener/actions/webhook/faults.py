@@ -38,8 +38,8 @@ _REASONS = (
 def reason(error: BaseException, name: str) -> str:
     """What is wrong with the destination `name`, or with the proxy to it, and what to do."""
     text = chain_of(error)
-    who = f"{name}: the proxy: " if re.search("ProxyError|Tunnel connection", text) else f"{name}: "
+    subject = f"{name}: the proxy: " if re.search("ProxyError|Tunnel connection", text) else f"{name}: "
     for pattern, words in _REASONS:
         if match := re.search(pattern, text):
-            return printable(who + words.format(*match.groups()))
-    return printable(f"{who}{type(error).__name__}")
+            return printable(subject + words.format(*match.groups()))
+    return printable(f"{subject}{type(error).__name__}")

@@ -14,7 +14,7 @@ import click
 from listener.cli.place import place_options
 
 
-@click.command(short_help="Show the whole way, on parts of its own.")
+@click.command(short_help="Show all of it at work, on this machine alone.")
 @place_options
 def demo(**_: object) -> None:
     """Show the whole way from a workflow to a trap, on this machine alone, within 30 seconds.
