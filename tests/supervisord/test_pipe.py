@@ -135,6 +135,18 @@ def test_a_wait_ends_with_stdin_and_there_is_no_second_one(peer: Peer) -> None:
         source.pause(60.0)
 
 
+def test_after_a_signal_the_event_in_hand_is_answered_and_no_other_begun(peer: Peer) -> None:
+    os.write(peer.events, TICK * 2)
+    said: list[str] = []
+
+    def handle(_frame: Frame) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    peer.source().serve(handle, lambda: said.append("finished"), lambda: None, said.append)
+    assert said == ["SIGTERM", "finished"]
+    assert os.read(peer.answers, 100) == b"RESULT 2\nOK"
+
+
 def test_an_end_inside_an_event_is_an_error_without_an_answer(peer: Peer) -> None:
     os.write(peer.events, event("x")[:-1])
     os.close(peer.events)
