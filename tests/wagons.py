@@ -1,7 +1,8 @@
-"""Plugins for the tests, as wagons that the real wagon tool has made, each made once a session.
+"""Plugins for the tests, as wagons and wheels, each made once a session.
 
-Owns their sources and how they are made: without a network, but for the real cloudify-common. Tests
-take the fixtures `made` and `state`, the faults make a Made of their own.
+Owns their sources and how they are made: by hand, which takes no process, or by the real wagon tool;
+without a network, but for the real cloudify-common. Tests take the fixtures `made` and `state`, the
+faults make a Made of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,11 @@ node_types:
     properties: {{address: {{default: {{get_input: address}}}}}}
 """
 
-_PIP = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel")
+_METADATA = (
+    "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python_requires}\n"
+)
+_WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
 _ALONE = ("--no-deps", "--no-index", "--no-build-isolation", "--ignore-requires-python")
 
 
@@ -94,25 +99,49 @@ class Made:
             (folder / "plugin.yaml").write_text(_PLUGIN_YAML.format(**words))
         return folder
 
-    def _wheel(self, name: str, version: str = "1.0", **more: Any) -> Path:
-        folder = self._new_folder()
-        _do(*_PIP, *_ALONE, "-w", str(folder), str(self.source(name, version, **more)))
-        [wheel] = folder.iterdir()
-        return wheel
+    def _wheel(
+        self,
+        name: str,
+        version: str = "1.0",
+        *,
+        requires: Sequence[str] = (),
+        python_requires: str = ">=3.6",
+        **more: Any,
+    ) -> Path:
+        source = self.source(name, version, requires=requires, python_requires=python_requires, **more)
+        files = {str(path.relative_to(source)): path.read_text() for path in source.glob("*/*.py")}
+        return _wheel_of(
+            self._new_folder(), name, version, files, requires=requires, python_requires=python_requires
+        )
 
     def _wagon(
         self, name: str, version: str = "1.0", *, carried: Sequence[Path] = (), **more: Any
     ) -> Path:
-        """A wagon with the package's wheel and those that are `carried`."""
-        folder = self._new_folder()
-        source = self.source(name, version, **more)
-        command = [sys.executable, "-m", "wagon", "create", f"--wheel-args={' '.join(_ALONE)}"]
-        if (source / "plugin.yaml").exists():
-            command += ["--add-file", str(source / "plugin.yaml")]
-        if carried:
-            (folder / "requirements").write_text("\n".join(map(str, carried)))
-            command += ["-r", str(folder / "requirements")]
-        _do(*command, "-o", str(folder), "--", str(source))
+        """A wagon with the package's wheel and those that are `carried`, as the wagon tool packs it."""
+        plugin_yaml = self.source(name, version, **more) / "plugin.yaml"
+        wheels = [self.wheel(name, version, **more), *carried]
+        about = {
+            "package_name": name,
+            "package_version": version,
+            "supported_platform": "any",
+            "wheels": [wheel.name for wheel in wheels],
+        }
+        wagon = self._new_folder() / f"{name.replace('-', '_')}-{version}-py3-none-any.wgn"
+        with zipfile.ZipFile(wagon, "w") as archive:
+            archive.writestr(f"{name}/package.json", json.dumps(about))
+            for wheel in wheels:
+                archive.write(wheel, f"{name}/wheels/{wheel.name}")
+            if plugin_yaml.exists():
+                archive.write(plugin_yaml, f"{name}/files/plugin.yaml")
+        return wagon
+
+    def wagon_of_the_tool(self, name: str, version: str = "1.0", **more: Any) -> Path:
+        """The same, made by the real wagon tool from the source."""
+        folder, source = self._new_folder(), self.source(name, version, **more)
+        _do(
+            *(sys.executable, "-m", "wagon", "create", f"--wheel-args={' '.join(_ALONE)}"),
+            *("--add-file", str(source / "plugin.yaml"), "-o", str(folder), "--", str(source)),
+        )
         [wagon] = folder.glob("*.wgn")
         return wagon
 
@@ -131,14 +160,10 @@ class Made:
 
     def wheels_with_common(self, version: str) -> Path:
         """Such a folder; each version is asked for once."""
-        wheel = self.wheel(COMMON, version, tasks="", executor=None)
-        renamed = wheel.with_name("renamed")
-        with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(renamed, "w") as new:
-            for name in old.namelist():
-                new.writestr(_as_cloudify(name), _as_cloudify(old.read(name).decode()))
-        renamed.replace(wheel)
-        shutil.copy(self.wheel("legacy-cgi"), wheel.parent)  # which Pythons from 3.13 on need
-        return wheel.parent
+        files = {"cloudify/__init__.py": "", "cloudify/context.py": ""}
+        folder = _wheel_of(self._new_folder(), COMMON, version, files).parent
+        shutil.copy(self.wheel("legacy-cgi"), folder)  # which Pythons from 3.13 on need
+        return folder
 
     def changed(self, wagon: Path, *, files: dict[str, bytes] | None = None, **metadata: Any) -> Path:
         """A copy of a wagon with more or other files, and other values in its package.json."""
@@ -201,9 +226,30 @@ def run_in(plugin: Plugin, program: str) -> str:
     return (result.stdout or result.stderr).strip()
 
 
-def _as_cloudify(text: str) -> str:
-    """A path of the package cloudify_common, or a text with such paths, as cloudify-common has it."""
-    return text.replace("cloudify_common/", "cloudify/").replace("cloudify/tasks", "cloudify/context")
+def _wheel_of(
+    folder: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, str],
+    *,
+    requires: Sequence[str] = (),
+    python_requires: str = ">=3.6",
+) -> Path:
+    """A wheel with these files, in that folder."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    metadata = _METADATA.format(name=name, version=version, python_requires=python_requires)
+    about = f"{stem}.dist-info"
+    contents = {
+        **files,
+        f"{about}/METADATA": metadata + "".join(f"Requires-Dist: {each}\n" for each in requires),
+        f"{about}/WHEEL": _WHEEL,
+    }
+    record = "".join(f"{path},,\n" for path in [*contents, f"{about}/RECORD"])
+    wheel = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in {**contents, f"{about}/RECORD": record}.items():
+            archive.writestr(path, text)
+    return wheel
 
 
 def _do(*command: str) -> None:

@@ -18,7 +18,8 @@ _TOKEN_LIKE = re.compile(r"(?<![\w-])(?!\w{8}(-\w{4}){3}-\w{12}(?![\w-]))[\w-]{2
 """A rest_token, or a part of one; an execution's id is as long, but has a form of its own."""
 
 _SECRET_KEY = re.compile(
-    r"pass|pwd|secret|token|credential|private|auth|community|api[-_]?key|[-_]key$|^key$", re.IGNORECASE
+    r"pass|pwd|secret|token|credential|private|auth(?!_protocol)|community|api[-_]?key|[-_]key$|^key$",
+    re.IGNORECASE,
 )
 _LEVELS = 100  # of lists and objects in one another; Python's recursion ends at some 300
 _OPEN_KEY = re.compile(

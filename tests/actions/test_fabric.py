@@ -22,6 +22,8 @@ from listener.state.journal import Journal
 from tests.handmade_plugins import make_plugin
 from tests.support import Finishing, delivery_of, require_program, wait_for
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 RUN_TASK = """
 from fabric import Connection, task
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, function
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.model.notification import Notification
 from listener.model.outcome import NEVER
@@ -29,6 +30,8 @@ from tests.users import NOBODY, NOBODYS_NAME, needs_root
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
+
+pytestmark = pytest.mark.usefixtures("uncounted")
 
 
 MODULES = {
@@ -55,9 +58,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("functions"), MODULES)
 
 
-@pytest.fixture
-def action(folder: Path, make_action: MakeAction) -> FunctionAction:
-    return make_action(python_path=(str(folder),))
+@pytest.fixture(scope="module")
+def action(folder: Path) -> Iterator[FunctionAction]:
+    """One for all: no call reaches the next."""
+    made = FunctionAction(Surroundings(ListenerSettings(python_path=(str(folder),)), None, ""))
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -405,10 +411,13 @@ def _our_stdin_has_data() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_our_stdin_has_data")
 def test_a_function_has_our_environment_and_an_empty_stdin(
-    action: FunctionAction, monkeypatch: pytest.MonkeyPatch
+    folder: Path, make_action: MakeAction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_HOOKS_TEST_MARK", "ours")
-    assert run(action, "surroundings") == "returned ('ours', '', '', '/dev/null')"
+    assert (
+        run(make_action(python_path=(str(folder),)), "surroundings")
+        == "returned ('ours', '', '', '/dev/null')"
+    )
 
 
 def test_a_function_has_in_its_environment_what_the_original_s_runner_has(
@@ -469,18 +478,20 @@ def reasons(action: FunctionAction, path: str, *, may_import: bool, **inputs: An
 
 
 @check_modes
-@pytest.mark.parametrize("text", FINDABLE.values(), ids=FINDABLE.keys())
 def test_check_finds_a_function_whichever_way_its_module_has_it(
-    make_with: MakeAction, text: str, may_import: bool
+    make_with: MakeAction, may_import: bool
 ) -> None:
-    action = make_with({**MODULES, "paging.py": text})
-    assert reasons(action, "paging.page", may_import=may_import) == []
+    modules = {way: f"way_{number}" for number, way in enumerate(FINDABLE)}
+    action = make_with({**MODULES, **{f"{modules[way]}.py": text for way, text in FINDABLE.items()}})
+    told = {way: reasons(action, f"{modules[way]}.page", may_import=may_import) for way in FINDABLE}
+    assert told == {way: [] for way in FINDABLE}
 
 
 @check_modes
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_check_finds_a_function_in_whatever_kind_of_module(
+    make_with: MakeAction, tmp_path: Path, may_import: bool
+) -> None:
+    paths = (
         "package.page_here",
         "package.curious.page",
         "package.time.page",
@@ -489,15 +500,12 @@ def test_check_finds_a_function_whichever_way_its_module_has_it(
         "time.sleep",
         "math.sqrt",  # an extension module, in most Pythons
         "compiled.page",
-    ],
-)
-def test_check_finds_a_function_in_whatever_kind_of_module(
-    make_with: MakeAction, tmp_path: Path, path: str, may_import: bool
-) -> None:
+    )
     texts = {"plain/inner/paging.py": "def page(context): pass", "source.py": "page = print"}
     action = make_with({**MODULES, **texts})
     py_compile.compile(str(tmp_path / "source.py"), str(tmp_path / "compiled.pyc"))
-    assert reasons(action, path, may_import=may_import) == []
+    told = {path: reasons(action, path, may_import=may_import) for path in paths}
+    assert told == {path: [] for path in paths}
 
 
 @check_modes

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listener.actions import Call, Fault, function
+from listener.actions import Call, Fault, Surroundings, function
 from listener.actions.function import FunctionAction
 from listener.errors import ActionFailed
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Condition, Hook
 from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.model.notification import Notification
@@ -101,6 +103,8 @@ def script(context):
 CONTEXT = {"tenant_name": "acme", "execution_id": "x1", "rest_token": "secret-but-no-ctok"}
 LIMIT_S = 20.0
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path) -> Path:
@@ -110,9 +114,12 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory, cloudify_packages: Path)
     return folder
 
 
-@pytest.fixture
-def action(state_dir: Path, make_action: MakeAction) -> FunctionAction:
-    return make_action(state_dir)
+@pytest.fixture(scope="module")
+def action(state_dir: Path) -> Iterator[FunctionAction]:
+    """One for all: no call reaches the next."""
+    made = FunctionAction(Surroundings(ListenerSettings(), str(state_dir), ""))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -34,9 +34,7 @@ class _Plan(NamedTuple):
 
 
 def commit_points(setting: Setting) -> Verdict:
-    """Events from supervisord. This one begins anew for each N in the short form, too."""
-    if setting.short:
-        return _each_anew(setting, _Plan("write", ("once", "again")), names(1))
+    """Events from supervisord."""
     return _both_ways(setting, _Plan("write"))
 
 

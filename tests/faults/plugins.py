@@ -23,7 +23,7 @@ _LIMIT_S = 60
 
 def plugins(setting: Setting) -> Verdict:
     """Each upload counts as acted on when its repetition has made a whole plugin, and nothing else."""
-    kills = 4 if setting.short else 20
+    kills = 2 if setting.short else 20
     made = Made(setting.folder)
     dep = made.wheel("small-dep", "2.0")
     wagon = made.wagon("tried", requires=("small-dep==2.0",), carried=(dep,))

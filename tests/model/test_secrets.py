@@ -101,11 +101,21 @@ def test_the_secrets_of_a_hook_are_what_files_bring_and_telling_keys_have() -> N
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "PWD", "rest_token", "api-key", "ApiKey", "private_key", "key", "community_string"],
+    [
+        "password",
+        "PWD",
+        "rest_token",
+        "api-key",
+        "auth_key",
+        "ApiKey",
+        "private_key",
+        "key",
+        "community_string",
+    ],
 )
 def test_the_value_of_a_key_that_names_a_secret_is_masked_at_any_depth(key: str) -> None:
-    assert mask_values([{"a": {key: "x", "keyboard": 1}}, {key: ["x"], "b": None}]) == [
-        {"a": {key: "…", "keyboard": 1}},
+    assert mask_values([{"a": {key: "x", "auth_protocol": "MD5"}}, {key: ["x"], "b": None}]) == [
+        {"a": {key: "…", "auth_protocol": "MD5"}},
         {key: "…", "b": None},
     ]
     assert mask_values({key: ""}) == {key: ""}

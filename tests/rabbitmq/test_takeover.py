@@ -12,11 +12,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
+from listener.state.filters import Filters
+from listener.state.journal import Journal
 from tests import manager
 from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, running
 from tests.rabbitmq.section import section_with_forwarder
@@ -91,7 +93,7 @@ class Publisher:
         self.published: list[str] = []
 
     def _run(self) -> None:
-        while not self._is_over.wait(0.01):
+        while not self._is_over.wait(0.05):
             with self._may_publish:
                 name = f"e-{len(self.published)}"
                 self._vhost.publish(body(name))
@@ -147,7 +149,13 @@ class Site:
     def stop_forwarder(self) -> None:
         """Until the listener has nothing left to do."""
         self.supervisord.supervisorctl("stop", "conductor-forwarder")
-        wait_for("all entries", lambda: not history(self.supervisord, "--state", "pending"))
+        wait_for("all entries", self.has_nothing_left)
+
+    def has_nothing_left(self) -> bool:
+        """Whether the listener has an end for each notification in its journal."""
+        state_dir = self.supervisord.env["CONDUCTOR_HOOKS_STATE_DIR"]
+        with closing(Journal(state_dir)) as journal:
+            return not journal.newest(Filters(states=("pending",)), 1)
 
     def wait_for_more(self, what: str) -> None:
         """Until some more have been acted on by the worker, or done by the listener."""

@@ -51,8 +51,8 @@ def test_wagons_are_uploaded_run_replaced_and_removed_while_the_listener_works(
 ) -> None:
     config = tmp_path / "hooks.conf"
     config.write_text(HOOKS)
-    wagons = [made.wagon(NAME, version, tasks=TASKS, requires=(COMMON,)) for version in ("1.9", "1.33")]
-    run("plugins", "upload", wagons[0], "--config", config)
+    wagon = made.wagon_of_the_tool(NAME, "1.9", tasks=TASKS, requires=(COMMON,))
+    run("plugins", "upload", wagon, "--config", config)
     with (
         open(tmp_path / "log", "wb") as log,
         subprocess.Popen(
@@ -63,7 +63,8 @@ def test_wagons_are_uploaded_run_replaced_and_removed_while_the_listener_works(
         assert listener.stdout is not None
         assert listener.stdout.read(6) == b"READY\n"
         send(listener, 1)
-        run("plugins", "upload", wagons[1], "--config", config)
+        newer = made.wagon(NAME, "1.33", tasks=TASKS, requires=(COMMON,))
+        run("plugins", "upload", newer, "--config", config)
         send(listener, 2)
         run("plugins", "remove", NAME, "--yes", "--config", config)
         send(listener, 3)

@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_wagon_is_read_from_both_kinds_of_archive(pack: Pack, tmp_path: Path) 
 
 
 def test_a_wagon_of_the_real_tool_is_read(made: Made, tmp_path: Path) -> None:
-    package = reading(made.wagon("tried"), tmp_path / "scratch")
+    package = reading(made.wagon_of_the_tool("tried"), tmp_path / "scratch")
     assert package[:3] == ("tried", "1.0", "tried==1.0")
     assert package.plugin_yaml is not None
     package.plugin_yaml.check("tried", "1.0")
@@ -180,8 +181,18 @@ def test_a_source_folder_that_cannot_be_copied_is_refused(made: Made, tmp_path: 
             read(Given(str(path), None), str(tmp_path / "scratch"), no_build)
 
 
-def test_a_source_folder_is_built_from_a_copy(made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_sdist", [False, True])
+def test_a_source_folder_or_an_sdist_is_built_from_a_copy(
+    made: Made, tmp_path: Path, is_sdist: bool
+) -> None:
     source, wheel = made.source("tried"), made.wheel("tried")
+    given = Given(str(source), None)
+    if is_sdist:
+        sdist = tmp_path / "tried-1.0.tar.gz"
+        with tarfile.open(sdist, "w:gz") as archive:
+            archive.add(source, "tried-1.0")
+            archive.addfile(tarfile.TarInfo("tried-1.0/PKG-INFO"))
+        given = Given(str(sdist), sdist.open("rb"))
 
     def build(copy: str, folder: str) -> None:
         assert copy != str(source)
@@ -189,10 +200,11 @@ def test_a_source_folder_is_built_from_a_copy(made: Made, tmp_path: Path) -> Non
         Path(folder).mkdir()
         (Path(folder) / wheel.name).write_bytes(wheel.read_bytes())
 
-    package = read(Given(str(source), None), str(tmp_path), build)
+    with given.file or nullcontext():
+        package = read(given, str(tmp_path), build)
     assert package[:3] == ("tried", "1.0", str(tmp_path / "built" / wheel.name))
     assert package.plugin_yaml is not None
-    assert package.plugin_yaml.where == f"plugin.yaml in {source}"
+    assert package.plugin_yaml.where == f"plugin.yaml in {given.path}"
 
 
 def test_a_source_that_cannot_be_built_is_refused_with_pips_reason(made: Made, tmp_path: Path) -> None:
