@@ -68,7 +68,7 @@ def _run_parts(folder: Path) -> list[str]:
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         parts = pool.map(run, _PARTS)
-        failed = _run([f"--ignore={part[0]}" for part in _PARTS], folder / "rest")
+        failed = _run([*_UNCOUNTED, *(f"--ignore={part[0]}" for part in _PARTS)], folder / "rest")
         for output, failed_there in parts:
             sys.stdout.buffer.write(output)
             sys.stdout.flush()

@@ -17,7 +17,7 @@ BROKEN = "def test_good(): pass\ndef test_bad(): assert False\n"
 @pytest.mark.parametrize(
     ("text", "arguments", "line"),
     [
-        ("def test_good(): pass\n", [], r"passed in \d+ s"),
+        ("def test_good(): pass\n", ["tests/test_it.py"], r"passed in \d+ s"),
         (BROKEN, [], r"failed after \d+ s: tests/test_it\.py::test_bad"),
         (BROKEN, ["-k", "none"], r"failed after \d+ s: pytest ended with status 5"),
     ],
@@ -32,6 +32,7 @@ def test_the_last_line_says_what_has_failed(
     (tmp_path / "tests/cli/test_other.py").write_text("def test_good(): pass\n")
     for name in os.environ.keys() - uncounted_env().keys():
         monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # it needs none
     monkeypatch.setattr(suite, "TOP", tmp_path)
     monkeypatch.setattr(suite, "_PARTS", (("tests/cli",),))
     monkeypatch.setattr("sys.argv", ["tests", *arguments])

@@ -23,8 +23,7 @@ TASKS = """
 def hook_task(context, **kwargs):
     return sorted(context), kwargs
 def version(context):
-    from cloudify import ctx
-    return ctx.plugin.package_version
+    return VERSION
 """
 CONTEXT = {
     "message_type": "hook",
@@ -40,18 +39,14 @@ Dispatch = Callable[..., list[Run]]
 
 
 @pytest.fixture
-def dispatch(
-    tmp_path: Path, cloudify_packages: Path, caplog: pytest.LogCaptureFixture
-) -> Iterator[Dispatch]:
+def dispatch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Dispatch]:
     """The runs of a workflow_started, with this text as hooks.conf; None: there is no such file."""
     caplog.set_level(logging.INFO)
     (tmp_path / "cloudmock").mkdir()
     (tmp_path / "cloudmock/tasks.py").write_text(TASKS)
     for version in ("1.0", "1.33"):
-        make_plugin(
-            tmp_path / "plugins", "cloudmock-plugin", {"mock/tasks.py": TASKS}, cloudify_packages,
-            version=version,
-        )  # fmt: skip
+        tasks = f"{TASKS}VERSION = {version!r}\n"
+        make_plugin(tmp_path / "plugins", "cloudmock-plugin", {"mock/tasks.py": tasks}, version=version)
     with ExitStack() as stack:
 
         def dispatch(text: str | None, event_type: str = "workflow_started") -> list[Run]:

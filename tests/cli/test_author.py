@@ -8,12 +8,14 @@ from unittest.mock import ANY
 
 import pytest
 
+from listener.interpreters.plugins.source import COMMON
 from listener.model.outcome import Tally
 from listener.state.journal import Journal
 from tests.cli.commands import HOOKS, answer, ids, run
 from tests.handmade_plugins import make_plugin
 from tests.snmp.receivers import closed_port, udp_socket
 from tests.support import frame_of
+from tests.wagons import Made
 
 # fire
 
@@ -89,10 +91,11 @@ def test_a_dry_run_shows_what_would_run_and_runs_nothing(folder: Path) -> None:
 
 
 def test_fire_runs_a_plugin_s_task_with_resources_from_beside_hooks_conf(
-    folder: Path, cloudify_packages: Path
+    folder: Path, made: Made
 ) -> None:
     task = "from cloudify import ctx\ndef read(c, name): return ctx.get_resource(name).decode()\n"
-    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, cloudify_packages)
+    [cloudify] = (made.common / COMMON).rglob("cloudify/__init__.py")
+    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, cloudify.parents[1])
     (folder / "world").write_text("is round")
     (folder / "hooks.conf").write_text(HOOKS.replace("test_functions.greet", "the-doors.doors.read"))
     [fired] = answer(run("fire", "workflow_started", "--output", "json"))["runs"]

@@ -10,22 +10,22 @@ import pytest
 from listener.hooks.conf import read
 from listener.model.entry import Run
 from listener.state.journal import Journal
-from tests.cli.commands import HOOKS, OF_PLUGIN, TRIED, answer, done, new, run
+from tests.cli.commands import HOOKS, OF_PLUGIN, TRIED, answer, done, new, run_here
 from tests.handmade_plugins import make_plugin
 
 
 def test_a_good_file_is_exit_0_in_one_line_or_one_object(folder: Path) -> None:
-    result = run("check")
+    result = run_here("check")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"{folder}/hooks.conf: 2 hooks, 0 mistakes, 0 warnings\n"
-    assert answer(run("check", "--output", "json")) == {
+    assert answer(run_here("check", "--output", "json")) == {
         "file": f"{folder}/hooks.conf", "hooks": 2, "tests": 0, "plugins": [], "findings": []
     }  # fmt: skip
 
 
 @pytest.mark.usefixtures("folder")
 def test_of_a_file_with_nothing_in_it_it_is_said_what_a_listener_makes_of_it() -> None:
-    result = run("check", "-", stdin="# all of it is gone\n")
+    result = run_here("check", "-", stdin="# all of it is gone\n")
     assert result.returncode == 0
     assert result.stdout.splitlines() == [
         "standard input: warning: nothing stands here, and a listener keeps the hooks that it has; for"
@@ -46,7 +46,7 @@ hooks:
 @pytest.mark.parametrize("file", ["broken.conf", "-"])
 def test_every_mistake_is_named_with_its_line_at_once(folder: Path, file: str) -> None:
     (folder / "broken.conf").write_text(BROKEN)
-    result = run("check", file, stdin=BROKEN)
+    result = run_here("check", file, stdin=BROKEN)
     name = "standard input" if file == "-" else f"{folder}/broken.conf"
     assert result.returncode == 1
     assert result.stdout.splitlines() == [
@@ -61,9 +61,9 @@ def test_every_mistake_is_named_with_its_line_at_once(folder: Path, file: str) -
 def test_what_functions_lack_is_found_and_their_modules_can_be_left_alone(folder: Path) -> None:
     imported = folder / "test_functions.imported"
     hooks = HOOKS.replace("test_functions.fail", "test_functions.fall")
-    looked = run("check", "--no-import", "-", stdin=hooks)
+    looked = run_here("check", "--no-import", "-", stdin=hooks)
     assert not imported.exists()
-    tried = run("check", "-", stdin=hooks.replace("name: world", "nome: world"))
+    tried = run_here("check", "-", stdin=hooks.replace("name: world", "nome: world"))
     assert imported.exists()
     assert "line 7: warning: hook 'fail': test_functions has no function named 'fall'" in looked.stdout
     assert "line 3: hook 'greet': the inputs do not fit greet(context, name)" in tried.stdout
@@ -81,7 +81,7 @@ hooks:
       destination_port: 70000
       community: public
 """
-    result = run("check", "--output", "json", "-", stdin=hooks)
+    result = run_here("check", "--output", "json", "-", stdin=hooks)
     assert result.returncode == 1
     findings = json.loads(result.stdout)["findings"]
     found = [(finding["level"], finding["line"]) for finding in findings]
@@ -95,7 +95,7 @@ def test_it_is_said_which_plugin_runs_a_task(folder: Path) -> None:
     task = {"doors/tasks.py": "def open_it(context, door): pass\n"}
     make_plugin(folder / "state/plugins", "the-doors", task, version="1.2")
     make_plugin(folder / "state/plugins", "the-doors", task, version="1.1", tenant="acme")
-    told = run("check", "--state-dir", f"{folder}/state", "-", stdin=OF_PLUGIN)
+    told = run_here("check", "--state-dir", f"{folder}/state", "-", stdin=OF_PLUGIN)
     assert told.stdout.splitlines() == [
         "standard input, line 3: hook 'greet' runs in the managed plugin the-doors 1.2",
         "standard input, line 3: hook 'greet' runs in the managed plugin the-doors 1.1 for tenant acme",
@@ -106,7 +106,7 @@ def test_it_is_said_which_plugin_runs_a_task(folder: Path) -> None:
         "standard input: 2 hooks, 2 mistakes, 0 warnings",
     ]
     hooks = OF_PLUGIN.replace("name: world", "door: 1")
-    assert answer(run("check", "--output", "json", "-", stdin=hooks))["plugins"] == [
+    assert answer(run_here("check", "--output", "json", "-", stdin=hooks))["plugins"] == [
         {"line": 3, "hook": "greet", "name": "the-doors", "version": version, "tenant": tenant}
         for version, tenant in (("1.2", None), ("1.1", "acme"))
     ]
@@ -115,7 +115,7 @@ def test_it_is_said_which_plugin_runs_a_task(folder: Path) -> None:
 def test_of_a_task_whose_plugin_is_not_there_the_nearest_plugin_is_named(folder: Path) -> None:
     make_plugin(folder / "plugins", "the-doors", {"doors.py": ""}, tenant="default_tenant")
     hooks = HOOKS.replace("test_functions.greet", "the-door.doors.open_it")
-    result = run("check", "-", stdin=f"{hooks}listener: {{plugins: plugins}}\n")
+    result = run_here("check", "-", stdin=f"{hooks}listener: {{plugins: plugins}}\n")
     assert result.returncode == 0
     assert result.stdout.splitlines()[0] == (
         "standard input, line 3: warning: hook 'greet': there is no managed plugin 'the-door' (did you"
@@ -126,7 +126,7 @@ def test_of_a_task_whose_plugin_is_not_there_the_nearest_plugin_is_named(folder:
 def test_a_state_directory_that_others_may_write_is_a_warning(folder: Path) -> None:
     (folder / "state").mkdir()
     (folder / "state").chmod(0o770)
-    [warning] = answer(run("check", "--output", "json"))["findings"]
+    [warning] = answer(run_here("check", "--output", "json"))["findings"]
     assert warning["level"] == "warning"
     assert warning["text"].endswith(f"; chmod go-w {folder}/state")
 
@@ -161,7 +161,7 @@ def test_events_of_the_history_are_named_that_would_run_other_hooks(
         new("unreadable", event_type=None),
     ):
         journal.accept(entry)
-    result = run("check", "-", "--against", "history", stdin=EDITED)
+    result = run_here("check", "-", "--against", "history", stdin=EDITED)
     assert (result.returncode, result.stderr) == (1, "")
     lines = result.stdout.splitlines()
     assert lines[:-1] == [
@@ -174,7 +174,9 @@ def test_events_of_the_history_are_named_that_would_run_other_hooks(
     assert lines[-1].startswith("4 events, from 2026-01-10T12:00:00.000Z to ")
     assert lines[-1].endswith(": 2 would run other hooks")
 
-    last = run("check", "-", "--against", "history", "--last", "1", "--output", "json", stdin=EDITED)
+    last = run_here(
+        "check", "-", "--against", "history", "--last", "1", "--output", "json", stdin=EDITED
+    )
     assert answer(last)["against"]["events"] == 1
     assert answer(last)["against"]["hooks"] == []
 
@@ -184,14 +186,14 @@ def test_events_of_the_history_are_named_that_would_run_other_hooks(
 
 @pytest.mark.usefixtures("folder")
 def test_tests_that_hold_are_counted() -> None:
-    result = run("check", "-", stdin=TRIED)
+    result = run_here("check", "-", stdin=TRIED)
     assert result.returncode == 0
     assert result.stdout == "standard input: 2 hooks, 3 tests, 0 mistakes, 0 warnings\n"
 
 
 @pytest.mark.usefixtures("folder")
 def test_a_test_that_fails_is_a_mistake() -> None:
-    result = run("check", "-", stdin=TRIED.replace("runs: page", "runs: []", 1))
+    result = run_here("check", "-", stdin=TRIED.replace("runs: page", "runs: []", 1))
     assert result.returncode == 1
     assert result.stdout.startswith("standard input, line 8: test 1: hook 'page' runs: event_type: ")
 
@@ -203,7 +205,7 @@ def check_forward(folder: Path, config: str | None) -> tuple[int, list[str]]:
     """The exit status and the lines for a section `forward` that names this broker_config."""
     if config is not None:
         (folder / "broker.json").write_text(config)
-    result = run("check", "-", stdin=f"{HOOKS}forward: {{broker_config: broker.json}}\n")
+    result = run_here("check", "-", stdin=f"{HOOKS}forward: {{broker_config: broker.json}}\n")
     return result.returncode, result.stdout.splitlines()
 
 
@@ -231,7 +233,7 @@ def test_a_broker_that_is_not_known_is_one_mistake(
 
 @pytest.mark.usefixtures("folder")
 def test_a_mistake_in_the_section_forward_is_named_once_and_no_broker_looked_for() -> None:
-    result = run("check", "-", stdin=f"{HOOKS}forward:\n  prefetch: 0\n")
+    result = run_here("check", "-", stdin=f"{HOOKS}forward:\n  prefetch: 0\n")
     assert result.returncode == 1
     assert result.stdout.splitlines() == [
         "standard input, line 11: forward: 'prefetch' must be a whole number from 1 to 10000, found 0",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from listener.state.journal import Journal
-from tests.cli.commands import done, run, store
+from tests.cli.commands import done, run_here, store
 
 SUNDAY = 1_768_132_800.0  # noon in UTC
 CONF = """
@@ -50,7 +50,7 @@ def conf(folder: Path) -> None:
 
 def explained(*arguments: str, status: int = 0, stdin: str = "") -> dict[str, Any]:
     """Each hook's answer, by its name; under "" the whole answer."""
-    result = run("explain", *arguments, "--output", "json", stdin=stdin)
+    result = run_here("explain", *arguments, "--output", "json", stdin=stdin)
     assert result.returncode == status, result.stderr
     assert "s3cret" not in result.stdout
     value = json.loads(result.stdout)
@@ -88,7 +88,7 @@ def test_a_notification_comes_from_a_file_or_standard_input_and_the_answer_is_a_
     text = json.dumps({"event_type": "workflow_queued", "context": {"tenant_name": "beta"}})
     Path("notification.json").write_text(text)
     for file in ("notification.json", "-"):
-        result = run("explain", file, stdin=text)
+        result = run_here("explain", file, stdin=text)
         lines = {line.split()[0]: line for line in result.stdout.splitlines()}
         assert list(lines)[:3] == ["hook", "off", "queued"]
         assert lines["acme"].split("  ")[-1] == (
@@ -107,12 +107,12 @@ def test_an_entry_is_judged_at_its_receipt_and_what_had_run_is_told_where_it_dif
     assert hooks["sunday"]["why"].endswith("when.during: Sun 2026-01-11 12:00 UTC")
     assert [run["hook"] for run in hooks[""]["runs"]] == ["sunday"]
     assert hooks[""]["differs"] is True  # typo, which is one no more
-    assert "entry 2 had other runs: gone: done" in run("explain", str(other)).stdout
+    assert "entry 2 had other runs: gone: done" in run_here("explain", str(other)).stdout
 
 
 def test_that_no_hook_would_run_is_exit_1() -> None:
     Path("hooks.conf").write_text("hooks: []")
-    result = run("explain", "workflow_failed")
+    result = run_here("explain", "workflow_failed")
     assert (result.returncode, result.stdout) == (1, f"{Path.cwd()}/hooks.conf has no hooks\n")
 
 
@@ -127,6 +127,6 @@ def test_that_no_hook_would_run_is_exit_1() -> None:
     ],
 )
 def test_what_cannot_be_explained_is_exit_2(arguments: list[str], said: str) -> None:
-    result = run("explain", *arguments)
+    result = run_here("explain", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert said in result.stderr

@@ -32,6 +32,7 @@ from tests.cli.commands import (
     lines,
     new,
     run,
+    run_here,
     state_of,
     store,
     waiting,
@@ -48,15 +49,15 @@ def the_id(line: str) -> str:
 
 def test_history_is_newest_first_and_says_when_it_shows_not_all(journal: Journal) -> None:
     journal.accept_all([new() for _ in range(52)])
-    result = run("history")
+    result = run_here("history")
     assert [the_id(line) for line in result.stdout.splitlines()] == ["id", *map(str, range(52, 2, -1))]
     assert result.stderr == "the newest 50 are shown; --limit shows more\n"
-    assert len(lines(run("history", "--limit", "52"))) == 53
+    assert len(lines(run_here("history", "--limit", "52"))) == 53
 
 
 def test_an_empty_history_is_no_mistake(journal: Journal) -> None:
     store(journal)
-    result = run("history", "--execution", "e-_")
+    result = run_here("history", "--execution", "e-_")
     assert (result.returncode, result.stderr) == (0, "nothing found\n")
     assert ids("--execution", "e-_") == []
 
@@ -74,17 +75,17 @@ def test_each_filter_of_history_leaves_out_what_it_should(journal: Journal) -> N
 
 
 def test_what_was_sent_where_is_shown_in_numbers(journal: Journal) -> None:
-    assert lines(run("history", "--destinations")) == ["nothing was sent yet"]
+    assert lines(run_here("history", "--destinations")) == ["nothing was sent yet"]
     journal.count(
         {"b.example:162": Tally(12, 10, 2), "\x1b[2Ja[red]:162": Tally(0, 0, 7)}, 1769860800.0
     )
-    rows = [line.split() for line in lines(run("history", "--destinations"))]
+    rows = [line.split() for line in lines(run_here("history", "--destinations"))]
     assert rows == [
         ["sent", "acknowledged", "failed", "sent_at", "destination"],
         ["0", "0", "7", r"\x1b[2Ja[red]:162"],
         ["12", "10", "2", "2026-01-31T12:00:00.000Z", "b.example:162"],
     ]
-    assert answer(run("history", "--destinations", "--output", "json"))[1] == {
+    assert answer(run_here("history", "--destinations", "--output", "json"))[1] == {
         "destination": "b.example:162", "sent": 12, "acknowledged": 10, "failed": 2,
         "sent_at": "2026-01-31T12:00:00.000Z",
     }  # fmt: skip
@@ -189,7 +190,7 @@ def test_follow_in_json_is_one_object_a_line_of_what_passes_the_filters_in_whate
     store(journal, "failed", execution="behind a burst")
     shown = [json.loads(line) for line in wait_for_lines(tmp_path, 5)]
     assert [entry["id"] for entry in shown] == [1, 3, 2, 4, 1104]
-    assert shown[0] == answer(run("history", "--output", "json", "--state", "failed"))[-1]
+    assert shown[0] == answer(run_here("history", "--output", "json", "--state", "failed"))[-1]
 
 
 def test_what_comes_while_the_first_lines_are_printed_is_not_left_out(journal: Journal) -> None:
@@ -244,8 +245,8 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
     about = {"deployment_id": "nodecellar", "workflow_id": "heal", "tenant_name": "acme"}
     store(journal, "running", runs=runs, received_at=THEN, **about)
 
-    shown = run("show", "1").stdout
-    entry = answer(run("show", "1", "--output", "json"))
+    shown = run_here("show", "1").stdout
+    entry = answer(run_here("show", "1", "--output", "json"))
 
     head, text = shown[: shown.index("\n{")], shown[shown.index("\n{") :]
     assert head.splitlines() == [
@@ -288,8 +289,8 @@ def test_show_hides_secrets(journal: Journal) -> None:
     secrets = {"password": "s3cret-1", "host": "visible", "nested": [{"api_token": "s3cret-2"}]}
     store(journal, "pending", rest_token="s3cret-0", execution_parameters=secrets)
     for arguments in (["show", "1"], ["show", "1", "--output", "json"], ["history"]):
-        assert "s3cret" not in "\n".join(lines(run(*arguments)))
-    shown = answer(run("show", "1", "--output", "json"))["notification"]["context"]
+        assert "s3cret" not in "\n".join(lines(run_here(*arguments)))
+    shown = answer(run_here("show", "1", "--output", "json"))["notification"]["context"]
     assert shown["execution_parameters"] == {
         "password": "…", "host": "visible", "nested": [{"api_token": "…"}]
     }  # fmt: skip
@@ -297,10 +298,10 @@ def test_show_hides_secrets(journal: Journal) -> None:
 
 def test_show_of_what_is_no_notification_has_its_payload_and_the_reason(journal: Journal) -> None:
     store(journal, "unreadable", event_type=None, error="not JSON: raise the limit")
-    shown = lines(run("show", "1"))
+    shown = lines(run_here("show", "1"))
     assert "error          not JSON: raise the limit" in shown
     assert "payload        no json" in shown
-    entry = answer(run("show", "1", "--output", "json"))
+    entry = answer(run_here("show", "1", "--output", "json"))
     assert (entry["payload"], entry["notification"], entry["runs"]) == ("no json", None, [])
 
 
@@ -309,14 +310,14 @@ def test_what_nests_deep_or_is_torn_or_has_an_impossible_time_is_shown(journal: 
     store(journal, "done", password="s3cret", deep=deep)
     store(journal, "done", text='{"event_type": "workflow_failed", "password": "' + "x" * 80 + "s3cret")
     store(journal, "pending", received_at=1e18, runs=(waiting(due_at=1e18),))
-    shown = [answer(run("show", str(number), "--output", "json")) for number in (1, 2, 3)]
-    assert [entry["id"] for entry in answer(run("history", "--output", "json"))] == [3, 2, 1]
+    shown = [answer(run_here("show", str(number), "--output", "json")) for number in (1, 2, 3)]
+    assert [entry["id"] for entry in answer(run_here("history", "--output", "json"))] == [3, 2, 1]
     assert shown[0]["notification"]["context"]["password"] == "…"
     assert shown[0]["notification"]["context"]["deep"] != deep
     assert shown[1]["payload"].startswith('\'{"event_type": ')
     assert "s3cret" not in str(shown)
     assert shown[2]["received_at"] == shown[2]["runs"][0]["due_at"] == "9999-12-31T23:59:59.000Z"
-    assert run("show", "1").returncode == 0
+    assert run_here("show", "1").returncode == 0
 
 
 def test_json_brings_every_text_back_and_a_table_obeys_none(journal: Journal) -> None:
@@ -325,12 +326,12 @@ def test_json_brings_every_text_back_and_a_table_obeys_none(journal: Journal) ->
         store(journal, deployment_id=text, workflow_id={"not": [text]})
     for text in NASTY:
         store(journal, "failed", runs=(failed(error=text),), execution=text, event_type=f"x{text}")
-    entries = answer(run("history", "--output", "json"))[::-1]
+    entries = answer(run_here("history", "--output", "json"))[::-1]
     assert [entry["deployment_id"] for entry in entries[: len(texts)]] == list(texts)
     assert [entry["execution_id"] for entry in entries[len(texts) :]] == list(NASTY)
     for arguments in (["history"], ["show", str(len(texts) - 2)], ["show", str(len(entries))]):
-        assert all(line.isprintable() for line in lines(run(*arguments)))
-        assert all(line.isprintable() for line in lines(run(*arguments, "--output", "json")))
+        assert all(line.isprintable() for line in lines(run_here(*arguments)))
+        assert all(line.isprintable() for line in lines(run_here(*arguments, "--output", "json")))
 
 
 # drop
@@ -339,11 +340,11 @@ def test_json_brings_every_text_back_and_a_table_obeys_none(journal: Journal) ->
 def test_several_are_dropped_at_once_and_promise_no_further_attempt(journal: Journal) -> None:
     pending = store(journal, "pending", runs=(waiting(due_at=time.time() + 1000),))
     unreadable = store(journal, "unreadable", event_type=None)
-    result = run("drop", str(unreadable), str(pending))
+    result = run_here("drop", str(unreadable), str(pending))
     assert [the_id(line) for line in lines(result)] == ["id", str(unreadable), str(pending)]
     assert ids("--state", "dropped") == [unreadable, pending]
-    assert "the next attempt" not in run("show", str(pending)).stdout
-    [given_up] = answer(run("show", str(pending), "--output", "json"))["runs"]
+    assert "the next attempt" not in run_here("show", str(pending)).stdout
+    [given_up] = answer(run_here("show", str(pending), "--output", "json"))["runs"]
     assert (given_up["state"], given_up["due_at"]) == ("dropped", None)
 
 
@@ -359,9 +360,9 @@ def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal
         ]
     )
     store(journal, "done")
-    assert run("drop", "--failed", "--since", "2h").returncode == 2
+    assert run_here("drop", "--failed", "--since", "2h").returncode == 2
     assert ids("--state", "dropped") == []
-    dropped = answer(run("drop", "--failed", "--since", "2h", "--yes", "--output", "json"))
+    dropped = answer(run_here("drop", "--failed", "--since", "2h", "--yes", "--output", "json"))
     assert [entry["id"] for entry in dropped] == others
     assert ids("--state", "failed", "--state", "interrupted") == [old]
 
@@ -376,7 +377,7 @@ def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal
 def test_nothing_is_dropped_when_one_cannot_be(journal: Journal, wrong: str, said: str) -> None:
     store(journal, "failed", runs=(failed(),))
     store(journal, "done", runs=(done(),))
-    result = run("drop", "1", wrong)
+    result = run_here("drop", "1", wrong)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"Error: {said}\n")
     assert state_of(journal, 1) == "failed"
 
@@ -403,6 +404,6 @@ def test_what_the_listener_begins_in_that_moment_is_not_said_to_be_dropped(
 def test_a_number_that_no_id_can_be_is_an_error_of_one_line(
     journal: Journal, arguments: list[str]
 ) -> None:
-    result = run(*arguments)
+    result = run_here(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert re.fullmatch(r"Error: .*\n", result.stderr)

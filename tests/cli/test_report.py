@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from listener.state.journal import Journal
-from tests.cli.commands import failed, run, store
+from tests.cli.commands import failed, run_here, store
 from tests.support import file_size_limit
 
 
@@ -17,7 +17,7 @@ def _filled(folder: Path, journal: Journal) -> None:
 
 
 def report(*arguments: str) -> tuple[int, str]:
-    result = run("report", *arguments)
+    result = run_here("report", *arguments)
     return result.returncode, result.stdout + result.stderr
 
 

@@ -16,7 +16,7 @@ from listener.rabbitmq.presence import say_present as say_forwarder
 from listener.state import directory
 from listener.state.journal import Journal
 from listener.supervisord.presence import Presence, say_present
-from tests.cli.commands import COMMAND, THEN, failed, lines, run, store
+from tests.cli.commands import COMMAND, THEN, failed, lines, run_here, store
 from tests.support import shown_at_terminal
 
 
@@ -34,7 +34,7 @@ def listener(folder: Path, journal: Journal) -> Iterator[Path]:
 def test_all_is_well_is_said_and_is_exit_status_0(listener: Path, journal: Journal) -> None:
     journal.count({"nms:162": Tally(7, 7, 0), "my.page": Tally(0, 0, 2)}, THEN)
     say_forwarder(str(listener / "state"), "consuming the queue 'q'", THEN, is_trouble=False)
-    assert lines(run("status")) == [
+    assert lines(run_here("status")) == [
         f"listener    process {os.getpid()} runs since 2023-11-14 22:13:20Z, version 0.1.0",
         f"hooks.conf  {listener}/hooks.conf, hooks: 2",
         f"state       {listener}/state",
@@ -55,28 +55,28 @@ def test_what_needs_doing_comes_with_its_cure_and_exit_status_1(
     listener: Path, journal: Journal
 ) -> None:
     store(journal, "failed", runs=(failed(),))
-    result = run("status")
+    result = run_here("status")
     assert (result.returncode, result.stderr) == (1, "")
     assert result.stdout.splitlines()[-2:] == [
         "journal: 1 failed",
         "    conductor-hooks history --state failed; correct the cause, then replay --failed; or drop"
         " --failed",
     ]
-    as_json = json.loads(run("status", "--output", "json").stdout)
+    as_json = json.loads(run_here("status", "--output", "json").stdout)
     assert as_json["entries"] == {"failed": 1}
     assert [finding["what"] for finding in as_json["findings"]] == ["1 failed"]
 
 
 def test_a_listener_that_has_ended_is_told(folder: Path, journal: Journal) -> None:
     say_present(journal, Presence("999999999.1", "0.1.0", THEN, "/none"), THEN, "")
-    result = run("status")
+    result = run_here("status")
     assert result.returncode == 1
     assert result.stdout.startswith("listener    does not run, version 0.1.0\n")
     assert "listener: it does not run\n" in result.stdout
 
 
 def test_a_state_directory_without_a_journal_is_said_to_be_one(folder: Path) -> None:
-    result = run("status")
+    result = run_here("status")
     assert result.returncode == 2
     assert "no listener has run with this state directory" in result.stderr
 

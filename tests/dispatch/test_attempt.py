@@ -7,7 +7,7 @@ import logging
 import msgspec
 import pytest
 
-from listener.actions import Call
+from listener.actions import Call, Fault
 from listener.dispatch.attempt import attempt, log_end, rehearsed
 from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.conf import read
@@ -60,6 +60,17 @@ def test_the_end_of_an_action_is_an_outcome(
     outcome = attempted(actions, end)
     assert outcome.seconds >= 0
     assert msgspec.structs.replace(outcome, seconds=0.0) == expected
+
+
+def test_a_rehearsal_says_what_an_attempt_would_fail_by_and_runs_nothing(
+    actions: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Call(HOOK, NOTIFICATION, {}, 1000.0)
+    assert rehearsed(actions, call) == (call, "")
+    faults = [Fault(None, "no module my"), Fault("to", "no address")]
+    monkeypatch.setattr(actions, "check", lambda _hook, *, may_import: faults)
+    assert rehearsed(actions, call)[1] == "no module my; no address"
+    assert actions.calls == []
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from listener.dispatch.dispatcher import Dispatcher
 from listener.errors import ActionFailed
 from listener.hooks.watch import HooksFile
-from listener.model.delivery import decode
+from listener.model.delivery import FROM_HOOK, decode
 from listener.model.entry import Entry, Run
 from listener.state.journal import FILE, SERIALS, Journal
 from tests.dispatch.support import ALARM, NO, House, Log, delivery, hook
@@ -54,6 +55,17 @@ def test_what_cannot_be_read_is_kept_raw_with_the_reason(house: House, log: Log)
     assert (house.states, house.entry.body) == (["unreadable"], '{"event_ty')
     assert house.entry.error.startswith("the payload is not JSON")
     assert log("ERROR") == [f"serial 7, entry 1: nothing was run: {house.entry.error}"]
+
+
+def test_what_a_hook_has_emitted_is_warned_of_where_a_hook_matches(house: House, log: Log) -> None:
+    house.hooks(hook("a"))
+    dispatcher = house.start()
+    for execution_id, event_type in (("x1", "workflow_failed"), ("x2", "workflow_started")):
+        made = delivery(execution_id, event_type=event_type)
+        dispatcher.act(msgspec.structs.replace(made, source=FROM_HOOK))
+    [warning] = log("WARNING")
+    assert "entry 1" in warning
+    assert "a hook has emitted this workflow_failed: if it is one of those that match" in warning
 
 
 def test_missing_fields_are_warned_about_once_and_the_hooks_run(house: House, log: Log) -> None:

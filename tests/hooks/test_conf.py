@@ -680,7 +680,7 @@ file_shapes = mappings(
 )
 
 
-@never_late
+@settings(never_late, max_examples=100)  # each is a whole file; other ones in every run
 @given(near(file_shapes), st.booleans())
 def test_anything_near_the_right_shape_gives_a_table_or_mistakes(shape: object, is_flow: bool) -> None:
     assert_read_is_sound(yaml.safe_dump(shape, default_flow_style=is_flow))

@@ -19,6 +19,7 @@ from listener.model.outcome import Tally
 from listener.state import database
 from listener.state.filters import Filters
 from listener.state.journal import FILE, Journal
+from listener.supervisord.events import Events
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import hook, lines
 from tests.supervisord.supervised import DEFECT, STDOUT, Supervised, defect, notification
@@ -37,6 +38,29 @@ def test_a_notification_is_run_and_its_entry_says_where_it_came_from(
     assert (serial, poolserial) == ("7", "3")
     assert str(house.entry.key).startswith(f"{run}/7 ")
     assert "serial 7 from workflows, entry 1" in caplog.text
+
+
+def test_without_a_state_directory_there_is_no_inbox_and_events_are_acted_on(house: Supervised) -> None:
+    with closing(Journal(None)) as journal:
+        dispatcher = house.start(journal)
+        events = Events(dispatcher, house.actions, journal, house.settings, inbox=None, run=None)
+        events.begin()
+        events.handle(Frame(STDOUT, 1, 1, notification("x1")))
+        events.finish()
+        assert dispatcher.newest.state == "done"
+
+
+def test_the_log_says_at_a_signal_which_hook_is_waited_for(
+    house: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hooks(hook("a", timeout=10), hook("b", timeout=20))
+    house.actions.look = lambda _call: house.events.log_stopping("SIGTERM")
+    house.handle(1)
+    house.events.log_stopping("SIGTERM")
+    assert [line for line in lines(caplog, "INFO") if "SIGTERM" in line] == [
+        "SIGTERM: waiting for hook a and 1 after it, at most 34 s",
+        "SIGTERM: waiting for hook b, at most 22 s",
+    ]
 
 
 def test_an_event_that_comes_again_runs_once(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from listener import log
-from listener.errors import Unheard
+from listener.errors import FramingError, HooksError, Unheard
 from listener.supervisord import pipe
 from listener.supervisord.frames import Frame
 from listener.supervisord.pipe import ProtocolDescriptors, SupervisorSource, is_supervised
@@ -132,6 +133,59 @@ def test_a_wait_ends_with_stdin_and_there_is_no_second_one(peer: Peer) -> None:
     assert not source.pause(60.0)
     with pytest.raises(Unheard, match="stdin has ended while the journal could not be written"):
         source.pause(60.0)
+
+
+def test_after_a_signal_the_event_in_hand_is_answered_and_no_other_begun(peer: Peer) -> None:
+    os.write(peer.events, TICK * 2)
+    said: list[str] = []
+
+    def handle(_frame: Frame) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    peer.source().serve(handle, lambda: said.append("finished"), lambda: None, said.append)
+    assert said == ["SIGTERM", "finished"]
+    assert os.read(peer.answers, 100) == b"RESULT 2\nOK"
+
+
+def test_an_end_inside_an_event_is_an_error_without_an_answer(peer: Peer) -> None:
+    os.write(peer.events, event("x")[:-1])
+    os.close(peer.events)
+    with pytest.raises(FramingError, match="stdin ended inside an event"):
+        peer.serve(is_supervised=False)
+    assert select.select([peer.answers], [], [], 0)[0] == []
+
+
+@pytest.fixture
+def own() -> Iterator[None]:
+    """Descriptors 0 and 1 are put back."""
+    kept = [os.dup(number) for number in (0, 1)]
+    yield
+    for number, copy in enumerate(kept):
+        os.dup2(copy, number)
+        os.close(copy)
+
+
+@pytest.mark.usefixtures("own")
+def test_what_else_reads_and_writes_does_not_speak_to_supervisord() -> None:
+    (theirs, events), (answers, other) = os.pipe(), os.pipe()
+    os.dup2(theirs, 0)
+    os.dup2(other, 1)
+    descriptors = ProtocolDescriptors()
+    os.write(events, b"event")
+    os.write(descriptors.answers, b"answer")
+    assert (os.read(0, 9), os.read(descriptors.events, 9)) == (b"", b"event")
+    assert os.path.sameopenfile(1, 2)
+    assert os.read(answers, 9) == b"answer"
+    for number in (theirs, events, answers, other, descriptors.events, descriptors.answers):
+        os.close(number)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("closed", [0, 1])
+def test_a_descriptor_that_is_closed_is_an_error(closed: int) -> None:
+    os.close(closed)
+    with pytest.raises(HooksError, match="listen needs stdin and stdout, one of them is closed"):
+        ProtocolDescriptors()
 
 
 def test_the_log_is_written_when_no_event_comes_soon(
