@@ -21,10 +21,11 @@ TOP = Path(__file__).parents[1]
 _COVERAGE = (sys.executable, "-m", "coverage")
 _UNCOUNTED = ("-p", "tests.uncounted")
 _PARTS = (
-    ("tests/interpreters",),
-    ("tests/rabbitmq",),
+    ("tests/faults", *_UNCOUNTED),
     ("tests/end_to_end", *_UNCOUNTED),
     ("tests/cli", *_UNCOUNTED),
+    ("tests/interpreters", *_UNCOUNTED),
+    ("tests/rabbitmq",),
     ("tests/actions",),
     ("tests/overview", *_UNCOUNTED),
     ("tests/snmp",),

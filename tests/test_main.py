@@ -28,6 +28,7 @@ def test_the_last_line_says_what_has_failed(
 ) -> None:  # fmt: skip
     (tmp_path / "tests/cli").mkdir(parents=True)
     (tmp_path / ".coveragerc").write_text("[run]\nparallel = true\n")
+    (tmp_path / "tests/uncounted.py").touch()
     (tmp_path / "tests/test_it.py").write_text(text)
     (tmp_path / "tests/cli/test_other.py").write_text("def test_good(): pass\n")
     for name in os.environ.keys() - uncounted_env().keys():
