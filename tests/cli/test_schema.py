@@ -16,6 +16,9 @@ from listener.cli.keys import KEYS
 from listener.cli.schema import hooks_schema
 from listener.hooks.cases import CASES
 from listener.hooks.conf import SECTIONS, read
+from listener.hooks.forward import ForwardSettings
+from listener.hooks.settings import ListenerSettings
+from listener.hooks.table import Hook
 from tests.cli.commands import answer, run
 from tests.support import do_without
 
@@ -171,6 +174,24 @@ def _keys_of(section: str) -> dict[str, Any]:
         parts[name] = rule["then"]["properties"]["inputs"]
     keys: dict[str, Any] = parts[section]["properties"]
     return keys
+
+
+@pytest.mark.parametrize(
+    ("section", "used"),
+    [
+        ("hooks", {name.removesuffix("_s"): value for name, value in Hook._field_defaults.items()}),
+        ("listener", ListenerSettings._field_defaults),
+        ("forward", ForwardSettings._field_defaults),
+    ],
+)
+def test_the_verb_keys_names_the_defaults_that_are_used(section: str, used: dict[str, Any]) -> None:
+    named = {
+        key: (words.default, f"{value:g}" if isinstance(value, float) else str(value).lower())
+        for key, words in KEYS[section].items()
+        if type(value := used.get(key)) in (bool, int, float, str) and words.default != "a manager's"
+    }
+    assert len(named) >= 3
+    assert [key for key, (said, true) in named.items() if said != true] == []
 
 
 def test_the_verb_keys_prints_all_sections() -> None:
