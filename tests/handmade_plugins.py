@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,6 +69,12 @@ def make_plugin(
     for file, text in modules.items():
         (site_packages / file).parent.mkdir(parents=True, exist_ok=True)
         (site_packages / file).write_text(text)
+    (
+        site_packages / "__pycache__"
+    ).mkdir()  # as pip leaves it; an import that makes it changes the folder
+    a_minute_ago = time.time() - 60  # what is written in the clock tick of its import is imported twice
+    for path in (site_packages, *site_packages.rglob("*")):
+        os.utime(path, (a_minute_ago, a_minute_ago))
     (folder / MARKER).write_text(f"{name} {version}\n")
     return folder
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _STANDARD = os.path.dirname(os.__file__)
 _IMPORT_S = 300
 """An import that hangs would not notice that the listener has gone."""
-_TICK_S = 0.02
-"""The time of a file is that of the kernel's last tick, up to 10 ms behind the clock."""
+_TICK_S = 0.01
+"""The time of a file is that of the kernel's last tick, up to so much behind the clock."""
 _INSTALLED = ("site-packages", "dist-packages")
 
 
