@@ -6,16 +6,16 @@ listener, because the command line's libraries would take longer to import than 
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Run the verb that the command line names, and exit with its status."""
+    gc.disable()  # until all is imported, or READY: what the start makes stays
     if sys.argv[1:] == ["listen"]:
-        import gc
         import os
 
-        gc.disable()  # until READY: all that the start makes stays, looking for garbage only costs
         from listener.app import listen
         from listener.hooks.file import config_path
 

@@ -164,9 +164,22 @@ def test_garbage_is_looked_for_after_ready_alone() -> None:
     assert at_ready("[gc.isenabled()]", "app._serve") == ["True"]
 
 
+def test_a_verb_looks_for_garbage_but_not_in_what_it_imports() -> None:
+    program = (
+        "import atexit, gc, sys; from listener.__main__ import main\n"
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000))\n"
+        "sys.argv[1:] = ['keys', 'listener']; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.endswith("\nTrue True\n")
+
+
 def test_history_imports_nothing_that_is_slow() -> None:
     program = "import sys, listener.cli.operate; print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True
     )
-    assert {"yaml", "rich", "jinja2", "urllib3", "supervisor"}.isdisjoint(result.stdout.split())
+    slow = {"yaml", "rich", "jinja2", "shutil", "supervisor", "urllib3"}
+    assert slow.isdisjoint(result.stdout.split())

@@ -7,7 +7,6 @@ go to stderr. It knows no verb; every one of them calls it.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import textwrap
 import unicodedata
@@ -145,11 +144,15 @@ def print_line(text: str, *, below: int = 6) -> None:
 
     A path is not divided, so that it can be copied.
     """
-    columns = shutil.get_terminal_size().columns
-    if sys.stdout.isatty() and _width(click.unstyle(text)) > columns:
-        text = textwrap.fill(
-            text, columns, subsequent_indent=" " * below, break_on_hyphens=False, break_long_words=False
-        )
+    if sys.stdout.isatty():
+        from shutil import get_terminal_size  # it takes as long to import as JSON does
+
+        columns = get_terminal_size().columns
+        if _width(click.unstyle(text)) > columns:
+            indent = " " * below
+            text = textwrap.fill(
+                text, columns, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+            )
     click.echo(text)
 
 
