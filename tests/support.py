@@ -51,7 +51,7 @@ def uncounted_env() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
-def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 15.0) -> _T:
+def wait_for(what: str, condition: Callable[[], _T], limit_s: float = 60.0) -> _T:
     """The first true value of `condition`; the test fails when there is none within the limit."""
     deadline = time.monotonic() + limit_s
     pause = 0.002

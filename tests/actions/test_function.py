@@ -241,7 +241,7 @@ def test_a_function_that_never_returns_is_killed_with_its_programs_at_its_timeou
         ActionTimedOut, match=rf"^no end within {timeout_s:g} s, the hook's 'timeout'; "
     ):
         run(action, name, context={"told": str(told)}, timeout_s=timeout_s, fresh=fresh)
-    wait_for("the end of the group", lambda: not living(int(told.read_text())), 3)
+    wait_for("the end of the group", lambda: not living(int(told.read_text())))
     assert_next_call_works(action, caplog)
 
 
@@ -313,7 +313,7 @@ def test_nothing_of_a_fresh_child_is_left_after_its_call(
     with pytest.raises(ActionFailed, match="shut"):
         run(action, "raises", fresh=True)
     assert not children() - known
-    wait_for("the end of the group", lambda: not living(int(told.read_text())), 3)
+    wait_for("the end of the group", lambda: not living(int(told.read_text())))
 
 
 def test_closing_is_safe_twice_and_a_later_call_works(action: FunctionAction) -> None:

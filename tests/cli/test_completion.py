@@ -62,10 +62,10 @@ def test_tab_completes_verbs_options_choices_files_and_event_types(folder: Path)
     bash = Bash()
     try:
         bash.type('eval "$(_CONDUCTOR_HOOKS_COMPLETE=bash_source conductor-hooks)"; echo rea""dy\n')
-        wait_for("the prompt", lambda: bash.shows("ready"), 30)
+        wait_for("the prompt", lambda: bash.shows("ready"))
         for typed, completed in LINES.items():
             bash.type(f"conductor-hooks {typed}\t")
-            wait_for(completed, partial(bash.shows, f"conductor-hooks {completed}"), 30)
+            wait_for(completed, partial(bash.shows, f"conductor-hooks {completed}"))
             bash.type("\x15")  # Ctrl-U
     finally:
         bash.close()

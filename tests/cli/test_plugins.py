@@ -268,7 +268,7 @@ def test_an_upload_that_is_told_to_end_ends_what_it_has_started(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_for("its interpreter, or its end", lambda: note.exists() or process.poll() is not None, 60)
+        wait_for("its interpreter, or its end", lambda: note.exists() or process.poll() is not None)
         process.send_signal(signum)
         try:
             answer, said = process.communicate(timeout=60)

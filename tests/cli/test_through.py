@@ -34,7 +34,7 @@ def supervisord(
 ) -> Iterator[RealSupervisord]:
     monkeypatch.setenv("GO", str(tmp_path_factory.mktemp("go") / "go"))
     with running(HOOKS) as supervisord:
-        wait_for("its note", lambda: is_present(supervisord.pid()), limit_s=60)
+        wait_for("its note", lambda: is_present(supervisord.pid()))
         yield supervisord
 
 

@@ -217,7 +217,7 @@ class RealSupervisord:
         self._close_frames()
         self.process.terminate()
         try:
-            wait_for("the end of supervisord", self.has_ended, limit_s=20)
+            wait_for("the end of supervisord", self.has_ended)
         finally:
             self.process.kill()
             self.process.wait()

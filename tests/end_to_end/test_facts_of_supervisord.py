@@ -137,7 +137,7 @@ def output_of(pid: int, fd: int = 1) -> Iterator[int]:
 def wait_for_notes(supervisord: RealSupervisord, count: int) -> None:
     """Reads none before all are there, as half a line of them can be seen while it is written."""
     notes = supervisord.notes_file
-    wait_for(f"{count} notes", lambda: notes.read_bytes().count(b"\n") >= count, limit_s=30)
+    wait_for(f"{count} notes", lambda: notes.read_bytes().count(b"\n") >= count)
 
 
 def program_pid(supervisord: RealSupervisord) -> int:

@@ -35,7 +35,7 @@ def test_what_comes_in_a_pause_runs_once_and_in_order_after_it_though_the_listen
         wait_for("three entries", lambda: verb(supervisord, *pending).count('"id"') == 3)
         killed = supervisord.pid()
         os.kill(killed, signal.SIGKILL)
-        wait_for("the next listener", lambda: supervisord.log().count("(pager down)") == 2, 30)
+        wait_for("the next listener", lambda: supervisord.log().count("(pager down)") == 2)
         assert supervisord.notes() == []
         verb(supervisord, "resume")
         wait_for("three notes", lambda: len(supervisord.notes()) >= 3)

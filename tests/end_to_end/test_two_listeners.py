@@ -88,7 +88,7 @@ class TwoListeners(RealSupervisord):
         self._close_frames()
         for pid in left:
             processes.kill(pid, signal.SIGCONT)
-        wait_for("the end of all", lambda: all(map(processes.is_gone, left)), 30)
+        wait_for("the end of all", lambda: all(map(processes.is_gone, left)))
 
 
 def _hooks(implementation: str, inputs: Mapping[str, Any]) -> str:
@@ -122,7 +122,7 @@ def test_a_slow_hook_or_the_death_of_one_holds_up_no_trap_of_the_other_and_sends
     wait_for("the slow hook", lambda: two.notes("begun") == ["e-0"])
     killed = two.slow_pid()
     processes.kill(killed)
-    wait_for("the next slow hook", lambda: two.notes("begun") == ids(2), 30)
+    wait_for("the next slow hook", lambda: two.notes("begun") == ids(2))
     assert two.slow_pid() != killed
     assert two.notes() == []
     two.emit("workflow_failed", "e-2")

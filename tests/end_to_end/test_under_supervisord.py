@@ -21,8 +21,8 @@ hooks:
 """
 
 
-def wait_for_notes(supervisord: RealSupervisord, count: int, limit_s: float = 30.0) -> None:
-    wait_for(f"{count} notes", lambda: len(supervisord.notes()) >= count, limit_s)
+def wait_for_notes(supervisord: RealSupervisord, count: int) -> None:
+    wait_for(f"{count} notes", lambda: len(supervisord.notes()) >= count)
 
 
 def test_a_notification_becomes_a_trap_with_the_shipped_section_and_hooks() -> None:
@@ -105,7 +105,7 @@ def test_a_listener_that_supervisord_no_longer_hears_leaves_and_is_started_again
         wait_for("state UNKNOWN", lambda: "UNKNOWN" in supervisord.supervisord_log())
         assert supervisord.state() == "RUNNING"  # which is what makes it so hard to find
         supervisord.emit("workflow_started", "e-1")
-        wait_for("another listener", lambda: supervisord.notes() == ["e-1"], limit_s=40)
+        wait_for("another listener", lambda: supervisord.notes() == ["e-1"])
         assert supervisord.pid() != deaf
         assert "supervisord has this listener in state UNKNOWN" in supervisord.log()
 
@@ -162,7 +162,7 @@ def test_a_mistake_at_the_start_ends_with_2_and_the_events_wait_until_it_is_mend
             supervisord.emit("workflow_started", name)
         assert "hooks.conf, line 1: 'hooks' must be a list of hooks" in supervisord.log()
         supervisord.hooks_conf.write_text(NOTE)
-        wait_for_notes(supervisord, 20, limit_s=60)
+        wait_for_notes(supervisord, 20)
         assert supervisord.notes() == ids(20)
 
 

@@ -41,7 +41,7 @@ def at_most(setting: Setting) -> Verdict:
             double.tick()
             time.sleep(setting.random.uniform(0, 0.5))
             double.kill()
-        wait_for("the end of the last window", lambda: _is_over(double), 60)
+        wait_for("the end of the last window", lambda: _is_over(double))
     return _judged(setting, emitted, kills)
 
 

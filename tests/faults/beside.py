@@ -99,7 +99,7 @@ def _replayed(setting: Setting, double: Double) -> int:
                 double.tick()
             return replay.poll() is not None
 
-        wait_for("the end of replay", has_ended, 30)
+        wait_for("the end of replay", has_ended)
     return replay.returncode
 
 

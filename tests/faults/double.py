@@ -127,7 +127,7 @@ class Double:
             raise RuntimeError(f"the listener wrote {report['stray']} to supervisord")
         self.ready += "ready" in report
 
-    def _wait_for(self, what: str, is_so: Callable[[], bool], limit_s: float = 30.0) -> None:
+    def _wait_for(self, what: str, is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
         """Like `wait_for`, and knows at once what the double reports."""
         deadline = time.monotonic() + limit_s
         while not is_so():
@@ -149,14 +149,14 @@ class Double:
     def wait_until_ready(self, times: int = 1) -> None:
         self._wait_for("READY", lambda: self.ready >= times)
 
-    def wait_for_answers(self, count: int | None = None, limit_s: float = 30.0) -> None:
+    def wait_for_answers(self, count: int | None = None) -> None:
         """Until so many events, or all that were sent, have been answered."""
         wanted = self._serial if count is None else count
-        self._wait_for(f"{wanted} answers", lambda: len(set(self.answered)) >= wanted, limit_s)
+        self._wait_for(f"{wanted} answers", lambda: len(set(self.answered)) >= wanted)
 
-    def wait_for_end(self, pid: int, limit_s: float = 30.0) -> int:
+    def wait_for_end(self, pid: int) -> int:
         """The exit status of a listener that has ended."""
-        self._wait_for(f"the end of listener {pid}", lambda: pid in self.ended, limit_s)
+        self._wait_for(f"the end of listener {pid}", lambda: pid in self.ended)
         return self.ended[pid]
 
     def wait_for_end_or_all(self, last: str) -> bool:
@@ -181,8 +181,8 @@ class Double:
         file = self.folder / "log"
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
-    def wait_for_log(self, text: str, limit_s: float = 20.0) -> None:
-        self._wait_for(f"{text!r} in the log", lambda: text in self.log(), limit_s)
+    def wait_for_log(self, text: str) -> None:
+        self._wait_for(f"{text!r} in the log", lambda: text in self.log())
 
     def stop(self) -> int:
         """End the listener with SIGTERM; its exit status."""
@@ -199,7 +199,7 @@ class Double:
     def wait_for_death(self) -> None:
         """Until the double has been killed, and its listener has done what it still had and ended."""
         wait_for("the end of the double", lambda: self._process.poll() is not None)
-        wait_for("the end of its listener", lambda: not processes.of(self.folder), 30)
+        wait_for("the end of its listener", lambda: not processes.of(self.folder))
 
     def close(self) -> None:
         """End the double, and with it the listener."""

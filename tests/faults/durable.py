@@ -34,7 +34,7 @@ def durable(setting: Setting) -> Verdict:
     with supervised(setting.folder, Hooks(), more=more) as supervisord:
         for _ in range(kills):
             wanted = _count(returned) + setting.random.randrange(1, 60)
-            wait_for("more emissions", partial(_has, returned, wanted), 30)
+            wait_for("more emissions", partial(_has, returned, wanted))
             supervisord.end(signal.SIGKILL)
             supervisord.start()
         supervisord.ask("supervisor.stopProcess", "emitter")

@@ -72,7 +72,7 @@ def hosts(folder: Path, *hooks: Hooks) -> Iterator[list[Host]]:
 
 def wait_until_consuming(some: Sequence[Host], more_than: int = 0) -> None:
     """Until each has begun to consume more often than that."""
-    wait_for("consumers", lambda: all(host.connections() > more_than for host in some), 60)
+    wait_for("consumers", lambda: all(host.connections() > more_than for host in some))
 
 
 def publish(vhost: Vhost, names: Iterable[str]) -> None:

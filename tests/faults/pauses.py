@@ -63,7 +63,7 @@ def _begun_in_a_pause(double: Double, journal: Journal, late: Sequence[str]) -> 
     pause = Pause("a fault", time.time())
     begin_pause(journal, pause)
     double.tick()
-    wait_for("the pause", lambda: is_taken(journal, pause), 60)
+    wait_for("the pause", lambda: is_taken(journal, pause))
     before = len(notes_in_order(double.folder))
     double.send(late)
     double.wait_for_answers()

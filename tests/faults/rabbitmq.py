@@ -143,7 +143,7 @@ def disk_full(setting: Setting, vhost: Vhost) -> Verdict:
 
 
 def _wait_for_errors(host: Host, text: str, count: int) -> None:
-    wait_for(f"ERRORs: {text}", lambda: host.forwarder_log().count(text) >= count, 30)
+    wait_for(f"ERRORs: {text}", lambda: host.forwarder_log().count(text) >= count)
 
 
 def queue_deleted(setting: Setting, vhost: Vhost) -> Verdict:

@@ -134,7 +134,7 @@ def stopped(setting: Setting, vhost: Vhost) -> Verdict:
             _publish_until_some_are_done(setting, vhost, part, victim)
             with _stopped(strike()):
                 since = time.monotonic()
-                wait_for("all others", lambda: _has_the_rest(vhost, other), 60)
+                wait_for("all others", lambda: _has_the_rest(vhost, other))
                 held += vhost.counts().unacknowledged
                 wait_until_over(vhost, [other])
                 took.append(time.monotonic() - since)
@@ -191,7 +191,7 @@ def _publish_until_some_are_done(
     """Until this host has begun some of them, no more than it gets for sure."""
     wanted = len(_begun(host)) + setting.random.randrange(1, _PREFETCH["acted"])
     publish(vhost, some)
-    wait_for("some actions", lambda: len(_begun(host)) >= wanted, 30)
+    wait_for("some actions", lambda: len(_begun(host)) >= wanted)
 
 
 def _given_back(host: Host) -> set[str]:

@@ -47,7 +47,7 @@ _ERROR = " ERROR the journal cannot be written, events are held: "
 
 def _held(double: Double, errors: int = 1) -> Held:
     """Wait for so many ERRORs in all; the last of them, and whether the event was answered."""
-    wait_for("the ERROR", lambda: double.log().count(_ERROR) >= errors, 20)
+    wait_for("the ERROR", lambda: double.log().count(_ERROR) >= errors)
     error = double.log().rpartition(_ERROR)[2].partition("\n")[0]
     return Held(len(set(double.look().answered)) == double.sent, error)
 

@@ -140,11 +140,11 @@ class Supervised(RealSupervisord):
         left = processes.children(self.process.pid)
         self._close_frames()
         self.process.send_signal(signum)
-        wait_for("the end of supervisord", self._has_ended, 30)
+        wait_for("the end of supervisord", self._has_ended)
         for pid in left:
             if "cat " in processes.command(pid):
                 processes.kill(pid)
-            wait_for(f"the end of process {pid}", partial(processes.is_gone, pid), 30)
+            wait_for(f"the end of process {pid}", partial(processes.is_gone, pid))
 
     def _has_ended(self) -> bool:
         self.knock()
@@ -161,7 +161,7 @@ class Supervised(RealSupervisord):
         before = self.supervisord_log().count("supervisord started")
         self._close_frames()
         self.process.send_signal(signal.SIGHUP)
-        wait_for("the reload", lambda: self._has_begun(before), 30)
+        wait_for("the reload", lambda: self._has_begun(before))
 
     def _has_begun(self, before: int) -> bool:
         self.knock()
@@ -216,7 +216,7 @@ class Supervised(RealSupervisord):
         lost, and supervisord waits for its end until stopwaitsecs are over.
         """
         known = set(other_than)
-        return wait_for(f"a {program}", lambda: self._living(program, verb, known), 30)
+        return wait_for(f"a {program}", lambda: self._living(program, verb, known))
 
     def _living(self, program: str, verb: str, known: set[int]) -> int:
         self.knock()
@@ -228,19 +228,23 @@ class Supervised(RealSupervisord):
         """How many events of the listener's buffer supervisord says that it has discarded."""
         return self.supervisord_log().count("pool conductor-hooks event buffer overflowed")
 
-    def named_losses(self) -> list[int]:
-        """The numbers that the listener's ERRORs name for what was discarded."""
-        found = re.findall(r" ERROR supervisord discarded (\d+) events", self.log())
-        return [int(number) for number in found]
-
     def wait_until_settled(self, last: str) -> None:
         """Until the journal has this notification, and nothing that is still to be done."""
         wait_for(f"all entries, {last} too", lambda: is_settled(self.folder, last), SETTLED_S)
 
-    def wait_for_tick(self) -> None:
-        """Until the listener has answered its next TICK_5, which it tells losses at."""
+    def named_losses(self) -> int:
+        """How many discarded events the listener's ERRORs name after its next TICK_5.
+
+        At least as many as supervisord names: it may write the listener's log later than its own.
+        """
         before = last_without_entry(self.folder)
         wait_for("a TICK_5", lambda: last_without_entry(self.folder) != before)
+        wait_for("the ERRORs", lambda: self._named_losses() >= self.discarded())
+        return self._named_losses()
+
+    def _named_losses(self) -> int:
+        found = re.findall(r" ERROR supervisord discarded (\d+) events", self.log())
+        return sum(map(int, found))
 
     def close(self) -> None:
         """End all its processes, wherever they are by then."""

@@ -151,7 +151,7 @@ def test_every_python_goes_with_its_programs_when_the_listener_lets_go(tmp_path:
     wait_for("the programs alone", lambda: [len(living(each)) for each in groups] == [1] * len(groups))
     for worker in workers:
         worker.close()
-    wait_for("the end of the groups", lambda: not any(map(living, groups)), 3)
+    wait_for("the end of the groups", lambda: not any(map(living, groups)))
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)

@@ -101,7 +101,7 @@ def test_all_is_well_with_the_shipped_section_under_a_real_supervisord() -> None
 
         with closing(sqlite3.connect(os.path.join(folder, FILE))) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            wait_for("a hold", lambda: HELD in supervisord.log(), limit_s=60)
+            wait_for("a hold", lambda: HELD in supervisord.log())
             [finding] = judge(stand(journal, folder, None, time.time()))
         assert f"ERROR {HELD}: " in finding.what
 

@@ -185,9 +185,9 @@ class Threaded(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.levelname} {record.getMessage()}")
 
-    def wait_until_it_says(self, *parts: str, limit_s: float = 15.0) -> None:
+    def wait_until_it_says(self, *parts: str) -> None:
         """Until its log has as many lines as there are parts, each with its own."""
-        wait_for(f"the lines {parts}", lambda: are_said(self.lines, parts), limit_s)
+        wait_for(f"the lines {parts}", lambda: are_said(self.lines, parts))
 
     def wait_for_tries(self, number: int) -> None:
         """Until it has failed so often from here on."""

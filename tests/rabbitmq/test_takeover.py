@@ -136,7 +136,7 @@ class Site:
     def stop_worker(self) -> None:
         """When no workflow runs."""
         with self.publisher.paused():
-            wait_for("all actions", self.is_idle, 60)
+            wait_for("all actions", self.is_idle)
             self.update_worker("")
 
     def is_idle(self) -> bool:
@@ -193,7 +193,7 @@ def test_the_forwarder_takes_over_from_the_worker_and_gives_back_while_notificat
                     step(site)
                 site.wait_for_more("worker")
             published = site.publisher.published
-            wait_for("all actions", site.is_idle, 60)
+            wait_for("all actions", site.is_idle)
             acted_on = Counter(supervisord.notes() + supervisord.notes("worker"))
     assert acted_on == Counter(published)
     deleted = Counter(path.rpartition("/")[2] for path, *_ in rest.asked)
