@@ -31,6 +31,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     cmdclass={"sdist": SourceDistribution},
+    # With this an editable installation is a path alone; else every start of Python runs a finder.
+    package_dir={"": "."},
     packages=find_packages(include=["listener", "listener.*"]),
     package_data={
         "listener.overview.report": ["page.css", "page.html"],

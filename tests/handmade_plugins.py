@@ -1,7 +1,7 @@
 """Managed plugins made by hand, and the original's runner beside them.
 
 A plugin is a virtualenv as a manager has them: without pip, it sees cloudify-common, the real one from
-PyPI, by a .pth file. The packages are installed once for all tests.
+PyPI, by a .pth file.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ import pytest
 
 from listener.interpreters.plugins import GLOBAL, MARKER
 from tests.support import do_without, uncounted_env
-
-CLOUDIFY = "cloudify-common==7.0.5"
+from tests.wagons import Made
 
 
 @pytest.fixture(scope="session")
-def cloudify_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cloudify_packages(made: Made) -> Path:
     """A folder with cloudify-common and what it needs."""
-    folder = installed(tmp_path_factory.mktemp("cloudify"), CLOUDIFY)
-    return installed(folder, "legacy-cgi") if sys.version_info >= (3, 13) else folder
+    return made.cloudify
 
 
 @pytest.fixture(scope="session")

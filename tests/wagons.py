@@ -7,6 +7,7 @@ faults make a Made of their own.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -20,11 +21,13 @@ from typing import Any
 
 import pytest
 
+from listener.errors import HooksError
 from listener.interpreters.plugins import MARKER, Plugin
 from listener.interpreters.plugins.definition import EXECUTOR, PluginYaml
 from listener.interpreters.plugins.source import COMMON, Given
 from listener.interpreters.plugins.upload import locked, upload
-from tests.support import uncounted_env
+from tests import SHARED
+from tests.support import do_without, uncounted_env
 
 TASKS = """
 from importlib.metadata import distribution
@@ -61,10 +64,14 @@ _ALONE = ("--no-deps", "--no-index", "--no-build-isolation", "--ignore-requires-
 
 
 class Made:
-    """Makes packages below a folder; the same one is made once."""
+    """Makes packages below a folder; the same one is made once.
 
-    def __init__(self, folder: Path) -> None:
+    cloudify-common is made once for all that have the folder `shared`, in whatever process.
+    """
+
+    def __init__(self, folder: Path, shared: Path | None = None) -> None:
         self._folder = folder
+        self._shared = shared or folder
         self._count = 0
         self.source = functools.cache(self._source)
         self.wheel = functools.cache(self._wheel)
@@ -148,10 +155,22 @@ class Made:
     @functools.cached_property
     def common(self) -> Path:
         """A state directory with the real cloudify-common, from where pip's configuration says."""
-        state = self._folder / "state"
-        state.mkdir(0o700)
-        installed(state, self.wagon("needs-common", requires=(COMMON,)))
+        state = self._shared / "state"
+        with open(self._shared / "state.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (state / COMMON).exists():
+                state.mkdir(0o700, exist_ok=True)
+                try:
+                    installed(state, self.wagon("needs-common", requires=(COMMON,)))
+                except HooksError as error:
+                    do_without(f"{COMMON} cannot be installed: {error}")
         return state
+
+    @property
+    def cloudify(self) -> Path:
+        """Its folder of packages: cloudify and what it needs."""
+        [package] = (self.common / COMMON).rglob("cloudify/__init__.py")
+        return package.parents[1]
 
     @functools.cached_property
     def wheels(self) -> Path:
@@ -260,7 +279,8 @@ def _do(*command: str) -> None:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(tmp_path_factory.mktemp("made"))
+    shared = os.environ.get(SHARED)
+    return Made(tmp_path_factory.mktemp("made"), Path(shared) if shared else None)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The interpreter that the listeners under test run in.
 
 Owns its environment variables, and a virtual environment that has the packages of the one that runs the
-benchmarks and none of its start-up code: an editable installation alone imports as much at each start
-of Python as a small listener does, and that would be counted for all of them.
+benchmarks and none of the code that its .pth files run at each start of Python, which would be counted
+for all listeners.
 """
 
 from __future__ import annotations

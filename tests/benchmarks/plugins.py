@@ -23,7 +23,6 @@ from listener.model.notification import Notification
 from tests.benchmarks.machine import LISTENER_CORE, on_core
 from tests.benchmarks.tables import at_least, at_most, judged, median, quantile, ratio, show
 from tests.handmade_plugins import (
-    CLOUDIFY,
     dispatch_input,
     installed,
     make_plugin,
@@ -52,7 +51,7 @@ class Way(NamedTuple):
 def run(_python: str, quick: bool) -> None:
     repetitions, calls, starts = (2, 20, 2) if quick else (11, 200, 5)
     with tempfile.TemporaryDirectory(prefix="ch-") as folder, on_core(LISTENER_CORE):
-        packages = installed(Path(folder, "packages"), CLOUDIFY)
+        packages = installed(Path(folder, "packages"), "cloudify-common==7.0.5")
         plugin = make_plugin(Path(folder, "plugins"), "the-plugin", {"tasks.py": TASK}, packages)
         text = json.dumps(dispatch_input(plugin, "tasks.nothing", CONTEXT, {"team": "core"}))
 

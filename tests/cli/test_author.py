@@ -8,7 +8,6 @@ from unittest.mock import ANY
 
 import pytest
 
-from listener.interpreters.plugins.source import COMMON
 from listener.model.outcome import Tally
 from listener.state.journal import Journal
 from tests.cli.commands import HOOKS, answer, ids, run
@@ -94,8 +93,7 @@ def test_fire_runs_a_plugin_s_task_with_resources_from_beside_hooks_conf(
     folder: Path, made: Made
 ) -> None:
     task = "from cloudify import ctx\ndef read(c, name): return ctx.get_resource(name).decode()\n"
-    [cloudify] = (made.common / COMMON).rglob("cloudify/__init__.py")
-    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, cloudify.parents[1])
+    make_plugin(folder / "state/plugins", "the-doors", {"doors.py": task}, made.cloudify)
     (folder / "world").write_text("is round")
     (folder / "hooks.conf").write_text(HOOKS.replace("test_functions.greet", "the-doors.doors.read"))
     [fired] = answer(run("fire", "workflow_started", "--output", "json"))["runs"]

@@ -158,6 +158,7 @@ LEFT_OUT = '{"message": "the parameters are left out: %d bytes, at most 512 fit"
         pytest.param({"größe": "失敗"}, '{"gr\\u00f6\\u00dfe": "\\u5931\\u6557"}', id="ascii_as_ever"),
         pytest.param({"a": "x" * 503}, '{"a": "%s"}' % ("x" * 503), id="just_fits"),
         pytest.param({"a": "x" * 504}, LEFT_OUT % 513, id="one_over"),
+        pytest.param({"a": "x" * 600}, LEFT_OUT % 608, id="far_over"),  # counted without the space
         pytest.param({"a": "失" * 86}, LEFT_OUT % 525, id="counted_as_sent"),
     ],
 )
