@@ -66,6 +66,13 @@ class _Group(click.Group):
             from listener.log import printable_lines  # only needed here
 
             raise _Unreadable(printable_lines(str(error))) from error
+        except ImportError as error:
+            if os.access(__file__, os.R_OK):
+                raise
+            raise _Unreadable(
+                "root continues as the owner of the state directory, who may not read"
+                f" {listener.__path__[0]}; let that user read it, and pass through all folders above"
+            ) from error
 
 
 class _Unreadable(click.ClickException):

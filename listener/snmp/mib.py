@@ -12,12 +12,12 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from types import NoneType
 from typing import Any
 
 import msgspec
 
+from listener.model.timestamp import unix_seconds
 from listener.snmp import ber
 from listener.snmp.ber import Oid
 
@@ -194,48 +194,6 @@ def _seconds(timestamp: Any, received_at: float, warn: Callable[[str], None]) ->
         warn(f"the timestamp {timestamp!r:.60} cannot be read; the time of receipt is sent instead")
         seconds = int(received_at)
     return max(0, seconds)
-
-
-_MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
-_REST = re.compile(
-    r"(?::([0-5]\d|60)(?:[.,]\d+)?)? ?(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?", re.ASCII
-)
-
-
-def unix_seconds(timestamp: Any) -> int | None:
-    """Whole seconds since 1970, negative before it; None when the timestamp cannot be read.
-
-    Understands RFC 3339 and what Conductor makes of it: no seconds, no fraction, one of any length,
-    an offset, or none, which means UTC.
-    """
-    if not isinstance(timestamp, str):
-        return None
-    begin = _begin_of(timestamp[:16])
-    rest = _REST.fullmatch(timestamp, 16)
-    if begin is None or rest is None:
-        return None
-    second, sign, hours, minutes = rest.groups()
-    # Second 60 is a leap second, which Unix time does not count.
-    seconds = begin + min(int(second or 0), 59)
-    if sign is None:
-        return seconds
-    offset = int(hours) * 3600 + int(minutes or 0) * 60
-    return seconds + offset if sign == "-" else seconds - offset
-
-
-@functools.lru_cache(maxsize=16)
-def _begin_of(minute: str) -> int | None:
-    """When a minute of UTC begins, in Unix time; None when there is no such minute."""
-    if not _MINUTE.fullmatch(minute):
-        return None
-    try:
-        days = date.fromisoformat(minute[:10]).toordinal() - _EPOCH_DAY
-    except ValueError:
-        return None
-    return days * 86_400 + int(minute[11:13]) * 3600 + int(minute[14:]) * 60
-
-
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 def _parameters(parameters: Any) -> bytes:

@@ -29,6 +29,7 @@ from pysnmp.smi.view import MibViewController
 from listener.actions import Surroundings
 from listener.actions.snmp_trap.action import SnmpTrapAction
 from listener.hooks.settings import ListenerSettings
+from listener.model.timestamp import unix_seconds
 from listener.snmp import mib
 from tests.benchmarks.libsnmp import Libsnmp
 from tests.benchmarks.machine import LISTENER_CORE, on_core
@@ -167,7 +168,7 @@ def _varbinds(context: Any) -> list[tuple[Any, Any]]:
         (mib.OBJECTS["cloudifyWorkflowName"], rfc1902.OctetString(context["workflow_id"])),
         (mib.OBJECTS["cloudifyTenantName"], rfc1902.OctetString(context["tenant_name"])),
         (mib.OBJECTS["cloudifyDeploymentID"], rfc1902.OctetString(context["deployment_id"])),
-        (mib.OBJECTS["cloudifyTimeStamp"], rfc1902.Counter64(mib.unix_seconds(context["timestamp"]))),
+        (mib.OBJECTS["cloudifyTimeStamp"], rfc1902.Counter64(unix_seconds(context["timestamp"]))),
         (
             mib.OBJECTS["cloudifyWorkflowParameters"],
             rfc1902.OctetString(str(context["execution_parameters"])),

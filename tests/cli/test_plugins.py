@@ -326,6 +326,20 @@ def test_a_folder_that_the_owner_cannot_read_is_named(made: Made, nobodys: Path)
         assert "Permission denied" in result.stderr
 
 
+def test_an_installation_that_the_owner_cannot_read_is_named(nobodys: Path) -> None:
+    (nobodys / "venv/lib").chmod(0o700)
+    try:
+        result = run_at(nobodys, "renew-common", "--wheels", nobodys / "wheels")
+    finally:
+        (nobodys / "venv/lib").chmod(0o755)
+    [package] = (nobodys / "venv").glob("lib/*/site-packages/listener")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "Error: root continues as the owner of the state directory, who may not read"
+        f" {package}; let that user read it, and pass through all folders above\n"
+    )
+
+
 def test_a_state_directory_that_cannot_be_read_is_named(nobodys: Path) -> None:
     os.chown(nobodys / "state", 0, 0)
     result = run_at(nobodys, "list", as_nobody=True)

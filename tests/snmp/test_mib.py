@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -275,22 +274,6 @@ def test_a_timestamp_that_cannot_be_read_becomes_the_time_of_receipt_with_a_warn
     assert objects(sent)["cloudifyTimeStamp"] == int(RECEIVED_AT)
     shown = repr(timestamp)[:60]
     assert warnings == [f"the timestamp {shown} cannot be read; the time of receipt is sent instead"]
-
-
-@given(
-    moment=st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1)),
-    offset=st.none() | st.integers(-24 * 60 + 1, 24 * 60 - 1),
-    timespec=st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
-    separator=st.sampled_from("T "),
-)
-def test_what_python_prints_as_iso_time_is_understood(
-    moment: datetime, offset: int | None, timespec: str, separator: str
-) -> None:
-    zone = timezone.utc if offset is None else timezone(timedelta(minutes=offset))
-    printed = moment.replace(tzinfo=zone if offset is not None else None).isoformat(separator, timespec)
-    kept = moment.replace(second=0) if timespec == "minutes" else moment
-    expected = kept.replace(tzinfo=zone, microsecond=0).timestamp()
-    assert mib.unix_seconds(printed) == expected
 
 
 TEXTS = st.text(st.characters(), max_size=20)  # lone surrogates too

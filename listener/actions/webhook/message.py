@@ -22,7 +22,7 @@ from listener.actions import Call
 from listener.actions.webhook.inputs import Webhook
 from listener.model.delivery import execution_id_of, rest_token_of
 from listener.model.secrets import forms, mask
-from listener.snmp.mib import unix_seconds
+from listener.model.timestamp import unix_seconds
 
 _EVENT = "application/cloudevents+json"
 _YEAR_9999 = 253_370_764_800
