@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from listener.hooks.watch import NEEDS_RESTART
+from listener.inbox.folder import FOLDER
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -143,6 +144,13 @@ _STATES = (
 
 def _ways_in(standing: Standing) -> Iterator[Finding]:
     recorder, forwarder = standing.recorder, standing.forwarder
+    if standing.inbox_fault:
+        inbox = f"{standing.folder}/{FOLDER}"
+        yield Finding(
+            inbox,
+            f"{standing.inbox_fault}: what is written there is not acted on",
+            f"make it a directory of the listener's user, then sudo chmod u+rwx {inbox}",
+        )
     if recorder and recorder["trouble"]:
         yield Finding(
             "recorder",

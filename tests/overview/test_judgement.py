@@ -37,6 +37,7 @@ WELL = Standing(
     process=Process("RUNNING", NOW - 3600),
     in_hand=(InHand(7, "workflow_failed", "page", "m.page", NOW - 9, NOW + 51),),
     totals=Totals({"pending": 3, "running": 1}, 2, NOW - 9, 0, None),
+    inbox_fault="",
     recorder={"trouble": "", "recorded": 7, "failed": 0},
     forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
     tallies={},
@@ -105,6 +106,10 @@ HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
         ({"totals": totals(by_state={"unreadable": 1})}, "journal", "1 unreadable", "show ID"),
         ({"totals": totals(gaps=4, gap_at=NOW)}, "supervisord", "discarded events", "buffer_size"),
+        (
+            {"inbox_fault": "it is no directory"},
+            "/state/inbox", "it is no directory: what is written there", "chmod u+rwx /state/inbox",
+        ),
         ({"recorder": {"trouble": "disk full"}}, "recorder", "disk full", "correct that"),
         (
             {"forwarder": ForwarderPresence(run_of(os.getpid()), NOW, "no route", is_trouble=True)},
