@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from listener.hooks.watch import NEEDS_RESTART
+from listener.hooks.watch import MISSING, NEEDS_RESTART
 from listener.inbox.runs import run_of
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Process, Standing
@@ -153,13 +153,14 @@ def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
     [
         ("hooks.conf:3: no such key", "conductor-hooks check /etc/hooks.conf says where; correct it"),
         (NEEDS_RESTART, "supervisorctl restart hooks"),
+        (f"{MISSING}; no hook is in force", "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"),
     ],
 )
 def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs(
     problem: str, cure: str
 ) -> None:
     [finding] = judge(WELL._replace(listener=replace(LISTENER, problem=problem)))
-    assert finding == ("/etc/hooks.conf", f"not all of it is in force: {problem}", cure)
+    assert finding == ("/etc/hooks.conf", problem, cure)
 
 
 def test_a_hook_that_runs_keeps_the_listener_from_hearing_and_that_is_well() -> None:
