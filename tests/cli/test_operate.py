@@ -266,7 +266,7 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
         "page: pending   m.page",
         "  2023-11-14T22:13:20.000Z  failed after 0.250 s: ValueError: first",
         "  2023-11-14T22:13:22.500Z  timed out after 60.000 s: no end after 60 s",
-        "  2023-11-14T22:15:00.000Z  interrupted",
+        "  2023-11-14T22:15:00.000Z  interrupted: the listener ended while it ran",
         "  the next attempt is due at 2055-07-24T00:00:00.000Z",
         "",
         "now: running   m.now",

@@ -424,6 +424,12 @@ def test_hooks_conf(set_up: SetUp, hooks: str, where: str, what: str) -> None:
     assert what in finding.what
 
 
+def test_a_mistake_that_names_no_cure_is_to_be_corrected(set_up: SetUp) -> None:
+    set_up.hooks.write_text("hooks: [")
+    [finding] = set_up.findings()
+    assert finding.cure == f"correct it, then conductor-hooks check {set_up.hooks}"
+
+
 def test_a_hooks_conf_that_others_may_write(set_up: SetUp) -> None:
     set_up.hooks.chmod(0o664)
     [finding] = set_up.findings()
