@@ -266,7 +266,11 @@ def drop(
     journal, entries = open_selected(place, entry_ids, failed=failed, since=since, states=states)
     for entry in entries:
         if entry.state not in DROPPABLE:
-            raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
+            left = "there is nothing to give up"
+            if entry.state == "running":
+                both = f"conductor-hooks stop {entry.id} && conductor-hooks drop {entry.id}"
+                left = f"end its hook with {both}"
+            raise HooksError(f"entry {entry.id} is {entry.state}: {left}")
     if len(entries) > MANY and not yes:
         ask(f"give {len(entries)} entries up?")
     for entry in entries:

@@ -371,12 +371,14 @@ def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal
     ("wrong", "said"),
     [
         ("2", "entry 2 is done: there is nothing to give up"),
+        ("3", "entry 3 is running: end its hook with conductor-hooks stop 3 && conductor-hooks drop 3"),
         ("4711", "the journal has no entry 4711; conductor-hooks history lists them"),
     ],
 )
 def test_nothing_is_dropped_when_one_cannot_be(journal: Journal, wrong: str, said: str) -> None:
     store(journal, "failed", runs=(failed(),))
     store(journal, "done", runs=(done(),))
+    store(journal, "running", runs=(Run("now", "m.now").begun(THEN),))
     result = run_here("drop", "1", wrong)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"Error: {said}\n")
     assert state_of(journal, 1) == "failed"
