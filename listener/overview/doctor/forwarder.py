@@ -28,7 +28,8 @@ def judge_forwarder(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             facts.hooks.config,
             "it has the section 'forward', but no program of supervisord runs conductor-hooks forward",
-            "uncomment its section in conductor-hooks.conf; then supervisorctl update",
+            "uncomment its section in conductor-hooks.conf, then supervisorctl update;"
+            " or remove 'forward'",
         )
 
 

@@ -244,22 +244,23 @@ def test_a_recorder_into_another_directory(set_up: SetUp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "what"),
+    ("section", "what", "cure"),
     [
-        ("", "no program of supervisord runs conductor-hooks forward"),
-        (FORWARDER.replace("autorestart=true", ""), "autorestart is not true"),
-        (FORWARDER.replace("1MB", "0"), "stdout_capture_maxbytes is missing"),
+        ("", "no program of supervisord runs conductor-hooks forward", "or remove 'forward'"),
+        (FORWARDER.replace("autorestart=true", ""), "autorestart is not true", "autorestart=true"),
+        (FORWARDER.replace("1MB", "0"), "stdout_capture_maxbytes is missing", "maxbytes="),
         (
             f"{FORWARDER}[program:worker]\ncommand=worker --hooks-queue cloudify-hooks",
-            "runs hooks itself",
+            "runs hooks itself", "--hooks-queue",
         ),
     ],
-)
-def test_the_forwarders_section(set_up: SetUp, section: str, what: str) -> None:
+)  # fmt: skip
+def test_the_forwarders_section(set_up: SetUp, section: str, what: str, cure: str) -> None:
     set_up.hooks.write_text(f"{HOOKS}forward: {{hosts: [127.0.0.1]}}\n")
     set_up.section.write_text(f"{set_up.section.read_text('utf-8')}{section}")
     [finding] = set_up.findings()
     assert what in finding.what
+    assert cure in finding.cure
 
 
 def test_what_the_forwarder_says_of_its_broker_is_not_said_again(set_up: SetUp) -> None:
