@@ -38,6 +38,6 @@ def import_rabbitmq(module: str) -> Any:
         return importlib.import_module(f"listener.rabbitmq.{module}")
     except ModuleNotFoundError as error:
         raise HooksError(
-            f"{error.name} is not installed, which RabbitMQ needs: install 'conductor-hooks[rabbitmq]'"
-            " (from a checkout: pip install '.[rabbitmq]')"
+            f"{error.name} is not installed, which RabbitMQ needs; in the checkout, run"
+            f" {sys.executable} -m pip install '.[rabbitmq]'"
         ) from error

@@ -222,10 +222,14 @@ def _print_run(run: Mapping[str, Any]) -> None:
     for attempt in run["each_attempt"]:
         is_timed = attempt["state"] not in ("running", "interrupted")
         seconds = f" after {attempt['seconds']:.3f} s" if is_timed else ""
-        text = attempt["text"] and f": {one_line(attempt['text'])}"
+        why = _INTERRUPTED if attempt["state"] == "interrupted" else attempt["text"]
+        text = why and f": {one_line(why)}"
         print_line(f"  {attempt['began_at']}  {coloured(attempt['state'])}{seconds}{text}")
     if run["due_at"]:
         click.echo(f"  the next attempt is due at {run['due_at']}")
+
+
+_INTERRUPTED = "the listener ended while it ran"
 
 
 def _payload(entry: Entry) -> str:
@@ -262,7 +266,11 @@ def drop(
     journal, entries = open_selected(place, entry_ids, failed=failed, since=since, states=states)
     for entry in entries:
         if entry.state not in DROPPABLE:
-            raise HooksError(f"entry {entry.id} is {entry.state}: there is nothing to give up")
+            left = "there is nothing to give up"
+            if entry.state == "running":
+                both = f"conductor-hooks stop {entry.id} && conductor-hooks drop {entry.id}"
+                left = f"end its hook with {both}"
+            raise HooksError(f"entry {entry.id} is {entry.state}: {left}")
     if len(entries) > MANY and not yes:
         ask(f"give {len(entries)} entries up?")
     for entry in entries:

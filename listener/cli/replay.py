@@ -160,7 +160,7 @@ def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) ->
         runs, left = _planned_runs(entry.runs, hooks, all_actions=all_actions)
         for run in left:
             if run.state != "done":
-                gone = f"hook {printable(run.hook)} is no longer in {path} for it"
+                gone = f"{path} no longer has hook {printable(run.hook)} for its event"
                 click.echo(
                     f"entry {entry.id}: {gone}; conductor-hooks drop {entry.id} gives it up", err=True
                 )

@@ -159,7 +159,7 @@ class Runner:
     def _attempt(self, job: Job, position: int) -> Outcome:
         hook, run = job.hooks[position], job.entry.runs[position]
         if hook is None:
-            reason = f"hook {run.hook} with {run.implementation} is no longer in hooks.conf for it"
+            reason = f"hooks.conf no longer has hook {run.hook} with {run.implementation} for the event"
             return Outcome("failed", reason, 0.0)
         self._running = job, position
         call = job.call(position, hook, self._stop(job, position))

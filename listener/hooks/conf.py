@@ -107,9 +107,13 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
 
 
 def _when(source: Source, node: yaml.Node, label: str) -> Conditions:
+    """None at all where one is wrong: a hook that cannot be judged fails for each of its events."""
     from listener.hooks.when import read_when  # READY need not wait for it in a file that has none
 
-    return read_when(source, node, label)
+    known = len(source.mistakes)
+    conditions = read_when(source, node, label)
+    is_wrong = any(not mistake.is_warning for mistake in source.mistakes[known:])
+    return () if is_wrong else conditions
 
 
 def _forward(source: Source, node: yaml.Node, label: str) -> "ForwardSettings":

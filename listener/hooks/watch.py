@@ -18,6 +18,8 @@ from listener.log import loggable
 
 _log = logging.getLogger(__name__)
 
+MISSING = "the hooks config file doesn't exist"
+
 NEEDS_RESTART = "changes under 'listener' take effect at the next restart"
 
 
@@ -36,14 +38,17 @@ class HooksFile:
         first = first or load(path, env)
         self._stamp, self.table, self.mistakes = first
         self._wrong = wrong_in(self.mistakes, path)  # with the newest file
-        self._why_not = _MISSING if self.table is None else ""  # it is in force
+        self._why_not = MISSING if self.table is None else ""  # it is in force
         self._settings_at_start = first.settings
 
     @property
     def problem(self) -> str:
-        """Why the newest file is not in force as a whole, in lines; '' when it is."""
+        """What is in force instead of the newest file as a whole, and why, in lines; '' when it is."""
         is_waiting = self.table is not None and self.table.listener != self._settings_at_start
-        newest = ": ".join(filter(None, (self._why_not, self._wrong)))
+        in_force = "not all of it is in force" if self._wrong else ""
+        if self._why_not:
+            in_force = f"{self._why_not}; {self._in_force()}"
+        newest = ": ".join(filter(None, (in_force, self._wrong)))
         return "\n".join(filter(None, (newest, NEEDS_RESTART if is_waiting else "")))
 
     def refresh(self, event_type: str | None = None) -> None:
@@ -78,7 +83,7 @@ class HooksFile:
     def _why_not_in_force(self, table: HookTable | None) -> str:
         """Why the newest table does not replace the one in force; '' when it does."""
         if table is None:
-            return _MISSING
+            return MISSING
         if self.table is None:
             return ""
         if table.is_blank and not self.table.is_blank:
@@ -106,21 +111,21 @@ class HooksFile:
             )  # fmt: skip
 
     def _log_why_not(self, event_type: str | None, details: str) -> None:
-        if self.table is None:
-            in_force = "no hook is in force"
-        else:
-            in_force = f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
         event = ""
         if event_type is not None:
             event = f"The hook consumer received `{loggable(event_type)}` event but "
         _log.log(
-            logging.WARNING if self._why_not in (_MISSING, _EMPTY) else logging.ERROR,
+            logging.WARNING if self._why_not in (MISSING, _EMPTY) else logging.ERROR,
             "%s%s (%s); %s%s",
-            event, self._why_not, self.path, in_force, details and f":\n{details}",
+            event, self._why_not, self.path, self._in_force(), details and f":\n{details}",
         )  # fmt: skip
 
+    def _in_force(self) -> str:
+        if self.table is None:
+            return "no hook is in force"
+        return f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
 
-_MISSING = "the hooks config file doesn't exist"
+
 _INVALID = "the hook config file is invalid yaml"
 _UNUSABLE = "the hook config file cannot be used"
 _EMPTY = "the hook config file is empty"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -56,6 +57,21 @@ def names_of(state_dir: str, source: str) -> list[str]:
     except FileNotFoundError:
         return []
     return [match[0] for match in map(NAME.fullmatch, names) if match and match["source"] == source]
+
+
+def fault(state_dir: str) -> str:
+    """Why the owner of the state directory cannot read and write in the folder.
+
+    '' if it can, or if nothing has come in yet.
+    """
+    try:
+        owner, found = os.stat(state_dir).st_uid, os.stat(os.path.join(state_dir, FOLDER))
+    except OSError:
+        return ""
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is no directory"
+    rights = stat.S_IRWXU if found.st_uid == owner else stat.S_IRWXG
+    return "" if found.st_mode & rights == rights else "the listener's user may not read and write it"
 
 
 def discard(state_dir: str, source: str) -> None:

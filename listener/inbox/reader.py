@@ -181,7 +181,7 @@ class InboxReader:
             self._is_unreadable = True
             self._report(
                 f"{self._folder} cannot be read ({error.strerror}): what comes in there is not acted"
-                " on; make it a folder of the listener's user"
+                " on; make it a folder that the listener's user may read and write"
             )
             return
         if self._is_unreadable:

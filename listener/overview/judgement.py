@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from listener.hooks.watch import NEEDS_RESTART
+from listener.hooks.watch import MISSING, NEEDS_RESTART
+from listener.inbox.folder import FOLDER
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -99,10 +100,12 @@ def _holds_events(listener: Presence, process: Process) -> bool:
 def _hooks_conf(standing: Standing) -> Iterator[Finding]:
     listener = standing.listener
     if listener is not None and standing.is_running and listener.problem:
+        what = listener.problem.splitlines()[0]
         cure = f"conductor-hooks check {listener.config} says where; correct it"
-        if listener.problem == NEEDS_RESTART:
+        if what == NEEDS_RESTART:
             cure = f"supervisorctl restart {listener.known_as}"
-        what = f"not all of it is in force: {listener.problem.splitlines()[0]}"
+        elif what.startswith(MISSING):
+            cure = "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"
         yield Finding(listener.config, what, cure)
 
 
@@ -143,6 +146,13 @@ _STATES = (
 
 def _ways_in(standing: Standing) -> Iterator[Finding]:
     recorder, forwarder = standing.recorder, standing.forwarder
+    if standing.inbox_fault:
+        inbox = f"{standing.folder}/{FOLDER}"
+        yield Finding(
+            inbox,
+            f"{standing.inbox_fault}: what is written there is not acted on",
+            f"make it a directory of the listener's user, then sudo chmod u+rwx {inbox}",
+        )
     if recorder and recorder["trouble"]:
         yield Finding(
             "recorder",

@@ -15,6 +15,7 @@ from listener.dispatch.pauses import Pause, in_force
 from listener.errors import HooksError
 from listener.hooks.file import load
 from listener.hooks.table import Hook, HookTable
+from listener.inbox.folder import fault
 from listener.model.entry import Entry, Run
 from listener.model.outcome import Tally
 from listener.rabbitmq import presence as rabbitmq
@@ -57,8 +58,9 @@ class Standing(NamedTuple):
     """Everything at the Unix time `at`. `listener` is the last one that has run, None if none has yet.
 
     `is_running` is whether it still does, and works in this state directory. `in_hand` is what was
-    begun and has no end: of a listener that runs not more than one. `recorder` is the status that
-    recorder.py gives, None if it records nothing into this directory.
+    begun and has no end: of a listener that runs not more than one. `inbox_fault` is why nothing comes
+    in by the inbox, '' if it can. `recorder` is the status that recorder.py gives, None if it records
+    nothing into this directory.
     """
 
     at: float
@@ -68,6 +70,7 @@ class Standing(NamedTuple):
     process: Process
     in_hand: tuple[InHand, ...]
     totals: Totals
+    inbox_fault: str
     recorder: Mapping[str, Any] | None
     forwarder: ForwarderPresence | None
     tallies: Mapping[str, Tally]
@@ -89,6 +92,7 @@ def stand(journal: Journal, folder: str, supervisor_config: str | None, now: flo
         process=process,
         in_hand=tuple(_in_hand(entry, table) for entry in begun),
         totals=journal.totals(now),
+        inbox_fault=fault(folder),
         recorder=recorder,
         forwarder=rabbitmq.read_presence(folder),
         tallies=journal.tallies(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -60,7 +61,7 @@ def lacking() -> str:
         importlib.import_module("listener.overview.metrics")
     except ModuleNotFoundError as error:
         return (
-            f"{error.name} is not installed, which 'listener: metrics' needs: install"
-            " 'conductor-hooks[metrics]' (from a checkout: pip install '.[metrics]')"
+            f"{error.name} is not installed, which 'listener: metrics' needs; in the checkout, run"
+            f" {sys.executable} -m pip install '.[metrics]'"
         )
     return ""

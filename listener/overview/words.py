@@ -27,15 +27,20 @@ def lines_of(standing: Standing) -> Iterator[tuple[str, str]]:
         yield "listener", f"{runs}, version {listener.version}"
         if process.state:
             yield "supervisord", f"says {process.state}"
-        hooks = "" if standing.table is None else f", hooks: {len(standing.table.hooks)}"
+        hooks = ""
+        if standing.table is not None and not listener.problem:  # else a finding says what is in force
+            hooks = f", hooks: {len(standing.table.hooks)}"
         yield "hooks.conf", f"{listener.config}{hooks}"
     yield "state", standing.folder
     for pause in standing.pauses:
         yield "paused", _paused(pause)
     for hook in standing.in_hand:
         yield "in hand", _in_hand(hook)
-    oldest = f", the oldest since {short_time(totals.oldest_at)}" if totals.oldest_at else ""
-    begun = totals.by_state.get("pending", 0) - totals.untried
+    pending = totals.by_state.get("pending", 0)
+    begun = pending - totals.untried
+    oldest = ""
+    if pending and totals.oldest_at:  # else it is of what is in hand
+        oldest = f", the oldest since {short_time(totals.oldest_at)}"
     yield "waiting", f"{totals.untried} not begun, {begun} begun{oldest}"
     wrong = [f"{totals.by_state.get(state, 0)} {state}" for state in _WRONG]
     yield "went wrong", ", ".join(wrong)

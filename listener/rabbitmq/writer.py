@@ -6,6 +6,7 @@ heartbeats. It speaks with no broker. forwarder.py hands it what came.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import threading
@@ -90,7 +91,13 @@ def _merged(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 def unwritable(state_dir: str, error: OSError) -> str:
     """What is wrong when nothing can be kept in the inbox."""
+    cure = "free disk space" if error.errno in _FULL else _LET_WRITE
     return (
         f"{state_dir}/{FOLDER} cannot be written ({error.strerror}), so messages stay at the broker:"
-        " free disk space, or let this program run as the listener's user"
+        f" {cure}"
     )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_LET_WRITE = "run this as the listener's user, and make it a folder that this user may read and write"

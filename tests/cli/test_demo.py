@@ -68,6 +68,7 @@ def test_the_demo_kills_the_listener_and_shows_all_five_once_a_retry_and_a_funct
     at = 0
     for step in steps:
         at = output.index(step, at) + len(step)
+    assert all(len(line) <= 80 for line in output[at:].splitlines())
     assert output.count("page-on-call: done in ") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ def test_without_pika_it_is_said_what_to_install(arguments: list[str]) -> None:
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "Error: pika is not installed, which RabbitMQ needs: install 'conductor-hooks[rabbitmq]'"
-        " (from a checkout: pip install '.[rabbitmq]')\n"
+        "Error: pika is not installed, which RabbitMQ needs; in the checkout, run"
+        f" {sys.executable} -m pip install '.[rabbitmq]'\n"
     )
 
 

@@ -266,7 +266,7 @@ def test_show_has_every_attempt_with_its_time_its_end_and_its_error(journal: Jou
         "page: pending   m.page",
         "  2023-11-14T22:13:20.000Z  failed after 0.250 s: ValueError: first",
         "  2023-11-14T22:13:22.500Z  timed out after 60.000 s: no end after 60 s",
-        "  2023-11-14T22:15:00.000Z  interrupted",
+        "  2023-11-14T22:15:00.000Z  interrupted: the listener ended while it ran",
         "  the next attempt is due at 2055-07-24T00:00:00.000Z",
         "",
         "now: running   m.now",
@@ -371,12 +371,14 @@ def test_all_that_failed_since_then_is_dropped_and_above_ten_after_a_yes(journal
     ("wrong", "said"),
     [
         ("2", "entry 2 is done: there is nothing to give up"),
+        ("3", "entry 3 is running: end its hook with conductor-hooks stop 3 && conductor-hooks drop 3"),
         ("4711", "the journal has no entry 4711; conductor-hooks history lists them"),
     ],
 )
 def test_nothing_is_dropped_when_one_cannot_be(journal: Journal, wrong: str, said: str) -> None:
     store(journal, "failed", runs=(failed(),))
     store(journal, "done", runs=(done(),))
+    store(journal, "running", runs=(Run("now", "m.now").begun(THEN),))
     result = run_here("drop", "1", wrong)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"Error: {said}\n")
     assert state_of(journal, 1) == "failed"

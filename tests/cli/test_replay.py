@@ -232,7 +232,7 @@ def test_a_hook_that_was_removed_since_is_not_run_and_is_named(place: Place) -> 
     entry_id = place.store(was("failed"), was("failed", "trap"))
     alone = place.store(was("failed"))
     result = run("replay", str(entry_id), str(alone), "--all-actions")
-    assert f"entry {alone}: hook page is no longer in {place.config} for it; " in result.stderr
+    assert f"entry {alone}: {place.config} no longer has hook page for its event; " in result.stderr
     assert place.notes() == ["trapped e-1"] * 2
     assert sorted(place.states(entry_id)) == [("page", "failed", 1), ("trap", "done", 2)]
 

@@ -234,7 +234,7 @@ def test_a_retry_of_a_hook_that_is_gone_fails_and_says_so(house: House, log: Log
 
     assert house.run_states == ["failed", "done"]
     assert house.actions.called == ["h.f", "other.f", "other.f"]
-    reason = "hook h with h.f is no longer in hooks.conf for it"
+    reason = "hooks.conf no longer has hook h with h.f for the event"
     assert [attempt.text for attempt in house.runs[0].attempts] == ["no route", reason]
     assert log("ERROR")[2].startswith(f"hook h: failed after 0.000 s: {reason} (execution x1, ")
 

@@ -269,7 +269,9 @@ def test_an_event_that_comes_first_is_told_all_of_it(path: Path, log: Log) -> No
     assert level == "ERROR"
     assert line.startswith(f"{RECEIVED}the hook config file cannot be used ({path}); the 1 hooks")
     assert f":\n{path}, line 1: 'hooks' must be a list" in line
-    assert file.problem.startswith(f"the hook config file cannot be used: {path}, line 1: 'hooks' must")
+    in_force = "the 1 hooks read before stay in force until it is mended"
+    why_not = f"the hook config file cannot be used; {in_force}: {path}, line 1: 'hooks' must"
+    assert file.problem.startswith(why_not)
 
 
 def test_hooks_with_mistakes_are_in_force_from_the_start_until_there_is_a_better_file(
@@ -284,6 +286,7 @@ def test_hooks_with_mistakes_are_in_force_from_the_start_until_there_is_a_better
     file.refresh(EVENT)
     file.refresh()
     assert (in_force(file), log()) == (["broken"], [])
+    assert file.problem.startswith(f"not all of it is in force: {path}, line 2: !file ")
 
     path.write_text(broken + hooks("more").partition("\n")[2])
     file.refresh()

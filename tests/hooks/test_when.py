@@ -180,10 +180,18 @@ def test_a_wrong_condition_is_a_mistake_at_its_line(when: str, mistake: str) -> 
     assert table.hooks[0].problem
 
 
-def test_a_condition_with_a_mistake_never_holds() -> None:
-    table, _ = read_when("{tenant_name: 5}")
+@pytest.mark.parametrize(
+    "when",
+    ["{tenant_name: 5}", "{tenant_name: a, during: '25:00-26:00'}", "{not: {tenant_name: [b, 5]}}"],
+)
+def test_a_hook_with_a_wrong_condition_fails_for_every_event_as_nobody_knows_which_it_wants(
+    when: str,
+) -> None:
+    table, _ = read_when(when)
 
-    assert table.match("workflow_failed", {"tenant_name": "5"}, 0.0) == []
+    [hook] = table.match("workflow_failed", {"tenant_name": "b"}, 0.0)
+    assert hook.problem
+    assert table.match("workflow_queued", {"tenant_name": "b"}, 0.0) == []
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,7 @@ def test_a_file_in_place_of_the_folder_is_reported_once_and_may_be_mended(
     assert read(reader) == read(reader) == []
     [error] = errors(caplog)
     assert error.startswith(f"{inbox} cannot be read (Not a directory)")
+    assert error.endswith("; make it a folder that the listener's user may read and write")
     inbox.unlink()
     inbox.mkdir()
     put(inbox, 1, ALIVE, encode(1, "x"))

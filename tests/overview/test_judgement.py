@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from listener.hooks.watch import NEEDS_RESTART
+from listener.hooks.watch import MISSING, NEEDS_RESTART
 from listener.inbox.runs import run_of
 from listener.overview.judgement import judge
 from listener.overview.standing import InHand, Process, Standing
@@ -37,6 +37,7 @@ WELL = Standing(
     process=Process("RUNNING", NOW - 3600),
     in_hand=(InHand(7, "workflow_failed", "page", "m.page", NOW - 9, NOW + 51),),
     totals=Totals({"pending": 3, "running": 1}, 2, NOW - 9, 0, None),
+    inbox_fault="",
     recorder={"trouble": "", "recorded": 7, "failed": 0},
     forwarder=ForwarderPresence(run_of(os.getpid()), NOW, "consuming the queue", is_trouble=False),
     tallies={},
@@ -105,6 +106,10 @@ HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held
         ({"totals": totals(by_state={"interrupted": 1})}, "journal", "1 interrupted", "replay ID"),
         ({"totals": totals(by_state={"unreadable": 1})}, "journal", "1 unreadable", "show ID"),
         ({"totals": totals(gaps=4, gap_at=NOW)}, "supervisord", "discarded events", "buffer_size"),
+        (
+            {"inbox_fault": "it is no directory"},
+            "/state/inbox", "it is no directory: what is written there", "chmod u+rwx /state/inbox",
+        ),
         ({"recorder": {"trouble": "disk full"}}, "recorder", "disk full", "correct that"),
         (
             {"forwarder": ForwarderPresence(run_of(os.getpid()), NOW, "no route", is_trouble=True)},
@@ -148,13 +153,14 @@ def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
     [
         ("hooks.conf:3: no such key", "conductor-hooks check /etc/hooks.conf says where; correct it"),
         (NEEDS_RESTART, "supervisorctl restart hooks"),
+        (f"{MISSING}; no hook is in force", "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"),
     ],
 )
 def test_a_hooks_conf_that_is_not_in_force_is_told_while_the_listener_runs(
     problem: str, cure: str
 ) -> None:
     [finding] = judge(WELL._replace(listener=replace(LISTENER, problem=problem)))
-    assert finding == ("/etc/hooks.conf", f"not all of it is in force: {problem}", cure)
+    assert finding == ("/etc/hooks.conf", problem, cure)
 
 
 def test_a_hook_that_runs_keeps_the_listener_from_hearing_and_that_is_well() -> None:

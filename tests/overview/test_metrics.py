@@ -170,7 +170,7 @@ def test_only_the_setting_needs_prometheus_client(site: Site, prom: Path, settin
     assert listener.end() == 0
     assert site.notes == ["e-1"]
     assert not prom.exists()
-    lacks = "prometheus_client is not installed, which 'listener: metrics' needs: install"
+    lacks = "prometheus_client is not installed, which 'listener: metrics' needs; in the checkout, run"
     assert listener.log.count(f"ERROR no metrics are written: {lacks}") == bool(settings)
     assert (checked.returncode, lacks in checked.stdout) == (bool(settings), bool(settings))
 

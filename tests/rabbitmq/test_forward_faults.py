@@ -269,7 +269,10 @@ def put_file(place: Path) -> Callable[[], object]:
     ("spoil", "words"),
     [
         (lambda site: take_away(site.state), "there is no state directory"),
-        (lambda site: put_file(site.state / "inbox"), "/inbox cannot be written (Not a directory), so"),
+        (
+            lambda site: put_file(site.state / "inbox"),
+            "/inbox cannot be written (Not a directory), so messages stay at the broker: run this",
+        ),
         (dead_lock, "/inbox cannot be written (Is a directory), so messages stay at the broker"),
     ],
     ids=["no state directory", "inbox", "lock"],

@@ -35,7 +35,7 @@ def demo(**_: object) -> None:
 
 _NEXT = """
 What to try next:
-  conductor-hooks check hooks.conf                    every mistake in a hooks.conf of yours
-  conductor-hooks fire workflow_failed --dry-run      which of its hooks would run
-  conductor-hooks traps --port 1162                   what a receiver gets, in a second terminal
-  "Register it in supervisord" in README.rst          the same on your host"""
+  conductor-hooks check hooks.conf                every mistake in yours
+  conductor-hooks fire workflow_failed --dry-run  which of its hooks would run
+  conductor-hooks traps --port 1162               what a receiver gets
+  "Register it in supervisord" in README.rst      the same on your host"""

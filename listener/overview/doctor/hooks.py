@@ -21,7 +21,7 @@ def judge_hooks(facts: Facts) -> Iterator[Finding]:
         if mistake.text.removeprefix("forward: ") in told:
             continue  # the forwarder's own words, which `status` has
         where = f"{hooks.config}, line {mistake.line}" if mistake.line else hooks.config
-        yield of_text(where, mistake.text, f"conductor-hooks check {hooks.config}")
+        yield of_text(where, mistake.text, f"correct it, then conductor-hooks check {hooks.config}")
     for file in dict.fromkeys(hooks.table.files) if hooks.table else ():
         with suppress(OSError):  # that it is not there is a mistake
             yield from _secret(file, os.stat(file).st_mode)
