@@ -123,7 +123,7 @@ class HooksFile:
     def _in_force(self) -> str:
         if self.table is None:
             return "no hook is in force"
-        return f"the {len(self.table.hooks)} hooks read before stay in force until it is mended"
+        return f"the last good hooks ({len(self.table.hooks)}) stay in force until it is mended"
 
 
 _INVALID = "the hook config file is invalid yaml"

@@ -247,7 +247,7 @@ def test_the_last_good_file_stays_in_force_while_the_new_one_is_no_good(
         file.refresh(event_type)
 
     assert in_force(file) == ["old"]
-    line = text.format(path, "the 1 hooks read before stay in force until it is mended")
+    line = text.format(path, "the last good hooks (1) stay in force until it is mended")
     short = RECEIVED + line.partition(":\n")[0]
     level = "WARNING" if text.endswith("{1}") else "ERROR"
     assert log() == [(level, line), (level, short), (level, short)]
@@ -267,9 +267,9 @@ def test_an_event_that_comes_first_is_told_all_of_it(path: Path, log: Log) -> No
     file.refresh(EVENT)
     [(level, line)] = log()
     assert level == "ERROR"
-    assert line.startswith(f"{RECEIVED}the hook config file cannot be used ({path}); the 1 hooks")
+    assert line.startswith(f"{RECEIVED}the hook config file cannot be used ({path}); the last good")
     assert f":\n{path}, line 1: 'hooks' must be a list" in line
-    in_force = "the 1 hooks read before stay in force until it is mended"
+    in_force = "the last good hooks (1) stay in force until it is mended"
     why_not = f"the hook config file cannot be used; {in_force}: {path}, line 1: 'hooks' must"
     assert file.problem.startswith(why_not)
 

@@ -28,7 +28,7 @@ def test_a_forwarder_stands_as_it_does_now(forwarder: ForwarderPresence, words: 
 def test_the_number_of_hooks_is_that_of_a_file_in_force() -> None:
     read = WELL._replace(table=HookTable())
     assert ("hooks.conf", "/etc/hooks.conf, hooks: 0") in lines_of(read)
-    broken = read._replace(listener=replace(LISTENER, problem="the 3 hooks read before stay in force"))
+    broken = read._replace(listener=replace(LISTENER, problem="the last good hooks (3) stay in force"))
     assert ("hooks.conf", "/etc/hooks.conf") in lines_of(broken)
 
 
