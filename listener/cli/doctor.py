@@ -25,9 +25,10 @@ def doctor(supervisor_config: str | None, output: str, place: Place) -> None:
     """Find what is wrong with supervisord's configuration, the state directory and hooks.conf.
 
     It has all that status finds, too, says what to write where, and changes nothing. Root continues as
-    the owner of the state directory. It does not see whether a changed buffer_size, events, priority or
-    autorestart is in force: supervisorctl update puts them in force. Exits with 1 when something needs
-    doing, with 0 when nothing does.
+    the owner of the state directory. It imports no function: check does, and finds inputs that do not
+    fit. It does not see whether a changed buffer_size, events, priority or autorestart is in force:
+    supervisorctl update puts them in force. Exits with 1 when something needs doing, with 0 when
+    nothing does.
     """
     findings = list(
         examine(look(place.given_config, place.given_state_dir, supervisor_config, time.time()))
