@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from listener.inbox.runs import run_of
@@ -25,8 +25,20 @@ def another_process() -> Iterator[subprocess.Popen[bytes]]:
 
 def children() -> set[str]:
     """Our own child processes, the ended ones that nobody has reaped too."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+    found: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # the thread ended while we looked
+            found.update((task / "children").read_text().split())
+    return found
+
+
+def open_files(pid: int | str) -> dict[int, str]:
+    """What each of a process's file descriptors leads to, without those that it closes meanwhile."""
+    found = {}
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[int(descriptor.name)] = os.readlink(descriptor)
+    return found
 
 
 def living(group: int) -> list[int]:

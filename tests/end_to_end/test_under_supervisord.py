@@ -11,6 +11,7 @@ from pathlib import Path
 from listener.snmp.trap import Trap, decode
 from listener.state.journal import SERIALS, Journal
 from tests.end_to_end.real_supervisord import NOTE, RealSupervisord, ids, notification_frame, running
+from tests.processes import open_files
 from tests.support import wait_for
 
 SLOW = """
@@ -121,15 +122,15 @@ def wait_for_more(pid: int, before: int) -> None:
 def answer_pipe(supervisord: RealSupervisord) -> Path:
     """The listener's private end of the pipe that supervisord reads its answers from."""
     pid = supervisord.pid()
-    pipes = {fd.readlink() for fd in Path(f"/proc/{supervisord.process.pid}/fd").iterdir()}
-    [found] = [
-        fd
-        for fd in Path(f"/proc/{pid}/fd").iterdir()
-        if int(fd.name) > 2
-        and fd.readlink() in pipes
-        and re.search(r"^flags:.*1$", Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text(), re.MULTILINE)
-    ]
-    return found
+    of_supervisord = set(open_files(supervisord.process.pid).values())
+    shared = [fd for fd, file in open_files(pid).items() if fd > 2 and file in of_supervisord]
+    [found] = [fd for fd in shared if is_written_to(pid, fd)]
+    return Path(f"/proc/{pid}/fd/{found}")
+
+
+def is_written_to(pid: int, fd: int) -> bool:
+    flags = re.search(r"^flags:.*(\d)$", Path(f"/proc/{pid}/fdinfo/{fd}").read_text(), re.MULTILINE)
+    return flags is not None and int(flags[1]) == os.O_WRONLY
 
 
 def test_hooks_are_read_again_when_the_file_was_edited() -> None:

@@ -30,6 +30,7 @@ from listener.inbox.runs import is_alive, run_of
 from listener.supervisord import recorder
 from listener.supervisord.control import Address, Control
 from listener.supervisord.recorder import make_recorder
+from tests.processes import open_files
 from tests.support import file_size_limit, wait_for
 
 # In this process: supervisord's events and log are real, its loop is the test.
@@ -81,12 +82,7 @@ def files(state_dir: Path) -> list[Path]:
 
 def descriptors(state_dir: Path, pid: int | str = "self") -> list[int]:
     """Those of a process that lead into the directory."""
-    found = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(FileNotFoundError):
-            if os.readlink(f"/proc/{pid}/fd/{name}").startswith(f"{state_dir}/"):
-                found.append(int(name))
-    return found
+    return [fd for fd, file in open_files(pid).items() if file.startswith(f"{state_dir}/")]
 
 
 def threads() -> list[threading.Thread]:
