@@ -26,7 +26,8 @@ _OPEN_KEY = re.compile(
     r"address|host|server|port|user|name|tenant|path|file|folder|dir|level|version", re.IGNORECASE
 )
 """What has such a name is shown, although it is taken from the environment."""
-_PAIR = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*(?:"|$)|[^\s"{}\[\],]+)')
+_PAIR = re.compile(r'(?<!\\)("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*(?:"|$)|[^\s"{}\[\],]+)')
+"""No key begins with an escaped quote. Were each one looked at, the time would grow with the square."""
 _REST_OF_TEXT = re.compile(r'^[^{\[].*?"(?=\s*[,}\]])', re.DOTALL)
 """Of a text whose beginning was cut off: the rest of a value, perhaps of one whose key is lost."""
 _PLAIN = re.compile(r"[\w.~-]+")
