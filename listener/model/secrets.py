@@ -87,7 +87,8 @@ def forms(values: Iterable[str]) -> tuple[str, ...]:
     for value in [value for value in found if not _PLAIN.fullmatch(value)]:
         from urllib.parse import quote  # seldom needed
 
-        found |= {quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
+        data = value.encode("utf-8", "backslashreplace")  # a byte that is not UTF-8 is half a surrogate
+        found |= {quote(data, safe=""), quote(data), json.dumps(value)[1:-1], repr(value)[1:-1]}
         found |= {line for line in value.splitlines() if len(line) >= _SHORTEST_LINE}
     return tuple(sorted(found, key=len, reverse=True))
 

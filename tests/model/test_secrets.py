@@ -93,6 +93,12 @@ def test_a_secret_is_masked_however_it_is_written() -> None:
     assert mask(text, secrets) == '… … "…" … abc …'
 
 
+def test_a_secret_with_a_byte_that_is_not_utf_8_is_masked_too() -> None:
+    secret = b"geheim\xef".decode("utf-8", "surrogateescape")  # as the environment hands it on
+    secrets = secrets_in({}, [("COMMUNITY", secret)])
+    assert mask(f"{secret} {json.dumps(secret)} {secret!r}", secrets) == "… \"…\" '…'"
+
+
 def test_the_secrets_of_a_hook_are_what_files_bring_and_telling_keys_have() -> None:
     inputs = {"password": "hunter2-hunter2", "community_string": "public", "team": "core-team-a",
               "destinations": [{"auth_key": "authauth-1"}]}  # fmt: skip
