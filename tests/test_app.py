@@ -81,7 +81,7 @@ def test_broken_framing_ends_without_an_answer(site: Site, broken: bytes) -> Non
     assert site.notes == ["e-1"]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_lets_the_action_in_progress_end_and_be_answered(
     site: Site, signum: signal.Signals
 ) -> None:

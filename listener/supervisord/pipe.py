@@ -69,8 +69,8 @@ class SupervisorSource:
         self._wakeup, wakeup_writer = os.pipe()
         os.set_blocking(wakeup_writer, False)
         signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # HUP: "read your file again"
+            signal.signal(signum, self._stop)
         self._poll = select.poll()
         self._poll.register(self._events, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
@@ -107,9 +107,9 @@ class SupervisorSource:
 
         `between` is called whenever the listener is about to wait for supervisord; it returns the
         seconds after which it wants to be called again, or None. Returns at the end of stdin or after
-        SIGTERM, when the event in hand has been answered. Raises FramingError, with no answer given,
-        when stdin is not the protocol, and Unheard when supervisord has fallen silent. `stopping` gets
-        the name of the signal that ends all this, at once: also while a hook runs.
+        SIGTERM, SIGINT or SIGHUP, when the event in hand has been answered. Raises FramingError, with
+        no answer given, when stdin is not the protocol, and Unheard when supervisord has fallen silent.
+        `stopping` gets the name of the signal that ends all this, at once: also while a hook runs.
         """
         self._stopping = stopping
         while data := self._read(between):

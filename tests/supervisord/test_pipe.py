@@ -56,7 +56,8 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {signum: signal.getsignal(signum) for signum in ending}
     yield Peer()
     signal.set_wakeup_fd(-1)
     for signum, handler in before.items():
