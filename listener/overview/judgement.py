@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from listener.hooks.watch import MISSING, NEEDS_RESTART
 from listener.inbox.folder import FOLDER
+from listener.inbox.runs import is_stopped
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -48,14 +49,18 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         )
     elif not standing.is_running:
         yield _not_running(standing.process, listener.known_as)
+    elif is_stopped(listener.pid):
+        cure = f"kill -CONT {listener.pid}"
+        yield Finding("listener", "it is stopped (SIGSTOP): it acts on no event", cure)
     elif _holds_events(listener, standing.process):
         cure = "do what that says: held events resume then, and none is lost"
         yield Finding("listener", standing.process.last_error, cure)
     elif listener.supervisord and not standing.in_hand and _is_silent(listener, standing.at):
         since = iso_time(_noted_at(listener))
+        said = _in_log(standing.process) if _erred_after(standing.process, listener.began_at) else ""
         yield Finding(
             "listener",
-            f"it has noted no TICK_5 in its journal since {since}{_in_log(standing.process)}",
+            f"it has noted no TICK_5 in its journal since {since}{said}",
             "do what its log says; if TICK_5 is not among its section's events, add it, then"
             " supervisorctl update",
         )
@@ -92,9 +97,12 @@ def _is_silent(listener: Presence, now: float) -> bool:
 
 def _holds_events(listener: Presence, process: Process) -> bool:
     """Whether its newest ERROR says so, and it has noted no TICK_5 since: the next one ends a hold."""
+    return HELD in process.last_error and _erred_after(process, _noted_at(listener))
+
+
+def _erred_after(process: Process, at: float) -> bool:
     said_at = re.search(r"\d{4}-\d\d-\d\dT[\d:.]+Z", process.last_error)
-    is_newer = said_at is not None and said_at[0] > iso_time(_noted_at(listener))
-    return is_newer and HELD in process.last_error
+    return said_at is not None and said_at[0] > iso_time(at)
 
 
 def _hooks_conf(standing: Standing) -> Iterator[Finding]:
@@ -106,6 +114,8 @@ def _hooks_conf(standing: Standing) -> Iterator[Finding]:
             cure = f"supervisorctl restart {listener.known_as}"
         elif what.startswith(MISSING):
             cure = "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"
+        elif "Permission denied" in what:  # `check` as root finds nothing
+            cure = "let the listener's user read it"
         yield Finding(listener.config, what, cure)
 
 

@@ -56,6 +56,8 @@ def test_nothing_needs_doing_while_all_is_well() -> None:
     assert judge(WELL) == []
 
 
+LATE = "2023-11-14T21:13:21.000Z ERROR disk full"
+OLD = "2023-11-14T21:13:19.000Z ERROR of an old listener"
 HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held: disk full; free space"
 
 
@@ -84,9 +86,13 @@ HOLD = "2023-11-14T22:13:{} ERROR the journal cannot be written, events are held
             "supervisorctl tail",
         ),
         (
-            {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error="disk full")},
+            {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error=LATE)},
             "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z; the last ERROR in its"
-            " log: disk full", "do what its log says",
+            f" log: {LATE}", "do what its log says",
+        ),
+        (
+            {"listener": DEAF, "in_hand": (), "process": Process("RUNNING", last_error=OLD)},
+            "listener", "no TICK_5 in its journal since 2023-11-14T22:13:00.000Z", "do what its log",
         ),
         (
             {"listener": replace(DEAF, heard_at=0.0), "in_hand": ()},
@@ -135,15 +141,22 @@ def test_a_hold_that_is_over_is_well() -> None:
     assert judge(WELL._replace(process=Process("RUNNING", last_error=HOLD.format("16.000Z")))) == []
 
 
-def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
+@pytest.mark.parametrize("which", ["listener", "forwarder"])
+def test_a_process_that_is_stopped_is_no_running_one(which: str) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
+        run = run_of(process.pid)
+        presence: Any = {
+            "listener": replace(DEAF, run=run),
+            "forwarder": ForwarderPresence(run, NOW, "consuming", is_trouble=False),
+        }[which]
+        standing = WELL._replace(**{which: presence})
         try:
-            forwarder = ForwarderPresence(run_of(process.pid), NOW, "consuming", is_trouble=False)
-            assert judge(WELL._replace(forwarder=forwarder)) == []
+            assert judge(standing) == []
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
-            [finding] = judge(WELL._replace(forwarder=forwarder))
-            assert "is stopped" in finding.what and finding.cure == f"kill -CONT {process.pid}"
+            [finding] = judge(standing)
+            assert (finding.where, finding.cure) == (which, f"kill -CONT {process.pid}")
+            assert "is stopped" in finding.what
         finally:
             process.kill()
 
@@ -153,6 +166,7 @@ def test_a_forwarder_that_is_stopped_is_no_running_one() -> None:
     [
         ("hooks.conf:3: no such key", "conductor-hooks check /etc/hooks.conf says where; correct it"),
         (NEEDS_RESTART, "supervisorctl restart hooks"),
+        ("hooks.conf cannot be read: Permission denied", "let the listener's user read it"),
         (f"{MISSING}; no hook is in force", "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"),
     ],
 )
