@@ -69,4 +69,6 @@ def why_no_yaml(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[int,
             dots = f"the line {lines[number].strip()!r} of Conductor's example stands for more hooks"
             return number + 1, f"{NO_YAML}: {dots}; delete it"
     why = ", ".join(part for part in (error.context, error.problem) if part)
+    if any(re.match(r" *\t", line) for number in marks[-1:] for line in lines[number : number + 1]):
+        why = "a tab indents this line; write blanks"
     return (marks[-1] + 1 if marks else 0), f"{NO_YAML}: {why}"

@@ -68,7 +68,10 @@ def test_yaml_becomes_plain_values(text: str, value: object) -> None:
         ("a: 1\n...\nb: 2\n", [(2, DOTS)]),
         ("a: 1\nb: [\n", [(3, f"{NO_YAML}: {NODE}")]),
         ("a: 1\nb: %\n", [(2, f"{NO_YAML}: {TOKEN}")]),
-        ("a:\n\tb: 2\n", [(2, f"{NO_YAML}: {TOKEN}")]),
+        ("a:\n\tb: 2\n", [(2, f"{NO_YAML}: a tab indents this line; write blanks")]),
+        ("a:\n- b: 1\n \tc: 2\n", [(3, f"{NO_YAML}: a tab indents this line; write blanks")]),
+        ("a:\n  b: 2\n\tc: 2\n", [(3, f"{NO_YAML}: a tab indents this line; write blanks")]),
+        ("a: |\n  b\n  \tb\nc: %\n", [(4, f"{NO_YAML}: {TOKEN}")]),
         (
             "a: 1\n---\nb: 2\n",
             [(2, f"{NO_YAML}: expected a single document in the stream, but found another document")],
