@@ -33,6 +33,7 @@ BUILT_IN: Mapping[str, str] = {
 """The class behind each implementation that has a name of ours."""
 
 _FUNCTION = "listener.actions.function.FunctionAction"
+_CHANGED = "conductor-hooks was upgraded or removed while this process runs"
 
 
 def kind_of(place: str) -> type[Action]:
@@ -77,7 +78,10 @@ class Actions:
     def _make(self, name: str) -> Action:
         place = self._built_in.get(name) if name else _FUNCTION
         if place:
-            action = kind_of(place)(self._surroundings)
+            try:
+                action = kind_of(place)(self._surroundings)
+            except ImportError as error:  # pip has changed or removed the package since the start
+                return MistakenAction(f"{_CHANGED}: {error}; restart the listener")
         else:
             from listener.actions.installed import installed  # a hook with such a name is rare
 

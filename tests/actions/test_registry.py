@@ -270,6 +270,18 @@ def test_an_action_that_cannot_be_used_fails_its_own_hooks_for_good(
         assert result(actions, hook_with("shout", what="on")).startswith("ON")
 
 
+def test_an_action_of_another_version_fails_its_hooks_until_the_listener_is_restarted() -> None:
+    hook = hook_with("page")
+    with Actions(ListenerSettings(), built_in={"page": "listener.actions.page.PageAction"}) as actions:
+        reason = (
+            "conductor-hooks was upgraded or removed while this process runs: No module named"
+            " 'listener.actions.page'; restart the listener"
+        )
+        assert actions.check(hook, may_import=False) == [Fault(None, reason)]
+        with pytest.raises(ActionFailed, match="restart the listener"):
+            result(actions, hook)
+
+
 def test_what_an_installed_action_raises_harms_nobody_else(
     installed: None, caplog: pytest.LogCaptureFixture
 ) -> None:
