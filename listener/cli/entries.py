@@ -157,7 +157,6 @@ def as_row(entry: Entry) -> dict[str, Any]:
 
 
 _COLUMNS = ("id", "received", "state", "event", "execution", "deployment", "source", "hooks")
-_WHOLE = ("id", "received", "state", "event", "execution")
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -171,7 +170,7 @@ def print_entries(entries: Iterable[Entry], output: str) -> None:
         print_json([as_json(entry) for entry in entries])
     else:
         rows = list(map(as_row, entries))
-        print_table(columns_of(rows), rows, whole=_WHOLE)
+        print_table(columns_of(rows), rows)
         if not rows:
             click.echo("nothing found", err=True)
 

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import click
@@ -35,19 +35,6 @@ _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "hea
 
 def _report(text: str) -> None:
     click.echo(printable_lines(text), err=True)
-
-
-@contextlib.contextmanager
-def _reporting() -> Iterator[Callable[[str], None]]:
-    """A way to report each step; at a terminal a spinner shows that the last one is in progress."""
-    if not sys.stderr.isatty():
-        yield _report
-        return
-    from rich.console import Console  # slow to import
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    with console.status("working"):
-        yield lambda text: console.print(printable_lines(text))
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -124,8 +111,8 @@ def upload(
         wheels = _folder_of_wheels(wheels)
         given = Given(path, file, named_yaml)
         _end_by_interrupt()
-        with _reporting() as report, locked(folder, report) as workshop:
-            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, report)
+        with locked(folder, _report) as workshop:
+            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, _report)
     _print(_rows([made], Plugins.below(folder, settings.plugins)), output)
 
 
@@ -196,8 +183,8 @@ def renew_common_(wheels: str | None, output: str, place: Place) -> None:
     settings, folder = _table(place).listener, _owned(place)
     wheels = _folder_of_wheels(wheels)
     _end_by_interrupt()
-    with _reporting() as report, locked(folder, report) as workshop:
-        renew_common(workshop, settings.python or sys.executable, wheels, report)
+    with locked(folder, _report) as workshop:
+        renew_common(workshop, settings.python or sys.executable, wheels, _report)
     known = Plugins.below(folder, settings.plugins)
     _print(_rows(known.all(), known), output)
 
@@ -287,7 +274,7 @@ def _print(rows: list[dict[str, Any]], output: str) -> None:
         row["size"] = f"{row['size_bytes'] / 1e6:.1f} MB"
         row["cloudify-common"] = row["cloudify_common"]
         row["health"] = "; ".join(row["problems"]) or "ok"
-    print_table(_COLUMNS, rows, whole=_COLUMNS[:-1])
+    print_table(_COLUMNS, rows)
 
 
 def _as_json(plugin: Plugin, known: Plugins) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _print(standing: Standing, findings: Iterable[Finding]) -> None:
         print_line(f"{name:<12}{one_line(text)}", below=12)
     if standing.tallies:
         click.echo()
-        print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
+        print_table(_COLUMNS, destinations_of(standing))
     click.echo()
     resume = "; conductor-hooks resume ends the pause" if standing.pauses else ""
     print_findings(findings, well=f"all is well{resume}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from listener.interpreters.plugins import GLOBAL, MARKER
 from listener.interpreters.plugins.health import health_of
 from listener.interpreters.plugins.source import COMMON
 from tests.faults.processes import is_gone
-from tests.support import shown_at_terminal, uncounted_env, wait_for
+from tests.support import uncounted_env, wait_for
 from tests.users import NOBODY
 from tests.wagons import Made, installed
 
@@ -245,13 +244,6 @@ def test_cloudify_common_is_renewed_for_all_plugins_or_stays_as_it_was(
     assert marker.stat().st_mtime_ns > before  # so the next call starts a new interpreter
     assert sorted(os.listdir(state / "plugins")) == [".lock", "_global"]
     assert len(os.listdir(state / COMMON)) == 1
-
-
-def test_at_a_terminal_each_step_of_an_upload_is_a_line(made: Made, state: Path) -> None:
-    lines = shown_at_terminal([*COMMAND, made.wagon("tried")], columns=80, stream="stderr")
-    plain = "\n".join(lines)
-    assert re.search(r"^cloudify-common 7\S+ is provided by ", plain, re.MULTILINE), plain
-    assert re.search(r"^installing tried 1\.0 for Python ", plain, re.MULTILINE), plain
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
