@@ -289,7 +289,6 @@ def test_what_status_finds_comes_first(set_up: SetUp) -> None:
     [
         (lambda state: state.chmod(0o720), "", "group or others may write", "chmod go-w"),
         (lambda state: state.chmod(0o500), "", "its owner may not write", "chmod u+rwx"),
-        (lambda state: (state / "inbox").chmod(0o500), "inbox", "user may not read", "chmod u+rwx"),
         (
             lambda state: ((state / "inbox").rmdir(), (state / "inbox").touch(0o600)),
             "inbox", "it is no directory", "make it a directory",
@@ -320,17 +319,6 @@ def test_the_state_directory(
     assert finding.where == str(set_up.state / where)
     assert what in finding.what
     assert cure in finding.cure
-
-
-def test_an_inbox_of_another_user_serves_if_it_is_the_group_s(set_up: SetUp) -> None:
-    needs_root()
-    inbox = set_up.state / "inbox"
-    os.chown(inbox, NOBODY, -1)
-    [finding] = set_up.findings()
-    assert finding.what.startswith("the listener's user may not read and write it: ")
-    set_up.state.chmod(0o710)
-    inbox.chmod(0o2770)
-    assert set_up.findings() == []
 
 
 def test_the_group_of_the_readme_may_write_to_the_inbox(set_up: SetUp) -> None:
