@@ -295,11 +295,6 @@ def test_what_status_finds_comes_first(set_up: SetUp) -> None:
         ),
         (lambda state: (state / "inbox").chmod(0o702), "inbox", "every user may write", "chmod o-w"),
         (
-            lambda state: (state.chmod(0o710), (state / "inbox").chmod(0o770)),
-            "inbox", "not of that group", "chmod g+s",
-        ),
-        (lambda state: (state / "inbox").chmod(0o2770), "inbox", "may not pass", "chmod 710"),
-        (
             lambda state: (state / FILE).write_bytes(b"x" * 4096),
             "", "file is not a database", "move it and its -wal file away",
         ),
@@ -325,28 +320,6 @@ def test_the_group_of_the_readme_may_write_to_the_inbox(set_up: SetUp) -> None:
     set_up.state.chmod(0o710)
     (set_up.state / "inbox").chmod(0o2770)
     assert set_up.findings() == []
-    needs_root()
-    os.chown(set_up.state, -1, NOBODY)
-    [finding] = set_up.findings()
-    assert finding.cure.startswith("sudo chgrp 0 ")
-
-
-def test_a_listener_that_was_started_before_its_user_joined_the_group_of_the_inbox(
-    set_up: SetUp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs_root()
-    set_up.state.chmod(0o710)
-    (set_up.state / "inbox").chmod(0o2770)
-    for extra, count in (([4711], 1), ([0], 0)):
-        command = ["sleep", "60"]
-        with subprocess.Popen(command, user=NOBODY, group=NOBODY, extra_groups=extra) as process:
-            monkeypatch.setattr(os, "getpid", lambda pid=process.pid: pid)
-            set_up.say_present()
-            found = set_up.findings()
-            process.kill()
-        assert [finding.cure for finding in found] == [
-            "make its user a member; then supervisorctl restart conductor-hooks"
-        ] * count
 
 
 def test_what_a_damaged_wal_file_has_lost_while_no_listener_works(
