@@ -18,6 +18,7 @@ import pytest
 import listener
 from listener.actions.registry import TRAP
 from listener.cli.shipped import shipped
+from listener.hooks.watch import MISSING, HooksFile
 from listener.inbox.runs import run_of
 from listener.overview.doctor import destinations, examine, look, place
 from listener.overview.doctor.facts import Facts
@@ -78,11 +79,13 @@ class SetUp:
         (self.state / "inbox").mkdir(0o700)
         self.say_present()
 
-    def say_present(self, version: str = listener.__version__, process: str = "") -> None:
+    def say_present(
+        self, version: str = listener.__version__, process: str = "", problem: str = ""
+    ) -> None:
         with closing(Journal(str(self.state))) as journal:
             now, run = time.time(), run_of(os.getpid())
             here = Presence(run, version, now, str(self.hooks), process=process)
-            say_present(journal, here, now, "")
+            say_present(journal, here, now, problem)
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         (self.folder / name).write_text(text)
@@ -194,7 +197,7 @@ def test_hooks_conf_is_read_with_the_rights_of_the_state_directorys_owner(
 ) -> None:
     monkeypatch.setattr(look, "become_owner", lambda _: set_up.hooks.unlink())
     [finding] = set_up.findings()
-    assert finding.what.startswith("it cannot be read")
+    assert finding.what == MISSING
 
 
 def test_a_configuration_that_cannot_be_read_hides_nothing_else(set_up: SetUp) -> None:
@@ -386,6 +389,26 @@ def test_hooks_conf(set_up: SetUp, hooks: str, where: str, what: str) -> None:
     assert what in finding.what
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda hooks: hooks.write_text("hooks: ["),
+        lambda hooks: hooks.write_text(f"{HOOKS}    timeout: never\n"),
+        lambda hooks: hooks.unlink(),
+        lambda hooks: (hooks.unlink(), hooks.mkdir()),
+    ],
+)
+def test_what_the_listener_says_of_its_hooks_conf_is_not_said_again(
+    set_up: SetUp, spoil: Callable[[Path], object]
+) -> None:
+    hooks_file = HooksFile(set_up.hooks, {})
+    spoil(set_up.hooks)
+    hooks_file.refresh()
+    set_up.say_present(problem=hooks_file.problem)
+    [finding] = set_up.findings()
+    assert "the last good hooks (1) stay in force" in finding.what
+
+
 def test_a_mistake_that_names_no_cure_is_to_be_corrected(set_up: SetUp) -> None:
     set_up.hooks.write_text("hooks: [")
     [finding] = set_up.findings()
@@ -401,8 +424,8 @@ def test_a_hooks_conf_that_others_may_write(set_up: SetUp) -> None:
 def test_a_hooks_conf_that_is_not_there(set_up: SetUp) -> None:
     set_up.hooks.unlink()
     [finding] = set_up.findings()
-    assert finding.what == "it cannot be read: No such file or directory"
-    assert finding.cure == "write it, or name it in $CONDUCTOR_HOOKS_CONFIG"
+    assert finding.what == MISSING
+    assert finding.cure == "write it, or name another one in $CONDUCTOR_HOOKS_CONFIG"
 
 
 def test_an_installation_that_the_listeners_user_may_not_read(
@@ -422,7 +445,7 @@ def test_a_hooks_conf_that_the_listeners_user_may_not_read(
 
     monkeypatch.setattr(look, "read_file", refuse)
     [finding] = set_up.findings()
-    assert finding.what == "it cannot be read: Permission denied"
+    assert finding.what == "cannot be read: Permission denied"
     assert finding.cure.startswith("let the listener's user read it")
 
 
