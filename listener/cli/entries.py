@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -159,18 +159,13 @@ def as_row(entry: Entry) -> dict[str, Any]:
 _COLUMNS = ("id", "received", "state", "event", "execution", "deployment", "source", "hooks")
 
 
-def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Those that rows of entries are shown with: that of sources only where one is noteworthy."""
-    has_source = any(row["source"] for row in rows)
-    return [name for name in _COLUMNS if name != "source" or has_source]
-
-
 def print_entries(entries: Iterable[Entry], output: str) -> None:
     if output == "json":
         print_json([as_json(entry) for entry in entries])
     else:
         rows = list(map(as_row, entries))
-        print_table(columns_of(rows), rows)
+        has_source = any(row["source"] for row in rows)
+        print_table([name for name in _COLUMNS if name != "source" or has_source], rows)
         if not rows:
             click.echo("nothing found", err=True)
 

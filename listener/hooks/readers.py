@@ -50,12 +50,10 @@ class Source(Values):
             self._warn_of_look(node, found)
         return value
 
-    def read_path(
-        self, node: yaml.Node, label: str, is_there: Callable[[str], bool] = lambda _: True
-    ) -> Any:
-        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong.
+    def read_path(self, node: yaml.Node, label: str, is_there: Callable[[str], bool]) -> Any:
+        """The path at `node`, as schema.path; a relative one starts at hooks.conf's folder.
 
-        One that is not there, as the caller sees it, gets a warning.
+        INVALID if it is wrong.
         """
         value = self.read(node, PATH, label)
         if value is INVALID:

@@ -6,7 +6,6 @@ no HTTP: client.py does. The registry makes it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
@@ -20,16 +19,17 @@ from listener.actions.webhook.client import Client
 from listener.actions.webhook.inputs import INPUTS, Route, Webhook, file_faults, read_webhook
 from listener.actions.webhook.message import request_of
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.file import Stamp, stamp
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.model.outcome import Tally
 
 
 class _Kept(NamedTuple):
-    """A client, and of which state of its files it was made."""
+    """A client, and of which versions of its files it was made."""
 
     client: Client
-    files: tuple[object, ...]
+    files: tuple[Stamp | None, ...]
 
 
 class WebhookAction(Action):
@@ -101,7 +101,7 @@ class WebhookAction(Action):
 
     def _client(self, route: Route) -> Client:
         """The kept one, or a new one after a request was given up or a file has changed."""
-        files = tuple(map(_state, filter(None, (route.ca, route.cert, route.key))))
+        files = tuple(map(stamp, filter(None, (route.ca, route.cert, route.key))))
         kept = self._clients.get(route)
         if kept is not None and kept.files == files and not kept.client.is_over:
             return kept.client
@@ -110,12 +110,3 @@ class WebhookAction(Action):
             kept.client.close()
         self._clients[route] = _Kept(client, files)
         return client
-
-
-def _state(path: str) -> object:
-    """What differs when a file is another one or has changed; None when it is not there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
