@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
@@ -145,12 +144,7 @@ class Actions:
     def __enter__(self) -> Actions:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for action in self._made.values():
             action.close()
 
