@@ -77,7 +77,6 @@ def _environment() -> Environment:
         "share": _share,
         "sign": lambda state: _SIGNS.get(state, "–"),
         "outcome": outcome_of,
-        "heights": _heights,
     }
     environment.filters |= filters
     return environment
@@ -109,9 +108,3 @@ def _share(part: float | None) -> str:
     if part in (0.0, 1.0):
         return f"{part:.0%}"
     return f"{min(max(100 * part, 0.1), 99.9):.1f}%"
-
-
-def _heights(numbers: Sequence[int]) -> list[float]:
-    """The numbers as percentages of the largest; what is not 0 stays visible."""
-    largest = max(numbers)
-    return [number and max(8.0, round(100 * number / largest, 1)) for number in numbers]
