@@ -151,14 +151,17 @@ def remove(
     table, folder = _table(place), _owned(place)
     _end_by_interrupt()
     with locked(folder, _report):
-        uploaded = Plugins([Root.own(folder)]).all()
         doomed = [
             plugin
-            for plugin in uploaded
+            for plugin in Plugins([Root.own(folder)]).all()
             if (plugin.name, plugin.tenant) == (name, tenant) and version in (None, plugin.version)
         ]
         if not doomed:
-            _report(_no_such(name, version, tenant, uploaded))
+            what = f"{name} {version}" if version else name
+            served = f"tenant {tenant}" if tenant else "all tenants"
+            _report(
+                f"no plugin {what} was uploaded for {served}; conductor-hooks plugins list names all"
+            )
             sys.exit(1)
         versions = ", ".join(plugin.version for plugin in doomed)
         _warn_of_hooks(table, folder, doomed)
@@ -240,24 +243,6 @@ def _end_by_interrupt() -> None:
     """Let SIGTERM and a closed terminal end the programs we have started, as Ctrl-C does."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
-
-
-def _no_such(name: str, version: str | None, tenant: str | None, uploaded: list[Plugin]) -> str:
-    """That there is no such plugin, and for whom it is there or which there are."""
-    from listener.hooks.values import nearest
-
-    what = f"there is no plugin {name if version is None else f'{name} {version}'}"
-    same = [plugin for plugin in uploaded if plugin.name == name]
-    if same:
-        found = ", ".join(f"{plugin.version} for {_served(plugin.tenant)}" for plugin in same)
-        return f"{what} for {_served(tenant)}; of {name} there is {found}"
-    if not uploaded:
-        return f"{what}; no plugin was uploaded"
-    return f"{what}; {nearest(name, sorted({plugin.name for plugin in uploaded}))}"
-
-
-def _served(tenant: str | None) -> str:
-    return f"tenant {tenant}" if tenant else "all tenants"
 
 
 def _rows(shown: Iterable[Plugin], known: Plugins) -> list[dict[str, Any]]:
