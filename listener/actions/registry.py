@@ -17,7 +17,7 @@ from listener.actions.inputs import OncePerHook
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.model.outcome import Tally
+from listener.model.outcome import Tallies, Tally
 from listener.model.secrets import mask, mask_values, secrets_in
 
 TRAP = "cloudify.snmp.snmp_trap.send_snmp_trap"
@@ -55,7 +55,7 @@ class Actions:
         self._surroundings = Surroundings(settings, state_dir, config_folder)
         self._built_in = built_in
         self._made: dict[str, Action] = {}
-        self._tallies: dict[str, Tally] = {}
+        self._tallies = Tallies()
         self.secrets_of = OncePerHook(lambda hook: secrets_in(hook.inputs, hook.taken))
         """What nothing that is said of a hook shows, for `mask`."""
 
@@ -131,12 +131,11 @@ class Actions:
     def count(self, hook: Hook, *, is_done: bool) -> None:
         """Count an attempt at the hook, unless its action counts for each destination itself."""
         if not self.of(hook).has_destinations:
-            sent, _, failed, _ = self._tallies.get(hook.implementation, Tally())
-            self._tallies[hook.implementation] = Tally(sent + is_done, 0, failed + (not is_done))
+            self._tallies.count(hook.implementation, is_sent=is_done)
 
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last called."""
-        tallies, self._tallies = self._tallies, {}
+        tallies = self._tallies.take()
         for action in self._made.values():
             tallies |= action.take_tallies()
         return tallies

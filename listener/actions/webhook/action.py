@@ -7,7 +7,6 @@ no HTTP: client.py does. The registry makes it.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from listener.errors import ActionFailed, ActionTimedOut
 from listener.hooks.file import Stamp, stamp
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.model.outcome import Tally
+from listener.model.outcome import Tallies, Tally
 
 
 class _Kept(NamedTuple):
@@ -41,19 +40,18 @@ class WebhookAction(Action):
         self._now = now
         self._read = OncePerHook(lambda hook: read_webhook(hook.inputs, surroundings.config_folder))
         self._clients: dict[Route, _Kept] = {}
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self._tallies = Tallies()
 
     def run(self, call: Call) -> str:
         webhook, faults = self._read(call.hook)
         if webhook is None:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
-        sent, acknowledged, failed, _ = self._tallies[webhook.name]
         try:
             result = self._send(webhook, call)
         except (ActionFailed, ActionTimedOut):
-            self._tallies[webhook.name] = Tally(sent, acknowledged, failed + 1)
+            self._tallies.count(webhook.name, is_sent=False)
             raise
-        self._tallies[webhook.name] = Tally(sent + 1, acknowledged + 1, failed)
+        self._tallies.count(webhook.name, is_sent=True, is_acknowledged=True)
         return result
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
@@ -84,9 +82,7 @@ class WebhookAction(Action):
         self.check(hook, may_import=False)
 
     def take_tallies(self) -> dict[str, Tally]:
-        tallies = dict(self._tallies)
-        self._tallies.clear()
-        return tallies
+        return self._tallies.take()
 
     def close(self) -> None:
         for kept in self._clients.values():
