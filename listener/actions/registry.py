@@ -57,7 +57,7 @@ class Actions:
         self._made: dict[str, Action] = {}
         self._tallies = Tallies()
         self.secrets_of = OncePerHook(lambda hook: secrets_in(hook.inputs, hook.taken))
-        """What nothing that is said of a hook shows, for `mask`."""
+        """The secrets of a hook, for `mask`."""
 
     @property
     def state_dir(self) -> str | None:
@@ -153,9 +153,9 @@ def _is_open(kind: Kind | None) -> bool:
 
 
 def _as_written(hook: Hook) -> tuple[Hook, tuple[str, ...]]:
-    """The hook as it can be checked before an attempt: what its templates will give is not known.
+    """The hook with its templates as they are written, and their places, each with a dot at its end.
 
-    So their places come with it, each with a dot behind it.
+    What a template will give is not known before an attempt, so nothing in its place is a fault.
     """
     if not hook.templates:
         return hook, ()

@@ -163,7 +163,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known word that a person has probably meant; None when none is so much like it, of 1."""
+    """The known word that a person has probably meant; None if none has this likeness (of 1)."""
     import difflib  # only a mistake needs it, and it is slow to import
 
     by_spelling = {spelled_alike(each): each for each in known}
