@@ -18,6 +18,7 @@ import click
 
 from listener.cli.place import A_FILE
 from listener.errors import HooksError
+from listener.hooks.values import shortened
 from listener.log import printable
 from listener.model.entry import Run
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, iso_time
@@ -113,9 +114,7 @@ def tallies_as_json(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
 def one_line(value: Any, most: int | None = None) -> str:
     """The value as one line without control characters; None is ''. It is cut after `most`."""
     text = "" if value is None else str(value)
-    if most is not None and len(text) > most:
-        text = text[: most - 1] + "…"
-    return printable(text)
+    return printable(text if most is None else shortened(text, most))
 
 
 def count(number: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from listener.hooks.values import shortened
 from listener.log import printable
 from listener.model.notification import iso_time, short_time
 from listener.overview.finding import Finding
@@ -84,7 +85,7 @@ def _environment() -> Environment:
 
 def _text(value: str, most: int = _MOST_CHARACTERS) -> str:
     """What came from outside, on one line and not too long."""
-    return printable(value if len(value) <= most else value[: most - 1] + "…")
+    return printable(shortened(value, most))
 
 
 def duration(seconds: float) -> str:
