@@ -142,15 +142,18 @@ def _escaped(text: str) -> str:
 def print_line(text: str, *, below: int = 4) -> None:
     """One line; where a terminal is too narrow for it, what does not fit stands `below`.
 
-    It is divided between words alone, so that a path or an id can be copied.
+    A value of a row, two blanks behind the last one, is divided only if it fills more than a line. No
+    word is divided, so that a path or an id can be copied.
     """
     columns, line = _columns(), ""
-    for word in re.findall(r"\s*\S+", text):
-        if line and _width(line + word) > columns:
-            click.echo(line)
-            line = " " * below + word.lstrip()
-        else:
-            line += word
+    for value in re.findall(r"\s*\S+(?: \S+)*", text):
+        is_whole = below + _width(value.lstrip()) <= columns
+        for part in [value] if is_whole else re.findall(r"\s*\S+", value):
+            if line and _width(line + part) > columns:
+                click.echo(line)
+                line = " " * below + part.lstrip()
+            else:
+                line += part
     click.echo(line)
 
 
