@@ -17,7 +17,7 @@ import click
 from listener.cli.answers import print_json, print_table, run_as_json
 from listener.cli.place import Place
 from listener.errors import HooksError, UnreadableNotification
-from listener.hooks.values import unix_time
+from listener.hooks.values import SECONDS, unix_time
 from listener.model import payload
 from listener.model.entry import Entry, Run
 from listener.model.notification import iso_time, short_time
@@ -46,20 +46,19 @@ def until_option(_ctx: click.Context, _param: click.Parameter, value: str | None
     is_of_day = re.fullmatch(r"\d\d:\d\d", value)
     at = _time(f"{now:%Y-%m-%dT}{value}" if is_of_day else value, 1, _UNTIL)
     if is_of_day and at <= now.timestamp():
-        at += _SECONDS["d"]
+        at += SECONDS["d"]
     if not 0 < at - time.time() < _MOST_S:
         raise click.BadParameter(f"must be to come, within ten years; write {_UNTIL}")
     return at
 
 
 _UNTIL = "06:00, 30m, 2h, 7d or 2026-12-31T23:59"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MOST_S = 3653 * 86_400
+_MOST_S = 3653 * SECONDS["d"]
 
 
 def _time(value: str, sign: int, wanted: str) -> float:
     if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
-        return time.time() + sign * int(match[1]) * _SECONDS[match[2]]
+        return time.time() + sign * int(match[1]) * SECONDS[match[2]]
     try:
         return unix_time(value)
     except ValueError as error:

@@ -91,12 +91,12 @@ _LOOKS_LIKE_NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,9})?"
 def _duration(value: Any) -> Any:
     is_right = type(value) in (int, float, str)
     match = re.fullmatch(_DURATION, str(value), re.ASCII) if is_right else None
-    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    return seconds if 0 < seconds <= _MOST_DAYS * _SECONDS["d"] else INVALID
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    return seconds if 0 < seconds <= _MOST_DAYS * SECONDS["d"] else INVALID
 
 
 _DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)"
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MOST_DAYS = 30
 
 

@@ -89,7 +89,8 @@ def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Superviso
         processes = {f"{each['group']}:{each['name']}": each for each in control.processes()}
         troubles = of_file
     except HooksError as error:
-        configured, processes, troubles = None, {}, of_file or (_not_asked(error),)
+        trouble = Finding("supervisord", str(error), "do what that says, and look again")
+        configured, processes, troubles = None, {}, of_file or (trouble,)
     pid = listener.pid if listener and kept.standing and kept.standing.is_running else None
     return Supervisord(
         configuration,
@@ -117,10 +118,6 @@ def _configuration(
         return None, (
             Finding("supervisord", str(error), "correct it; or do this as its user, or as root"),
         )
-
-
-def _not_asked(error: HooksError) -> Finding:
-    return Finding("supervisord", str(error), "do what that says, and look again")
 
 
 def _section(configuration: Configuration | None, listener: Presence | None) -> Program | None:
