@@ -144,7 +144,7 @@ class _StderrHandler(logging.Handler):
 
 def _text_line(record: logging.LogRecord) -> str:
     """The record as `2026-01-31T23:59:59.123Z WARNING …`; further lines are indented below it."""
-    text = record.getMessage()
+    text = _message(record)
     if details := _details(record):
         text += "\n" + details
     indented = printable_lines(text.rstrip("\n")).replace("\n", "\n    ")
@@ -153,13 +153,21 @@ def _text_line(record: logging.LogRecord) -> str:
 
 def _json_line(record: logging.LogRecord) -> str:
     """The record as a JSON object on one line, whose escapes no terminal obeys."""
-    line = {"time": _time(record), "level": record.levelname, "message": record.getMessage()}
+    line = {"time": _time(record), "level": record.levelname, "message": _message(record)}
     for argument in record.args if isinstance(record.args, tuple) else ():
         line |= _shown(argument.fields) if isinstance(argument, _About) else {}
     line |= _shown(getattr(record, "fields", {}))
     if details := _details(record):
         line["details"] = details
     return json.dumps({**line, "logger": record.name}) + "\n"
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The record's text; a library's arguments that do not fit it stand behind it."""
+    try:
+        return record.getMessage()
+    except Exception:  # it would end what logs, and take the lines that wait
+        return f"{record.msg} {record.args}"
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:

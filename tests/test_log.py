@@ -53,6 +53,20 @@ def test_a_line_waits_until_it_is_flushed_and_a_warning_does_not(
 
 
 @pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_of_a_library_whose_arguments_do_not_fit_ends_nothing_and_takes_no_other_line(
+    capfd: pytest.CaptureFixture[str], form: str
+) -> None:
+    log.set_form(form, "debug")
+    _log.info("waits")
+    logging.getLogger("library").warning("sent %d", "x")
+    log.set_form("text", "debug")
+    first, second = capfd.readouterr().err.splitlines()
+    assert "waits" in first
+    assert "sent %d ('x',)" in second
+
+
+@pytest.mark.usefixtures("clock")
 def test_no_terminal_obeys_the_log(capfd: pytest.CaptureFixture[str]) -> None:
     _log.warning("my_hooks | %s", "10 %\r20 %\x1b[2J\x9b31m配置\nnext\u202e")
     assert capfd.readouterr().err.partition("| ")[2] == (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
+from listener.errors import ActionFailed
 from listener.hooks.table import Hook
 from listener.hooks.values import nearest
 from listener.model.outcome import Tally
@@ -59,7 +60,12 @@ class InstalledAction(Action):
         self._action = action
 
     def run(self, call: Call) -> str:
-        return self._action.run(call)
+        """What it returns, as a text: without a `return` in it, that is None."""
+        try:
+            result: Any = self._action.run(call)
+        except SystemExit as error:  # of a command line's `main`, for one; the listener must not end
+            raise ActionFailed(f"it called sys.exit({error.code!r})") from error
+        return "" if result is None else str(result)
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
         return self._done("check", lambda: list(self._action.check(hook, may_import=may_import)), [])

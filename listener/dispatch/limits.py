@@ -92,6 +92,8 @@ class Limits:
 
     def _window(self, hook: Hook, limit: AtMost, context: Mapping[str, Any]) -> tuple[str, Window]:
         value = context.get(limit.field) if limit.field else None
+        if isinstance(value, str):
+            value = storable(value)
         name = storable(f"{_PREFIX}{len(hook.name)} {hook.name} {limit.field} {value}")
         group = {limit.field: value} if limit.field else {}
         return name, self._windows.get(name) or Window(hook.name, group, limit.per_s)

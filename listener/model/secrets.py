@@ -26,7 +26,8 @@ _OPEN_KEY = re.compile(
     r"address|host|server|port|user|name|tenant|path|file|folder|dir|level|version", re.IGNORECASE
 )
 """What has such a name is shown, although it is taken from the environment."""
-_PAIR = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*(?:"|$)|[^\s"{}\[\],]+)')
+_PAIR = re.compile(r'(?<!\\)("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*(?:"|$)|[^\s"{}\[\],]+)')
+"""No key begins with an escaped quote. Were each one looked at, the time would grow with the square."""
 _REST_OF_TEXT = re.compile(r'^[^{\[].*?"(?=\s*[,}\]])', re.DOTALL)
 """Of a text whose beginning was cut off: the rest of a value, perhaps of one whose key is lost."""
 _PLAIN = re.compile(r"[\w.~-]+")
@@ -86,7 +87,8 @@ def forms(values: Iterable[str]) -> tuple[str, ...]:
     for value in [value for value in found if not _PLAIN.fullmatch(value)]:
         from urllib.parse import quote  # seldom needed
 
-        found |= {quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
+        data = value.encode("utf-8", "backslashreplace")  # a byte that is not UTF-8 is half a surrogate
+        found |= {quote(data, safe=""), quote(data), json.dumps(value)[1:-1], repr(value)[1:-1]}
         found |= {line for line in value.splitlines() if len(line) >= _SHORTEST_LINE}
     return tuple(sorted(found, key=len, reverse=True))
 

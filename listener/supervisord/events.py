@@ -152,22 +152,29 @@ class Events:
             )  # fmt: skip
 
     def _accept_inbox(self) -> None:
-        """Accept what came in by files; an event that supervisord delivers, too, is known by then."""
+        """Accept what came in by files; an event that supervisord delivers, too, is known by then.
+
+        What cannot be accepted by a defect of ours is tried again, and keeps back no other event.
+        """
         if self._inbox is None:
             return
-        try:
-            for records in self._inbox.read_new():
-                self._learn_run(records)
-                new = [record for record in records if not self._is_accepted(record)]
-                events = [(record.run, record.serial) for record in records if record.run]
-                run, serial = events[-1] if events else self._accepted_to
-                note = (_ACCEPTED_TO, f"{run}/{serial}")
-                self._dispatcher.accept_all(list(map(_recorded, new)), note)
-                self._accepted_to = run, serial
-            self._inbox.discard()
-        except BaseException:
-            self._inbox.close()  # what was read and not accepted must be read once more
-            raise
+        with _funnel("what came in by files"):
+            try:
+                self._accept_from(self._inbox)
+            except BaseException:
+                self._inbox.close()  # what was read and not accepted must be read once more
+                raise
+
+    def _accept_from(self, inbox: InboxReader) -> None:
+        for records in inbox.read_new():
+            self._learn_run(records)
+            new = [record for record in records if not self._is_accepted(record)]
+            events = [(record.run, record.serial) for record in records if record.run]
+            run, serial = events[-1] if events else self._accepted_to
+            note = (_ACCEPTED_TO, f"{run}/{serial}")
+            self._dispatcher.accept_all(list(map(_recorded, new)), note)
+            self._accepted_to = run, serial
+        inbox.discard()
 
     def _learn_run(self, records: Sequence[Record]) -> None:
         """Take the run of supervisord from the recorder, which knows it where /proc hides it from us.

@@ -179,6 +179,12 @@ class Faulty(Action):
 
     check = hosts = prepare = drain = take_tallies = close = broken
 
+class Ending(Action):
+    def run(self, call):
+        if call.hook.inputs["how"] == "exit":
+            raise SystemExit(3)
+        return {"none": None, "number": 5}[call.hook.inputs["how"]]
+
 class Stillborn(Action):
     def __init__(self, surroundings):
         raise LookupError("on purpose")
@@ -190,6 +196,7 @@ ENTRY_POINTS = """
 [conductor_hooks.actions]
 shout = shouting_hooks:Shouting
 faulty = shouting_hooks:Faulty
+ending = shouting_hooks:Ending
 stillborn = shouting_hooks:Stillborn
 no-class = shouting_hooks:nothing
 not-there = shouting_hooks:Whisper
@@ -277,6 +284,24 @@ def test_what_an_installed_action_raises_harms_nobody_else(
     assert caplog.messages == [
         f"the action faulty failed to {verb}: LookupError: on purpose" for verb in verbs
     ]
+
+
+@pytest.mark.parametrize(("how", "text"), [("none", ""), ("number", "5")])
+def test_what_an_installed_action_returns_is_taken_for_a_text(
+    installed: None, how: str, text: str
+) -> None:
+    with Actions(ListenerSettings()) as actions:
+        assert result(actions, hook_with("ending", how=how)) == text
+
+
+def test_an_installed_action_that_calls_exit_fails_and_does_not_end_the_listener(
+    installed: None,
+) -> None:
+    with (
+        Actions(ListenerSettings()) as actions,
+        pytest.raises(ActionFailed, match=r"^it called sys\.exit\(3\)$"),
+    ):
+        result(actions, hook_with("ending", how="exit"))
 
 
 def test_packages_are_looked_for_only_when_a_hook_has_a_name_that_is_no_path() -> None:

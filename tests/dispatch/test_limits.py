@@ -66,6 +66,18 @@ def test_each_group_has_its_own_limit(house: House) -> None:
     assert house.actions.served == ["x1", "x2", "x4"]
 
 
+def test_half_a_surrogate_pair_in_the_field_of_a_group_is_counted_and_told(house: House) -> None:
+    house.hooks(hook("h", at_most="1 per 10s per deployment_id"), TOLD)
+    dispatcher = house.recalled()
+    for serial in (1, 2):
+        dispatcher.act(of_deployment("prod\udcef", serial))
+    house.now += 11
+    dispatcher.accept_due()
+
+    assert house.states == ["done", "suppressed", "pending"]
+    assert context_of(house.entries[2].body)["deployment_id"] == r"prod\udcef"
+
+
 def test_a_retry_is_not_counted_again_and_a_correction_of_the_clock_forgets_what_is_ahead(
     house: House,
 ) -> None:

@@ -420,6 +420,20 @@ def test_a_module_that_cannot_be_imported_before_a_fork_is_told_of_once_and_work
     ]
 
 
+def test_a_module_that_ignores_sigchld_at_its_import_fails_no_call(
+    worker: Worker, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "deaf.py").write_text(
+        "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\ndef page(c): return 'paged'\n"
+    )
+    for _ in range(3):
+        assert call(worker, "deaf.page") == "'paged'"
+        assert call(worker, "length", {"text": "four"}) == "4"
+    assert warnings(caplog) == []
+    with pytest.raises(ActionFailed, match="of the call closed its connection before it answered"):
+        call(worker, "exits_at_once")
+
+
 def test_a_module_that_ends_the_interpreter_is_named_also_when_no_call_comes(
     worker: Worker, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

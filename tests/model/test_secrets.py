@@ -81,10 +81,22 @@ def test_a_payload_cut_anywhere_shows_no_secret(cut: int, at_its_end: bool) -> N
     assert not {part for part in (TOKEN[-8:], TOKEN[8:16], "PaSsW0rd", "sW0rd") if part in shown}
 
 
+def test_a_megabyte_of_json_inside_json_without_its_head_is_masked_at_once() -> None:
+    rest = '\\"name\\":\\"value\\",' * 55_000  # a search from each quote to the end would take a day
+    shown = mask_unreadable(f'{rest}", "db_password": "PaSsW0rd"}}')
+    assert shown.endswith('\\",", "db_password": "…"}')
+
+
 def test_a_secret_is_masked_however_it_is_written() -> None:
     secrets = forms(["p/w ü", "-----KEY-----\nAAAABBBBCCCCDDDD\n", "abc", "tok.en-1"])
     text = f"p/w ü p%2Fw%20%C3%BC {json.dumps('p/w ü')} AAAABBBBCCCCDDDD abc tok.en-1"
     assert mask(text, secrets) == '… … "…" … abc …'
+
+
+def test_a_secret_with_a_byte_that_is_not_utf_8_is_masked_too() -> None:
+    secret = b"geheim\xef".decode("utf-8", "surrogateescape")  # as the environment hands it on
+    secrets = secrets_in({}, [("COMMUNITY", secret)])
+    assert mask(f"{secret} {json.dumps(secret)} {secret!r}", secrets) == "… \"…\" '…'"
 
 
 def test_the_secrets_of_a_hook_are_what_files_bring_and_telling_keys_have() -> None:

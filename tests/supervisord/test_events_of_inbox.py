@@ -21,7 +21,7 @@ from listener.supervisord.emit import WAKE_UP, enframe
 from listener.supervisord.frames import Frame
 from tests.dispatch.support import lines
 from tests.processes import ALIVE, DEAD
-from tests.supervisord.supervised import RUN, STDOUT, Supervised, defect, notification
+from tests.supervisord.supervised import DEFECT, RUN, STDOUT, Supervised, defect, notification
 
 
 @pytest.fixture
@@ -189,16 +189,19 @@ def test_a_listener_that_leaves_with_recorded_events_in_hand_loses_none(
     assert house.actions.served == ["x1", "x2"]
 
 
-def test_a_defect_with_recorded_events_in_hand_costs_none_of_them(
-    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_defect_with_recorded_events_in_hand_costs_none_of_them_nor_a_start(
+    house: Supervised, recorded: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(recorded, 1, 2)
     with monkeypatch.context() as patch:
         patch.setattr(Dispatcher, "accept_all", defect)
+        house.restart()
         house.handle(2)
+        assert house.actions.served == ["x2"]
     house.tick(3)
     house.work_on()
-    assert house.actions.served == ["x1", "x2"]
+    assert house.actions.served == ["x2", "x1"]
+    assert lines(caplog, "ERROR") == [f"what came in by files: {DEFECT}"] * 2
 
 
 def test_what_is_damaged_is_logged_and_set_aside(

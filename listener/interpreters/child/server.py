@@ -133,7 +133,12 @@ class _Server:
     def _reap(self) -> None:
         """Take the status of the calls that have ended, and see which of them left programs behind."""
         for pid in self._calls[:]:
-            ended, status = os.waitpid(pid, os.WNOHANG)
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # an imported module has SIGCHLD ignored, or its handler waits
+                self._calls.remove(pid)
+                self._left.append(pid)
+                continue
             if ended:
                 self._calls.remove(pid)
                 self._left.append(pid)
