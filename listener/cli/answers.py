@@ -1,7 +1,7 @@
 """How verbs print their answers, and the options for that.
 
-Owns the form of lines, of tables and of JSON, and the colours of states. Answers go to stdout; progress and logs
-go to stderr. It knows no verb; every one of them calls it.
+Owns the form of lines, of tables and of JSON, and the colours of states. Answers go to stdout; progress
+and logs go to stderr. It knows no verb; every one of them calls it.
 """
 
 from __future__ import annotations
