@@ -142,14 +142,16 @@ def _escaped(text: str) -> str:
 def print_line(text: str, *, below: int = 4) -> None:
     """One line; where a terminal is too narrow for it, what does not fit stands `below`.
 
-    A value of a row, two blanks behind the last one, is divided only if it fills more than a line. No
-    word is divided, so that a path or an id can be copied.
+    A value of a row, two blanks behind the last one, is divided only if it fills more than a line, and
+    begins on one of its own then. No word is divided, so that a path or an id can be copied.
     """
     columns, line = _columns(), ""
     for value in re.findall(r"\s*\S+(?: \S+)*", text):
         is_whole = below + _width(value.lstrip()) <= columns
+        begins_line = not is_whole and _width(line) > below
         for part in [value] if is_whole else re.findall(r"\s*\S+", value):
-            if line and _width(line + part) > columns:
+            if begins_line or (line and _width(line + part) > columns):
+                begins_line = False
                 click.echo(line)
                 line = " " * below + part.lstrip()
             else:

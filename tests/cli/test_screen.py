@@ -86,7 +86,8 @@ def test_a_line_is_folded_between_words_by_the_columns_that_they_take(screen: Sc
     assert screen.line(f"  it is {path}, see there", 20) == ["  it is", f"    {path},", "    see there"]
     assert screen.line("配置 配置 中心", 9) == ["配置 配置", "    中心"]
     row = "1  failed  page: failed (no route)"
-    assert screen.line(row, 26) == ["1  failed  page: failed", "    (no route)"]
+    assert screen.line(row, 26) == ["1  failed", "    page: failed (no", "    route)"]
+    assert screen.line("on  page: failed (no route)", 20) == ["on  page: failed (no", "    route)"]
     assert screen.line(row, 27) == ["1  failed", "    page: failed (no route)"]
     coloured = click.style("failed", fg="red") + ": ConnectionError"
     assert screen.line(coloured, 23) == ["failed: ConnectionError"]
