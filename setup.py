@@ -63,8 +63,6 @@ setup(
         "urllib3>=2.2,<3",
         # The command line's verbs, options and help.
         "click>=8.1,<9",
-        # Tables a person can read in any width of terminal.
-        "rich>=13,<16",
     ],
     extras_require={
         "rabbitmq": [

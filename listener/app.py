@@ -128,7 +128,7 @@ def _journal(
     from listener.overview.textfile import Textfile
 
     journal = CountingJournal(state_dir, power_safe=power_safe, hold=hold)
-    metrics = Metrics(journal, state_dir, hooks_file, presence)
+    metrics = Metrics(journal, hooks_file, presence)
     return journal, Textfile(settings.metrics, metrics.text).write
 
 

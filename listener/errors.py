@@ -7,6 +7,8 @@ function.
 
 from __future__ import annotations
 
+import sys
+
 
 class HooksError(Exception):
     """Something that a person can correct; the text says how."""
@@ -110,3 +112,11 @@ def chain_of(error: BaseException | None) -> str:
         found.append(repr(error))
         error = error.__cause__ or error.__context__
     return " / ".join(found)
+
+
+def not_installed(package: object, wanted_by: str, extra: str) -> str:
+    """What a person reads where the packages of an extra are missing."""
+    return (
+        f"{package} is not installed, which {wanted_by} needs; in the checkout, run"
+        f" {sys.executable} -m pip install '.[{extra}]'"
+    )

@@ -138,7 +138,6 @@ def test_the_listeners_own_path_stays_bare() -> None:
         "logging",
         "msgspec",
         "pysnmp",
-        "rich",
         "subprocess",
         "urllib3",
         "zoneinfo",
@@ -181,5 +180,5 @@ def test_history_imports_nothing_that_is_slow() -> None:
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True
     )
-    slow = {"yaml", "rich", "jinja2", "shutil", "supervisor", "urllib3"}
+    slow = {"yaml", "jinja2", "shutil", "supervisor", "urllib3"}
     assert slow.isdisjoint(result.stdout.split())

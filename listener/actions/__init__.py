@@ -144,9 +144,9 @@ class Action:
 
 
 class MistakenAction(Action):
-    """In place of an action that there is not: it fails at once, whatever `retries` the hook has.
+    """Stands for an action that cannot be had: each run fails at once, whatever `retries` the hook has.
 
-    So the hook's runs are in the history, with the reason, and can be replayed when that is mended.
+    The history has these runs with the reason, and `replay` runs them when it is mended.
     """
 
     def __init__(self, reason: str) -> None:

@@ -1,8 +1,8 @@
 """Checks the hooks of a table without running them.
 
-Owns the answers' places: what an Action says about its hook is put at a line of hooks.conf. It judges
-no hook itself. The listener calls it at its start and when hooks.conf has changed, and so do the verbs
-`check` and `plugins remove`.
+Owns the line of hooks.conf that each answer stands at. It judges no hook itself: the actions do. The
+listener calls it at its start and when hooks.conf has changed; so do the verbs `check`, `doctor` and
+`plugins remove`.
 """
 
 from __future__ import annotations

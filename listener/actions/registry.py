@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 from listener.actions import Action, Call, Fault, MistakenAction, Surroundings
@@ -18,7 +17,7 @@ from listener.actions.inputs import OncePerHook
 from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.model.outcome import Tally
+from listener.model.outcome import Tallies, Tally
 from listener.model.secrets import mask, mask_values, secrets_in
 
 TRAP = "cloudify.snmp.snmp_trap.send_snmp_trap"
@@ -57,9 +56,9 @@ class Actions:
         self._surroundings = Surroundings(settings, state_dir, config_folder)
         self._built_in = built_in
         self._made: dict[str, Action] = {}
-        self._tallies: dict[str, Tally] = {}
+        self._tallies = Tallies()
         self.secrets_of = OncePerHook(lambda hook: secrets_in(hook.inputs, hook.taken))
-        """What nothing that is said of a hook shows, for `mask`."""
+        """The secrets of a hook, for `mask`."""
 
     @property
     def state_dir(self) -> str | None:
@@ -136,12 +135,11 @@ class Actions:
     def count(self, hook: Hook, *, is_done: bool) -> None:
         """Count an attempt at the hook, unless its action counts for each destination itself."""
         if not self.of(hook).has_destinations:
-            sent, _, failed, _ = self._tallies.get(hook.implementation, Tally())
-            self._tallies[hook.implementation] = Tally(sent + is_done, 0, failed + (not is_done))
+            self._tallies.count(hook.implementation, is_sent=is_done)
 
     def take_tallies(self) -> dict[str, Tally]:
         """What was counted for each destination since this was last called."""
-        tallies, self._tallies = self._tallies, {}
+        tallies = self._tallies.take()
         for action in self._made.values():
             tallies |= action.take_tallies()
         return tallies
@@ -149,12 +147,7 @@ class Actions:
     def __enter__(self) -> Actions:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for action in self._made.values():
             action.close()
 
@@ -164,9 +157,9 @@ def _is_open(kind: Kind | None) -> bool:
 
 
 def _as_written(hook: Hook) -> tuple[Hook, tuple[str, ...]]:
-    """The hook as it can be checked before an attempt: what its templates will give is not known.
+    """The hook with its templates as they are written, and their places, each with a dot at its end.
 
-    So their places come with it, each with a dot behind it.
+    What a template will give is not known before an attempt, so nothing in its place is a fault.
     """
     if not hook.templates:
         return hook, ()

@@ -1,14 +1,15 @@
 """How verbs print their answers, and the options for that.
 
-Owns the form of tables and of JSON, and the colours of states. Answers go to stdout; progress and logs
-go to stderr. It knows no verb; every one of them calls it.
+Owns the form of lines, of tables and of JSON, and the colours of states. Answers go to stdout; progress
+and logs go to stderr. It knows no verb; every one of them calls it.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import click
 
 from listener.cli.place import A_FILE
 from listener.errors import HooksError
+from listener.hooks.values import shortened
 from listener.log import printable
 from listener.model.entry import Run
 from listener.model.notification import EVENT_TYPES, OWN_EVENT_TYPES, iso_time
@@ -112,9 +114,7 @@ def tallies_as_json(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
 def one_line(value: Any, most: int | None = None) -> str:
     """The value as one line without control characters; None is ''. It is cut after `most`."""
     text = "" if value is None else str(value)
-    if most is not None and len(text) > most:
-        text = text[: most - 1] + "…"
-    return printable(text)
+    return printable(text if most is None else shortened(text, most))
 
 
 def count(number: int, noun: str) -> str:
@@ -139,52 +139,52 @@ def _escaped(text: str) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def print_line(text: str, *, below: int = 6) -> None:
+def print_line(text: str, *, below: int = 4) -> None:
     """One line; where a terminal is too narrow for it, what does not fit stands `below`.
 
-    A path is not divided, so that it can be copied.
+    A value of a row, two blanks behind the last one, is divided only if it fills more than a line, and
+    begins on one of its own then. No word is divided, so that a path or an id can be copied.
     """
-    if sys.stdout.isatty():
-        from shutil import get_terminal_size  # it takes as long to import as JSON does
+    columns, line = _columns(), ""
+    for value in re.findall(r"\s*\S+(?: \S+)*", text):
+        is_whole = below + _width(value.lstrip()) <= columns
+        begins_line = not is_whole and _width(line) > below
+        for part in [value] if is_whole else re.findall(r"\s*\S+", value):
+            if begins_line or (line and _width(line + part) > columns):
+                begins_line = False
+                click.echo(line)
+                line = " " * below + part.lstrip()
+            else:
+                line += part
+    click.echo(line)
 
-        columns = get_terminal_size().columns
-        if _width(click.unstyle(text)) > columns:
-            indent = " " * below
-            text = textwrap.fill(
-                text, columns, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
-            )
-    click.echo(text)
 
-
-def print_table(
-    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, whole: Sequence[str] = ()
-) -> None:
-    """Rows that have a value for each column; a long one is cut, control characters are escaped.
-
-    At a terminal the values of the columns in `whole` are never folded: in a narrow one a row takes
-    several lines. Anywhere else a row is one line, for grep and its like.
-    """
+def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows that have a value for each column; a long one is cut, control characters are escaped."""
     cells = [[one_line(row[name], _CELL) for name in columns] for row in rows]
-    if not sys.stdout.isatty():
-        _print_lines([list(columns), *cells])
-        return
-    from rich.console import Console  # slow to import
-
-    from listener.cli.screen import print_rows
-
-    console = Console(file=sys.stdout, highlight=False)
-    print_rows(columns, cells, whole=whole, colours=_COLOURS, console=console)
-
-
-def _print_lines(rows: Sequence[Sequence[str]]) -> None:
-    widths = [min(_PADDED, max(map(_width, column))) for column in zip(*rows, strict=True)]
-    for row in rows:
+    widths = [min(_PADDED, max(map(_width, column))) for column in zip(columns, *cells, strict=True)]
+    heads = [click.style(name, bold=True) for name in columns]
+    shown = [
+        [coloured(cell) if name == "state" else cell for name, cell in zip(columns, row, strict=True)]
+        for row in cells
+    ]
+    for row in (heads, *shown):
         padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        print_line("  ".join(padded))
+
+
+def _columns() -> float:
+    """Those of the terminal; anywhere else a line is not folded, for grep and its like."""
+    if not sys.stdout.isatty():
+        return math.inf
+    from shutil import get_terminal_size  # it takes as long to import as JSON does
+
+    return get_terminal_size().columns
 
 
 def _width(text: str) -> int:
-    """The columns of a terminal that a text takes."""
+    """The columns of a terminal that a text takes; its colours take none."""
+    text = click.unstyle(text)
     if text.isascii():
         return len(text)
     return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)

@@ -107,7 +107,7 @@ def _print_fired(answer: Mapping[str, Any], path: str) -> None:
     if rows := list(map(_as_row, answer["runs"])):
         seconds = ["seconds"] if any(row["seconds"] for row in rows) else []
         columns = ("hook", "state", *seconds, "implementation", "what it said")
-        print_table(columns, rows, whole=columns[:-1])
+        print_table(columns, rows)
     else:
         click.echo(printable(f"no hook in {path} matches this {answer['event_type']}"))
     if entry_id := answer["id"]:

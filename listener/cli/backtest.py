@@ -23,7 +23,7 @@ _NAMED = 5
 
 
 class Backtest(NamedTuple):
-    """Of each hook that would run otherwise: the ids of entries that it would run for, or no longer.
+    """By hook, the ids of the entries that it would run for now and did not, and the other way round.
 
     `different` of the `events` have such a hook. The times are those of the receipt of the first and
     the last event, None without any.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import click
 from listener.cli.answers import print_json, print_table, run_as_json
 from listener.cli.place import Place
 from listener.errors import HooksError, UnreadableNotification
-from listener.hooks.values import unix_time
+from listener.hooks.values import SECONDS, unix_time
 from listener.model import payload
 from listener.model.entry import Entry, Run
 from listener.model.notification import iso_time, short_time
@@ -46,20 +46,19 @@ def until_option(_ctx: click.Context, _param: click.Parameter, value: str | None
     is_of_day = re.fullmatch(r"\d\d:\d\d", value)
     at = _time(f"{now:%Y-%m-%dT}{value}" if is_of_day else value, 1, _UNTIL)
     if is_of_day and at <= now.timestamp():
-        at += _SECONDS["d"]
+        at += SECONDS["d"]
     if not 0 < at - time.time() < _MOST_S:
         raise click.BadParameter(f"must be to come, within ten years; write {_UNTIL}")
     return at
 
 
 _UNTIL = "06:00, 30m, 2h, 7d or 2026-12-31T23:59"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MOST_S = 3653 * 86_400
+_MOST_S = 3653 * SECONDS["d"]
 
 
 def _time(value: str, sign: int, wanted: str) -> float:
     if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
-        return time.time() + sign * int(match[1]) * _SECONDS[match[2]]
+        return time.time() + sign * int(match[1]) * SECONDS[match[2]]
     try:
         return unix_time(value)
     except ValueError as error:
@@ -157,13 +156,6 @@ def as_row(entry: Entry) -> dict[str, Any]:
 
 
 _COLUMNS = ("id", "received", "state", "event", "execution", "deployment", "source", "hooks")
-_WHOLE = ("id", "received", "state", "event", "execution")
-
-
-def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Those that rows of entries are shown with: that of sources only where one is noteworthy."""
-    has_source = any(row["source"] for row in rows)
-    return [name for name in _COLUMNS if name != "source" or has_source]
 
 
 def print_entries(entries: Iterable[Entry], output: str) -> None:
@@ -171,7 +163,8 @@ def print_entries(entries: Iterable[Entry], output: str) -> None:
         print_json([as_json(entry) for entry in entries])
     else:
         rows = list(map(as_row, entries))
-        print_table(columns_of(rows), rows, whole=_WHOLE)
+        has_source = any(row["source"] for row in rows)
+        print_table([name for name in _COLUMNS if name != "source" or has_source], rows)
         if not rows:
             click.echo("nothing found", err=True)
 

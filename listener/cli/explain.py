@@ -145,7 +145,7 @@ def _print(answer: Mapping[str, Any], path: str) -> None:
             {**hook, "why": _why_in_full(hook), "inputs": _inputs_in_full(hook)}
             for hook in answer["hooks"]
         ]
-        print_table(("hook", "state", "why", "inputs"), rows, whole=("hook", "state"))
+        print_table(("hook", "state", "why", "inputs"), rows)
     if answer.get("differs"):
         runs = ", ".join(f"{run['hook']}: {run['state']}" for run in answer["runs"]) or "no hook ran"
         print_line(printable(f"entry {answer['id']} had other runs: {runs}"))

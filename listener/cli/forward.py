@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from listener.cli.place import Place, place_options
-from listener.errors import HooksError
+from listener.errors import HooksError, not_installed
 
 
 @click.command(short_help="Forward RabbitMQ's notifications to the listener.")
@@ -37,7 +37,4 @@ def import_rabbitmq(module: str) -> Any:
     try:
         return importlib.import_module(f"listener.rabbitmq.{module}")
     except ModuleNotFoundError as error:
-        raise HooksError(
-            f"{error.name} is not installed, which RabbitMQ needs; in the checkout, run"
-            f" {sys.executable} -m pip install '.[rabbitmq]'"
-        ) from error
+        raise HooksError(not_installed(error.name, "RabbitMQ", "rabbitmq")) from error

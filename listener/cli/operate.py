@@ -151,7 +151,7 @@ def _print_tallies(tallies: Mapping[str, Tally], output: str) -> None:
     if output == "json":
         print_json(rows)
     elif rows:
-        print_table((*Tally._fields, "destination"), rows, whole=Tally._fields)
+        print_table((*Tally._fields, "destination"), rows)
     else:
         click.echo("nothing was sent yet")
 

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import click
@@ -35,19 +35,6 @@ _COLUMNS = ("name", "version", "runs", "tenant", "size", "cloudify-common", "hea
 
 def _report(text: str) -> None:
     click.echo(printable_lines(text), err=True)
-
-
-@contextlib.contextmanager
-def _reporting() -> Iterator[Callable[[str], None]]:
-    """A way to report each step; at a terminal a spinner shows that the last one is in progress."""
-    if not sys.stderr.isatty():
-        yield _report
-        return
-    from rich.console import Console  # slow to import
-
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    with console.status("working"):
-        yield lambda text: console.print(printable_lines(text))
 
 
 def _tenant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -124,8 +111,8 @@ def upload(
         wheels = _folder_of_wheels(wheels)
         given = Given(path, file, named_yaml)
         _end_by_interrupt()
-        with _reporting() as report, locked(folder, report) as workshop:
-            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, report)
+        with locked(folder, _report) as workshop:
+            made = upload(workshop, given, tenant, settings.python or sys.executable, wheels, _report)
     _print(_rows([made], Plugins.below(folder, settings.plugins)), output)
 
 
@@ -164,14 +151,17 @@ def remove(
     table, folder = _table(place), _owned(place)
     _end_by_interrupt()
     with locked(folder, _report):
-        uploaded = Plugins([Root.own(folder)]).all()
         doomed = [
             plugin
-            for plugin in uploaded
+            for plugin in Plugins([Root.own(folder)]).all()
             if (plugin.name, plugin.tenant) == (name, tenant) and version in (None, plugin.version)
         ]
         if not doomed:
-            _report(_no_such(name, version, tenant, uploaded))
+            what = f"{name} {version}" if version else name
+            served = f"tenant {tenant}" if tenant else "all tenants"
+            _report(
+                f"no plugin {what} was uploaded for {served}; conductor-hooks plugins list names all"
+            )
             sys.exit(1)
         versions = ", ".join(plugin.version for plugin in doomed)
         _warn_of_hooks(table, folder, doomed)
@@ -196,8 +186,8 @@ def renew_common_(wheels: str | None, output: str, place: Place) -> None:
     settings, folder = _table(place).listener, _owned(place)
     wheels = _folder_of_wheels(wheels)
     _end_by_interrupt()
-    with _reporting() as report, locked(folder, report) as workshop:
-        renew_common(workshop, settings.python or sys.executable, wheels, report)
+    with locked(folder, _report) as workshop:
+        renew_common(workshop, settings.python or sys.executable, wheels, _report)
     known = Plugins.below(folder, settings.plugins)
     _print(_rows(known.all(), known), output)
 
@@ -255,24 +245,6 @@ def _end_by_interrupt() -> None:
         signal.signal(signum, signal.default_int_handler)
 
 
-def _no_such(name: str, version: str | None, tenant: str | None, uploaded: list[Plugin]) -> str:
-    """That there is no such plugin, and for whom it is there or which there are."""
-    from listener.hooks.values import nearest
-
-    what = f"there is no plugin {name if version is None else f'{name} {version}'}"
-    same = [plugin for plugin in uploaded if plugin.name == name]
-    if same:
-        found = ", ".join(f"{plugin.version} for {_served(plugin.tenant)}" for plugin in same)
-        return f"{what} for {_served(tenant)}; of {name} there is {found}"
-    if not uploaded:
-        return f"{what}; no plugin was uploaded"
-    return f"{what}; {nearest(name, sorted({plugin.name for plugin in uploaded}))}"
-
-
-def _served(tenant: str | None) -> str:
-    return f"tenant {tenant}" if tenant else "all tenants"
-
-
 def _rows(shown: Iterable[Plugin], known: Plugins) -> list[dict[str, Any]]:
     return [_as_json(plugin, known) for plugin in shown]
 
@@ -287,7 +259,7 @@ def _print(rows: list[dict[str, Any]], output: str) -> None:
         row["size"] = f"{row['size_bytes'] / 1e6:.1f} MB"
         row["cloudify-common"] = row["cloudify_common"]
         row["health"] = "; ".join(row["problems"]) or "ok"
-    print_table(_COLUMNS, rows, whole=_COLUMNS[:-1])
+    print_table(_COLUMNS, rows)
 
 
 def _as_json(plugin: Plugin, known: Plugins) -> dict[str, Any]:

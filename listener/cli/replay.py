@@ -29,6 +29,7 @@ from listener.dispatch.dispatcher import Dispatcher
 from listener.dispatch.pauses import in_force
 from listener.dispatch.rematch import rematch, updated
 from listener.errors import HooksError, InUse, UnreadableNotification
+from listener.hooks.settings import ListenerSettings
 from listener.hooks.table import Hook, HookTable
 from listener.hooks.watch import HooksFile
 from listener.log import printable
@@ -68,19 +69,19 @@ def replay(
     if failed:
         entries = list(filter(_can_be_read, _without_fired(entries)))
     path, folder = place.config, place.state_dir
-    planned = _planned_again(entries, path, all_actions=all_actions)
+    become_owner(folder)
+    table = place.table()
+    planned = _planned_again(entries, table, path, all_actions=all_actions)
     click.echo(f"with {path} as it is now: {_summary(planned)}", err=True)
     if len(planned) > MANY and not yes:
         ask("run them?")
     is_ours = _take_over(folder)
-    if is_ours:
-        _loaded(path)  # the owner may not be able to read it, and nothing is pending yet
     planned = _reopened(journal, planned, entries)
     runs = [run for entry in planned for run in entry.runs]
     paused = [each for each in in_force(journal, time.time()) if each.keeps(runs)]
     print_pauses(paused)
     if is_ours:
-        _run_here([entry.id for entry in planned], path, journal, folder)
+        _run_here(planned, table.listener, path, folder, journal)
     elif planned and not no_wait and not paused:
         click.echo("the running listener does it; Ctrl-C ends only the waiting", err=True)
         _wait(journal, planned, folder)
@@ -93,12 +94,11 @@ def replay(
 
 
 def _take_over(folder: str) -> bool:
-    """Lock the state directory and become its owner; False where a listener works in it."""
+    """Lock the state directory; False where a listener works in it."""
     try:
         lock(folder)  # until this process ends
     except InUse:
         return False
-    become_owner(folder)
     return True
 
 
@@ -143,9 +143,10 @@ def _attempts(runs: Iterable[Run]) -> int:
     return sum(len(run.attempts) for run in runs)
 
 
-def _planned_again(entries: Iterable[Entry], path: str, *, all_actions: bool) -> list[Entry]:
+def _planned_again(
+    entries: Iterable[Entry], table: HookTable, path: str, *, all_actions: bool
+) -> list[Entry]:
     """The entries with a pending run for each matching hook that is not done; only those with one."""
-    _, table = _loaded(path)
     planned = []
     for entry in entries:
         if not entry.is_settled:
@@ -221,20 +222,15 @@ def _planned_runs(
     return planned, left
 
 
-def _loaded(path: str) -> tuple[HooksFile, HookTable]:
-    hooks_file = HooksFile(path, os.environ)
-    if hooks_file.table is None:
-        raise HooksError(f"{path} does not exist; name a hooks.conf with --config")
-    return hooks_file, hooks_file.table
-
-
-def _run_here(entry_ids: Iterable[int], path: str, journal: Journal, folder: str) -> None:
+def _run_here(
+    entries: Iterable[Entry], settings: ListenerSettings, path: str, folder: str, journal: Journal
+) -> None:
     """Run these entries in this process, which holds the state directory's lock."""
-    hooks_file, table = _loaded(path)
-    with Actions(table.listener, folder, os.path.dirname(path)) as actions:
-        dispatcher = Dispatcher(hooks_file, actions, journal, table.listener.wait_for_retries)
-        for entry_id in entry_ids:
-            dispatcher.resume(entry_id)
+    with Actions(settings, folder, os.path.dirname(path)) as actions:
+        hooks_file = HooksFile(path, os.environ)
+        dispatcher = Dispatcher(hooks_file, actions, journal, settings.wait_for_retries)
+        for entry in entries:
+            dispatcher.resume(entry.id)
         while dispatcher.work() == 0.0:  # hooks on hook_failed follow at once
             continue
         journal.count(actions.take_tallies(), time.time())

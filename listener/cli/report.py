@@ -6,9 +6,7 @@ Owns its options and the file that it writes. It gathers and judges nothing itse
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from contextlib import suppress
 
 import click
 
@@ -21,7 +19,6 @@ from listener.overview.report.gather import gather
 from listener.overview.report.page import render
 from listener.overview.standing import stand
 from listener.overview.words import destinations_of, lines_of
-from listener.state.directory import check_regular
 
 
 @click.command(short_help="One HTML page about what happened.")
@@ -53,26 +50,13 @@ def report(path: str, since: float, supervisor_config: str | None, place: Place)
         click.echo(page)
         return
     try:
-        _replace(os.path.realpath(path), page)
+        with open(path, "w", encoding="utf-8", opener=_open) as file:
+            file.write(page)
     except OSError as error:
         raise HooksError(
             f"the page cannot be written to {path}: {error.strerror}; name another file with --html"
         ) from error
 
 
-def _replace(path: str, text: str) -> None:
-    """Write a file, all of it or nothing. Raises OSError."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=os.path.dirname(path), prefix=".report-", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            with suppress(FileNotFoundError):
-                found = os.stat(path)
-                check_regular(path, found)
-                os.fchmod(file.fileno(), found.st_mode & 0o777)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

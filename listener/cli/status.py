@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -49,25 +49,23 @@ def status(supervisor_config: str | None, output: str, place: Place) -> None:
     sys.exit(1 if findings else 0)
 
 
-def _print(standing: Standing, findings: Iterable[Finding]) -> None:
+def _print(standing: Standing, findings: Sequence[Finding]) -> None:
     for name, text in lines_of(standing):
         print_line(f"{name:<12}{one_line(text)}", below=12)
     if standing.tallies:
         click.echo()
-        print_table(_COLUMNS, destinations_of(standing), whole=_COLUMNS[:-1])
+        print_table(_COLUMNS, destinations_of(standing))
     click.echo()
     resume = "; conductor-hooks resume ends the pause" if standing.pauses else ""
     print_findings(findings, well=f"all is well{resume}")
 
 
-def print_findings(findings: Iterable[Finding], *, well: str) -> None:
+def print_findings(findings: Sequence[Finding], *, well: str) -> None:
     """Each with its cure on a line of its own; `well` when there are none."""
-    is_any = False
     for finding in findings:
-        is_any = True
         print_line(f"{click.style(one_line(finding.where), fg='red')}: {one_line(finding.what)}")
         click.echo(f"    {one_line(finding.cure)}")  # not folded: a command can be copied
-    if not is_any:
+    if not findings:
         click.secho(well, fg="green")
 
 

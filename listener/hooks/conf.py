@@ -107,7 +107,7 @@ def _doubts(hook: Hook) -> Iterator[Mistake]:
 
 
 def _when(source: Source, node: yaml.Node, label: str) -> Conditions:
-    """None at all where one is wrong: a hook that cannot be judged fails for each of its events."""
+    """No condition at all if one is wrong: the hook then matches all of its events, and fails."""
     from listener.hooks.when import read_when  # READY need not wait for it in a file that has none
 
     known = len(source.mistakes)

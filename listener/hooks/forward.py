@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from listener.hooks import schema
 from listener.hooks.schema import Form
-from listener.hooks.values import BOOLEAN, INVALID, PATH, TEXT, Kind, choice, text, whole_number
+from listener.hooks.values import BOOLEAN, INVALID, TEXT, Kind, choice, text, whole_number
 
 if TYPE_CHECKING:
     import yaml
@@ -87,27 +87,19 @@ _HOST_KIND = Kind(
 """A wrong one is not shown, because a URL in its place has the password."""
 
 
-def _path(source: Source, node: yaml.Node, label: str) -> Any:
-    return source.read_path(node, label)
-
-
-def _file(source: Source, node: yaml.Node, label: str) -> Any:
-    return source.read_path(node, label, os.path.isfile)
-
-
 _SHORT = text("a text of at most 255 bytes", most=255)
 """A name in AMQP."""
 
 KEYS: Mapping[str, Kind | Form] = {
     "hosts": schema.several(_HOST_KIND, schema.of(_HOST_KIND)),
-    "broker_config": Form(_path, schema.of(PATH)),
+    "broker_config": schema.path(),
     "username": TEXT,
     "password": text(is_secret=True),
     "vhost": _SHORT,
     "tls": BOOLEAN,
-    "ca": Form(_file, schema.of(PATH)),
-    "cert": Form(_file, schema.of(PATH)),
-    "key": Form(_file, schema.of(PATH)),
+    "ca": schema.path(os.path.isfile),
+    "cert": schema.path(os.path.isfile),
+    "key": schema.path(os.path.isfile),
     "verify_host": BOOLEAN,
     "queue": _SHORT,
     "exchange": _SHORT,

@@ -50,12 +50,10 @@ class Source(Values):
             self._warn_of_look(node, found)
         return value
 
-    def read_path(
-        self, node: yaml.Node, label: str, is_there: Callable[[str], bool] = lambda _: True
-    ) -> Any:
-        """The path at `node`; a relative one starts at hooks.conf's folder. INVALID if it is wrong.
+    def read_path(self, node: yaml.Node, label: str, is_there: Callable[[str], bool]) -> Any:
+        """The path at `node`, as schema.path; a relative one starts at hooks.conf's folder.
 
-        One that is not there, as the caller sees it, gets a warning.
+        INVALID if it is wrong.
         """
         value = self.read(node, PATH, label)
         if value is INVALID:
@@ -76,9 +74,9 @@ class Source(Values):
     ) -> dict[str, Any]:
         """What the readers take of the values of a mapping, by key, without those that are INVALID.
 
-        A key without a reader is a mistake that names the nearest key with one; in a mapping that
-        `is_open`, only if it looks like one that is missing. Unless something is `required`, nothing
-        counts as an empty mapping.
+        A key without a reader is a mistake, which names the nearest key that has one. If the mapping
+        `is_open`, it is only a warning, unless it looks like a key that is missing. No value at all is
+        an empty mapping, unless a key is `required`.
         """
         if is_nothing(node) and not required:
             return {}
@@ -106,7 +104,7 @@ class Source(Values):
         readers: Mapping[str, Reader],
         given: Container[str] | None,
     ) -> None:
-        """Record an unknown key: a mistake; with `given` keys, only if it looks like a missing one."""
+        """Record an unknown key. `given` are the keys that are there; None: it is not open."""
         name = shortened(key.value)
         unknown = f"{label} has the unknown key {name!r}"
         if given is None:
@@ -128,9 +126,9 @@ class Source(Values):
         return tuple(value for value in values if value is not INVALID)
 
     def end_part(self, known: int) -> list[str]:
-        """Let the mistakes that came after the first `known` be those of one part of the file.
+        """Mark all mistakes but the first `known` as those of one part of the file.
 
-        They keep only that part from its use. The texts of those that do, in the file's order.
+        Only that part cannot be used because of them. Returns their texts, without those of warnings.
         """
         own = [mistake._replace(is_of_part=True) for mistake in self.mistakes[known:]]
         self.mistakes[known:] = own

@@ -7,7 +7,7 @@ serves the readers, and is described here. The verb `check --schema` prints the 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from listener.hooks.values import Kind, Schema
+from listener.hooks.values import PATH, Kind, Schema
 
 WHEN: Schema = {"$ref": "#/$defs/when"}
 FORWARD: Schema = {"$ref": "#/$defs/forward"}
@@ -38,6 +38,11 @@ def of(described: Kind | Form) -> Schema:
     if isinstance(described, Form):
         return described.schema
     return {"description": described.wanted, "anyOf": [described.schema, _ELSEWHERE]}
+
+
+def path(is_there: Callable[[str], bool] = lambda _: True) -> Form:
+    """What takes a path; one that is not there, as `is_there` sees it, gets a warning."""
+    return Form(lambda source, node, label: source.read_path(node, label, is_there), of(PATH))
 
 
 def several(reader: Any, schema: Schema) -> Form:

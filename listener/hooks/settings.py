@@ -53,17 +53,9 @@ def read_settings(source: "Source", node: "yaml.Node", _: str) -> ListenerSettin
     return ListenerSettings(**source.mapping(node, "listener", KEYS))
 
 
-def _path(source: "Source", node: "yaml.Node", label: str) -> Any:
-    return source.read_path(node, label)
-
-
-def _folder(source: "Source", node: "yaml.Node", label: str) -> Any:
-    return source.read_path(node, label, os.path.exists)  # a zip file is fine, too, for modules
-
-
 def _textfile(source: "Source", node: "yaml.Node", label: str) -> Any:
     """A path that node_exporter would read; whether it can be written, the listener finds out."""
-    value = _path(source, node, label)
+    value = _PATH.read(source, node, label)
     if value is not INVALID and not value.endswith(".prom"):
         source.refuse(node, f"{label} must end in .prom, or node_exporter does not read it")
         return INVALID
@@ -99,25 +91,26 @@ def _manager(source: "Source", node: "yaml.Node", label: str) -> Any:
     return service
 
 
-_PATH = schema.of(PATH)
+_PATH = schema.path()
+_FOLDER = schema.path(os.path.exists)  # a zip file is fine, too, for modules
 _MANAGER_KEYS: Mapping[str, Kind | Form] = {
     "rest_host": TEXT,
     "rest_port": PORT,
     "rest_protocol": choice("https", "http"),
-    "rest_cert": Form(_path, _PATH),
+    "rest_cert": _PATH,
 }
 
 _MIN_MEMORY_MIB = 64
 """A child that has imported cloudify has taken a third of it."""
 
 KEYS: Mapping[str, Kind | Form] = {
-    "state_dir": Form(_path, _PATH),
-    "python": Form(_program, _PATH),
-    "python_path": schema.several(_folder, _PATH),
-    "plugins": Form(_folder, _PATH),
+    "state_dir": _PATH,
+    "python": Form(_program, _PATH.schema),
+    "python_path": schema.several(_FOLDER, _PATH.schema),
+    "plugins": _FOLDER,
     "manager": Form(_manager, schema.mapping(_MANAGER_KEYS, ("rest_host",))),
     "child_memory": whole_number(_MIN_MEMORY_MIB, 1 << 20),
-    "metrics": Form(_textfile, _PATH),
+    "metrics": Form(_textfile, _PATH.schema),
     "durability": choice("process", "power"),
     "keep_days": number("days", 36_500),
     "keep_entries": whole_number(1, 100_000_000),

@@ -30,13 +30,13 @@ MOST_CHARACTERS = 65_536
 """Of a rendered text."""
 
 MOST_ITEMS = 1_000
-"""That a loop goes over; it holds no other loop."""
+"""Of a loop. No loop holds another one."""
 
 MOST_CPU_S = 1.0
-"""That a loop takes, looked at before each of its items."""
+"""Of a loop, measured before each item."""
 
 _MOST_LEVELS = 40
-"""Of expressions in one another: jinja2 takes seconds to compile hundreds."""
+"""Of nested expressions: jinja2 takes seconds to compile hundreds of levels."""
 
 _FIELDS = (*CONTEXT_FIELDS, "execution_parameters", "arguments", "rest_token", "entry_id", "text")
 

@@ -91,12 +91,12 @@ _LOOKS_LIKE_NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,9})?"
 def _duration(value: Any) -> Any:
     is_right = type(value) in (int, float, str)
     match = re.fullmatch(_DURATION, str(value), re.ASCII) if is_right else None
-    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    return seconds if 0 < seconds <= _MOST_DAYS * _SECONDS["d"] else INVALID
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    return seconds if 0 < seconds <= _MOST_DAYS * SECONDS["d"] else INVALID
 
 
 _DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)"
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MOST_DAYS = 30
 
 
@@ -163,7 +163,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known word that a person has probably meant; None when none is so much like it, of 1."""
+    """The known word that a person has probably meant; None if none has this likeness (of 1)."""
     import difflib  # only a mistake needs it, and it is slow to import
 
     by_spelling = {spelled_alike(each): each for each in known}

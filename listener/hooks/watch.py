@@ -37,8 +37,8 @@ class HooksFile:
         self._env = env
         first = first or load(path, env)
         self._stamp, self.table, self.mistakes = first
-        self._wrong = wrong_in(self.mistakes, path)  # with the newest file
-        self._why_not = MISSING if self.table is None else ""  # it is in force
+        self._wrong = wrong_in(self.mistakes, path)  # the mistakes in the newest file
+        self._why_not = MISSING if self.table is None else ""  # why it is not in force; '' if it is
         self._settings_at_start = first.settings
 
     @property

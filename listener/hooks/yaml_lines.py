@@ -59,7 +59,7 @@ class Mistake(NamedTuple):
 
 
 Taken = tuple[str, str]
-"""A text that !env or !file has brought, behind the key that has it, which is '' for a file's."""
+"""A text that !env or !file has brought, and before it the key that it belongs to, '' of a !file."""
 
 
 class Values:
@@ -280,4 +280,4 @@ _OWN_TAGS: Mapping[str, Callable[[Values, yaml.Node, tuple[str, ...]], Any]] = {
     "!template": Values._template,
     "!regex": Values._regex,
 }
-"""What gives the value of a node with a tag of ours, behind these keys: only inputs have any."""
+"""What reads the value of a node with a tag of ours. The keys are those above it, of inputs alone."""

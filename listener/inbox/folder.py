@@ -70,6 +70,8 @@ def fault(state_dir: str) -> str:
         return ""
     if not stat.S_ISDIR(found.st_mode):
         return "it is no directory"
+    if owner == 0:
+        return ""  # root may
     rights = stat.S_IRWXU if found.st_uid == owner else stat.S_IRWXG
     return "" if found.st_mode & rights == rights else "the listener's user may not read and write it"
 

@@ -50,3 +50,22 @@ class Tally(NamedTuple):
     acknowledged: int = 0
     failed: int = 0
     sent_at: float = 0.0
+
+
+class Tallies:
+    """Those of destinations, by name, since they were last taken."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, Tally] = {}
+
+    def count(self, name: str, *, is_sent: bool, is_acknowledged: bool = False) -> None:
+        """Count one notification for a destination."""
+        sent, acknowledged, failed, _ = self._counted.get(name, Tally())
+        self._counted[name] = Tally(
+            sent + is_sent, acknowledged + is_acknowledged, failed + (not is_sent)
+        )
+
+    def take(self) -> dict[str, Tally]:
+        """What was counted since this was last called."""
+        counted, self._counted = self._counted, {}
+        return counted

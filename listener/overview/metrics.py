@@ -6,8 +6,7 @@ nothing, and writes no file; textfile.py calls it.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import generate_latest
@@ -21,10 +20,8 @@ from prometheus_client.registry import Collector
 
 from listener.dispatch.pauses import Pause, in_force
 from listener.hooks.watch import HooksFile
-from listener.inbox.folder import FOLDER, NAME
 from listener.model.outcome import Tally
 from listener.overview.counts import BUCKETS_S, CountingJournal, Counts, Labels
-from listener.state.journal import FILE
 from listener.state.totals import Totals
 from listener.supervisord.presence import Presence
 
@@ -36,17 +33,10 @@ _Values = Mapping[Labels, float]
 
 
 class Metrics:
-    """Those of one listener. `state_dir` is None if its journal is in memory."""
+    """Those of one listener."""
 
-    def __init__(
-        self,
-        journal: CountingJournal,
-        state_dir: str | None,
-        hooks_file: HooksFile,
-        presence: Presence,
-    ) -> None:
+    def __init__(self, journal: CountingJournal, hooks_file: HooksFile, presence: Presence) -> None:
         self._journal = journal
-        self._state_dir = state_dir
         self._hooks_file = hooks_file
         self._presence = presence
         self._table = hooks_file.table
@@ -64,7 +54,6 @@ class Metrics:
                 *_about_entries(self._journal.totals(now), now),
                 _about_pauses(in_force(self._journal, now)),
                 *_about_destinations(self._journal.tallies()),
-                *_about_files(self._state_dir),
             ])
         )  # fmt: skip
 
@@ -161,30 +150,6 @@ def _about_destinations(tallies: Mapping[str, Tally]) -> Iterator[Metric]:
         {(name,): tally.sent_at for name, tally in tallies.items()},
         "destination",
     )
-
-
-def _about_files(state_dir: str | None) -> Iterator[Metric]:
-    if state_dir is None:
-        return
-    path, inbox = os.path.join(state_dir, FILE), os.path.join(state_dir, FOLDER)
-    waiting = sum(bool(NAME.fullmatch(name)) for name in _names_in(inbox))
-    size = sum(map(_size_of, (path, f"{path}-wal")))
-    yield _gauge("inbox_files", "Files in the inbox that are not read to their end.", {(): waiting})
-    yield _gauge("journal_size_bytes", "Bytes of the journal's files.", {(): size})
-
-
-def _names_in(folder: str) -> Sequence[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:  # nothing has come in yet, or the log says what is wrong
-        return ()
-
-
-def _size_of(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
 
 
 def _counter(name: str, text: str, values: _Values, *labels: str) -> Metric:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable
 
+from listener.errors import not_installed
 from listener.state.directory import open_regular
 
 _log = logging.getLogger(__name__)
@@ -60,8 +60,5 @@ def lacking() -> str:
     try:
         importlib.import_module("listener.overview.metrics")
     except ModuleNotFoundError as error:
-        return (
-            f"{error.name} is not installed, which 'listener: metrics' needs; in the checkout, run"
-            f" {sys.executable} -m pip install '.[metrics]'"
-        )
+        return not_installed(error.name, "'listener: metrics'", "metrics")
     return ""

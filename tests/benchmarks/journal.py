@@ -139,7 +139,7 @@ def _metrics_ms(folder: Path) -> float:
     with closing(CountingJournal(str(folder / "state"))) as journal:
         for number in range(10):
             journal.counts.ended(msgspec.structs.replace(_SETTLED.runs[0], hook=f"hook-{number}"))
-        metrics = Metrics(journal, str(folder / "state"), hooks_file, presence)
+        metrics = Metrics(journal, hooks_file, presence)
         textfile = Textfile(str(folder / "hooks.prom"), metrics.text)
         for _ in range(21):
             began = time.perf_counter()

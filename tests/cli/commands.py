@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", "listener"]
 
 _STRANGER = """
 import importlib, os, pkgutil
-import click, rich.console, rich.table, rich.text
+import click
 import listener
 not_needed = ("supervisord", "snmp.receiver", "cli.demo.run", "interpreters.child.ctx",
               "actions.notify.sending")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from listener.cli.answers import one_line, print_table, run_as_json
 from listener.model.entry import Attempt, Run
 from tests.cli.commands import NASTY, done, failed, waiting
-from tests.support import shown_at_terminal
 
 TIMED_OUT = Run("page", "m.page", "failed", 0.0, 1, (Attempt(0.0, "timed out", "no end", 60.0),))
 
@@ -71,15 +69,3 @@ def test_one_long_value_moves_only_what_follows_it_on_its_own_line(
     assert long == f"1   {'x' * 399}…  |"
     assert wide == f"1   {'配置':38}  |"
     assert empty == f"1   {'':40}  |"
-
-
-def test_at_a_terminal_a_row_is_folded_but_for_what_is_to_be_copied() -> None:
-    program = """
-from listener.cli.answers import print_table
-rows = [{"id": 1, "name": "host" * 12 + ".example:162", "text": "[red]" + "配置 " * 60}]
-print_table(("id", "name", "text"), rows, whole=("name",))
-"""
-    shown = shown_at_terminal([sys.executable, "-c", program], columns=110, stream="stdout")
-    assert len(shown) > 5
-    assert max(map(len, shown)) <= 110
-    assert f"{'host' * 12}.example:162  [red]配置" in shown[1]

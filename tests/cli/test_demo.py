@@ -72,7 +72,7 @@ def test_the_demo_kills_the_listener_and_shows_all_five_once_a_retry_and_a_funct
     assert output.count("page-on-call: done in ") == 1
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals) -> None:
     with started() as process:
         assert process.stdout is not None
@@ -81,6 +81,13 @@ def test_an_interrupted_demo_leaves_nothing_running(signum: signal.Signals) -> N
         process.send_signal(signum)
         process.communicate(timeout=60)
     assert process.returncode != 0
+
+
+def test_the_workflow_of_a_demo_ends_with_its_supervisord_also_while_it_waits(tmp_path: Path) -> None:
+    (tmp_path / "notifications").write_text("\n")
+    command = [sys.executable, "-m", "listener.cli.demo.workflow", str(tmp_path / "notifications")]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert ended.returncode == 0
 
 
 def test_a_demo_that_sees_too_little_says_what_was_missing(

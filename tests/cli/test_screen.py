@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from pathlib import Path
 
+import click
 import pytest
-from rich.cells import cell_len
-from rich.console import Console
 
-from listener.cli.entries import _WHOLE, as_row, columns_of
-from listener.cli.screen import print_rows
+from listener.cli import answers
+from listener.cli.answers import print_line, print_table
+from listener.cli.entries import print_entries
 from listener.model.entry import Entry
 from listener.model.outcome import Tally
 from listener.state.journal import Journal
@@ -36,25 +35,63 @@ ENTRIES = [
 ]
 
 
-def shown(width: int) -> list[str]:
-    """What history prints of ENTRIES in a terminal so wide."""
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    rows = list(map(as_row, ENTRIES))
-    columns = columns_of(rows)
-    cells = [[str(row[name]) for name in columns] for row in rows]
-    print_rows(columns, cells, whole=_WHOLE, colours={}, console=console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().splitlines()
+class Screen:
+    """A terminal so wide, for what is printed in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def history(self, width: int) -> list[str]:
+        """What history prints of ENTRIES."""
+        self._monkeypatch.setattr(answers, "_columns", lambda: width)
+        print_entries(ENTRIES, "table")
+        return self._capsys.readouterr().out.splitlines()
+
+    def line(self, text: str, width: int) -> list[str]:
+        """What is printed of a line."""
+        self._monkeypatch.setattr(answers, "_columns", lambda: width)
+        print_line(text)
+        return self._capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def screen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Screen:
+    return Screen(capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
-def test_history_cuts_nothing_in_any_width(width: int) -> None:
-    lines = shown(width)
+def test_history_cuts_nothing_in_any_width(screen: Screen, width: int) -> None:
+    lines = screen.history(width)
     for words in ("31  2023-11-14 22:13:20Z  failed       workflow_failed", UUID, "配置中心"):
         assert [line for line in lines if words in line], words
-    assert max(map(len, lines)) <= width
+    assert max(map(answers._width, lines)) <= width
     told = " ".join(" ".join(lines).split())
-    assert "trap: done, page: failed (ConnectionError: the pager at" in told
+    assert f"trap: done, page: failed ({ERROR})" in told
+
+
+def test_an_entry_takes_two_lines_where_one_does_not_hold_it(screen: Screen) -> None:
+    assert screen.history(80)[-2:] == [
+        "3   2023-11-14 22:13:20Z  interrupted  workflow_succeeded",
+        f"    {UUID}  nodecellar  trap: done",
+    ]
+    assert screen.history(100)[-2:] == [
+        f"3   2023-11-14 22:13:20Z  interrupted  workflow_succeeded  {UUID}",
+        "    nodecellar  trap: done",
+    ]
+    assert screen.history(200)[-1].endswith(f"  {UUID}  nodecellar  trap: done")
+
+
+def test_a_line_is_folded_between_words_by_the_columns_that_they_take(screen: Screen) -> None:
+    path = "/var/lib/conductor-hooks/journal.db"
+    assert screen.line(f"  it is {path}, see there", 20) == ["  it is", f"    {path},", "    see there"]
+    assert screen.line("配置 配置 中心", 9) == ["配置 配置", "    中心"]
+    row = "1  failed  page: failed (no route)"
+    assert screen.line(row, 26) == ["1  failed", "    page: failed (no", "    route)"]
+    assert screen.line("on  page: failed (no route)", 20) == ["on  page: failed (no", "    route)"]
+    assert screen.line(row, 27) == ["1  failed", "    page: failed (no route)"]
+    coloured = click.style("failed", fg="red") + ": ConnectionError"
+    assert screen.line(coloured, 23) == ["failed: ConnectionError"]
+    assert screen.line("", 9) == [""]
 
 
 VERBS = ("history", "history --destinations", "show 1", "check", "check --against history",
@@ -80,48 +117,12 @@ def test_a_verb_shows_as_much_at_a_terminal_of_any_width_as_in_a_pipe(
         lines = shown_at_terminal(command, columns=width, stream="stdout")
         has_cures = verb in ("status", "doctor")  # which are not folded: a command can be copied
         folded = [line for line in lines if not (has_cures and line.startswith("    "))]
-        assert [line for line in folded if cell_len(line) > width and " " in line.strip()] == []
+        assert [line for line in folded if len(line) > width and " " in line.strip()] == []
         assert sorted("".join("".join(lines).split())) == expected
 
 
-def test_an_entry_takes_two_lines_where_one_does_not_hold_it() -> None:
-    assert shown(80)[-2:] == [
-        "3   2023-11-14 22:13:20Z  interrupted  workflow_succeeded",
-        f"    {UUID}  nodecellar  trap: done",
-    ]
-    assert shown(100)[-2:] == [
-        f"3   2023-11-14 22:13:20Z  interrupted  workflow_succeeded  {UUID}",
-        "    nodecellar  trap: done",
-    ]
-    assert shown(200)[-1].rstrip().endswith(f"  {UUID}  nodecellar  trap: done")
-
-
-def test_a_value_that_fits_on_a_line_is_not_divided() -> None:
-    console = Console(file=io.StringIO(), width=40)
-    row = ["1", UUID[:20], "nodecellar", "page: failed (no route)"]
-    print_rows(
-        ["id", "execution", "deployment", "hooks"], [row], whole=["id"], colours={}, console=console
-    )
-    assert isinstance(console.file, io.StringIO)
-    lines = list(map(str.rstrip, console.file.getvalue().splitlines()))
-    assert lines[-2:] == [f"    {UUID[:20]}  nodecellar", "    page: failed (no route)"]
-
-
-def test_a_long_reason_is_not_folded_into_a_narrow_column() -> None:
-    console = Console(file=io.StringIO(), width=80)
-    columns = ["hook", "state", "seconds", "implementation", "what it said"]
-    row = ["greet", "failed", "0.005", "my-plugin.my_plugin.tasks.greet", ERROR]
-    print_rows(columns, [row], whole=columns[:-1], colours={}, console=console)
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().splitlines()[-1].strip() == ERROR
-
-
-def test_a_state_has_its_colour() -> None:
-    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
-    rows = [["1", "failed", "failed"], ["2", "done", ""]]
-    colours = {"failed": "red", "done": "green"}
-    print_rows(["id", "state", "hooks"], rows, whole=["id", "state"], colours=colours, console=console)
-    assert isinstance(console.file, io.StringIO)
-    _, one, two = console.file.getvalue().splitlines()
-    assert one.count("\x1b[31mfailed") == 1
-    assert "\x1b[32mdone" in two
+def test_a_state_has_its_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(click.Command("history"), color=True):
+        print_table(["id", "state", "hooks"], [{"id": 1, "state": "failed", "hooks": "failed"}])
+    _, row = capsys.readouterr().out.splitlines()
+    assert row == "1   \x1b[31mfailed\x1b[0m  failed"

@@ -16,7 +16,7 @@ from listener.actions import Action, Call, Fault, Surroundings
 from listener.actions.inputs import read_inputs
 from listener.actions.notify.inputs import INPUTS, Destination
 from listener.actions.notify.message import default_body, default_title, kind_of
-from listener.errors import ActionFailed, ActionTimedOut
+from listener.errors import ActionFailed, ActionTimedOut, not_installed
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
 from listener.interpreters.worker import Worker
@@ -134,9 +134,7 @@ def _missing() -> list[str]:
     """What to do when Apprise is not installed; it is only looked for, as its import takes 50 MB."""
     from importlib.util import find_spec  # slow to import
 
-    if find_spec("apprise"):
-        return []
-    return [f"{sys.executable} has no Apprise; run {sys.executable} -m pip install '.[notify]'"]
+    return [] if find_spec("apprise") else [not_installed("Apprise", "notify", "notify")]
 
 
 def _message(call: Call, inputs: Mapping[str, Any]) -> dict[str, str]:

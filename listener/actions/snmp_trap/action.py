@@ -10,8 +10,7 @@ import itertools
 import logging
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from listener.actions import Action, Call, Fault, Surroundings
@@ -21,7 +20,7 @@ from listener.actions.snmp_trap.values import OF_HOOK
 from listener.errors import ActionFailed, StateError
 from listener.hooks.table import ANY_EVENT, Hook
 from listener.hooks.values import Kind
-from listener.model.outcome import Tally
+from listener.model.outcome import Tallies, Tally
 from listener.snmp import mib
 from listener.snmp.identity import engine_identity
 from listener.snmp.mib import Content
@@ -77,7 +76,7 @@ class SnmpTrapAction(Action):
         self._version_2c = V2cMessages()
         self._v3: V3Messages | None = None
         self._read = OncePerHook(_Inputs.of)
-        self._tallies: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._tallies = Tallies()
 
     def run(self, call: Call) -> str:
         event_type = call.notification.event_type
@@ -90,8 +89,11 @@ class SnmpTrapAction(Action):
             raise ActionFailed("; ".join(fault.reason for fault in inputs.faults))
         targets = [target for target in inputs.targets if target.name not in call.reached]
         problems = self._send(call, targets, self._now())
-        self._count(targets, problems)
         reached = [target for target in targets if target.name not in problems]
+        for target in targets:
+            is_sent = target.name not in problems
+            is_acknowledged = is_sent and target.is_inform
+            self._tallies.count(target.name, is_sent=is_sent, is_acknowledged=is_acknowledged)
         result = _result(reached)
         if not problems:
             return result or "every destination has got it before"
@@ -136,21 +138,10 @@ class SnmpTrapAction(Action):
             _log.warning("hook %s: %s", hook.name, error)
 
     def take_tallies(self) -> dict[str, Tally]:
-        tallies = {name: Tally(*tally) for name, tally in self._tallies.items()}
-        self._tallies.clear()
-        return tallies
+        return self._tallies.take()
 
     def close(self) -> None:
         self._sender.close()
-
-    def _count(self, targets: Sequence[Target], problems: Container[str]) -> None:
-        for target in targets:
-            tally = self._tallies[target.name]
-            if target.name in problems:
-                tally[_FAILED] += 1
-            else:
-                tally[_SENT] += 1
-                tally[_ACKNOWLEDGED] += target.is_inform
 
     def _send(self, call: Call, targets: Sequence[Target], now: float) -> dict[str, str]:
         """Send to all of these; the reasons, by destination, of those that could not be reached.
@@ -206,9 +197,6 @@ class SnmpTrapAction(Action):
 
             self._v3 = V3Messages(engine_identity(self._state_dir))
         return self._v3
-
-
-_SENT, _ACKNOWLEDGED, _FAILED = range(3)
 
 
 def _is_instant(target: Target) -> bool:

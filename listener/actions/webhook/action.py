@@ -6,9 +6,7 @@ no HTTP: client.py does. The registry makes it.
 
 from __future__ import annotations
 
-import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -20,16 +18,17 @@ from listener.actions.webhook.client import Client
 from listener.actions.webhook.inputs import INPUTS, Route, Webhook, file_faults, read_webhook
 from listener.actions.webhook.message import request_of
 from listener.errors import ActionFailed, ActionTimedOut
+from listener.hooks.file import Stamp, stamp
 from listener.hooks.table import Hook
 from listener.hooks.values import Kind
-from listener.model.outcome import Tally
+from listener.model.outcome import Tallies, Tally
 
 
 class _Kept(NamedTuple):
-    """A client, and of which state of its files it was made."""
+    """A client, and of which versions of its files it was made."""
 
     client: Client
-    files: tuple[object, ...]
+    files: tuple[Stamp | None, ...]
 
 
 class WebhookAction(Action):
@@ -41,19 +40,18 @@ class WebhookAction(Action):
         self._now = now
         self._read = OncePerHook(lambda hook: read_webhook(hook.inputs, surroundings.config_folder))
         self._clients: dict[Route, _Kept] = {}
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self._tallies = Tallies()
 
     def run(self, call: Call) -> str:
         webhook, faults = self._read(call.hook)
         if webhook is None:
             raise ActionFailed("; ".join(fault.reason for fault in faults))
-        sent, acknowledged, failed, _ = self._tallies[webhook.name]
         try:
             result = self._send(webhook, call)
         except (ActionFailed, ActionTimedOut):
-            self._tallies[webhook.name] = Tally(sent, acknowledged, failed + 1)
+            self._tallies.count(webhook.name, is_sent=False)
             raise
-        self._tallies[webhook.name] = Tally(sent + 1, acknowledged + 1, failed)
+        self._tallies.count(webhook.name, is_sent=True, is_acknowledged=True)
         return result
 
     def check(self, hook: Hook, *, may_import: bool) -> list[Fault]:
@@ -84,9 +82,7 @@ class WebhookAction(Action):
         self.check(hook, may_import=False)
 
     def take_tallies(self) -> dict[str, Tally]:
-        tallies = dict(self._tallies)
-        self._tallies.clear()
-        return tallies
+        return self._tallies.take()
 
     def close(self) -> None:
         for kept in self._clients.values():
@@ -101,7 +97,7 @@ class WebhookAction(Action):
 
     def _client(self, route: Route) -> Client:
         """The kept one, or a new one after a request was given up or a file has changed."""
-        files = tuple(map(_state, filter(None, (route.ca, route.cert, route.key))))
+        files = tuple(map(stamp, filter(None, (route.ca, route.cert, route.key))))
         kept = self._clients.get(route)
         if kept is not None and kept.files == files and not kept.client.is_over:
             return kept.client
@@ -110,12 +106,3 @@ class WebhookAction(Action):
             kept.client.close()
         self._clients[route] = _Kept(client, files)
         return client
-
-
-def _state(path: str) -> object:
-    """What differs when a file is another one or has changed; None when it is not there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size

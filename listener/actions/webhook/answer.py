@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from listener.actions.webhook.inputs import Webhook, origin
 from listener.errors import ActionFailed
+from listener.hooks.values import shortened
 from listener.log import printable
 from listener.model.outcome import NEVER
 from listener.model.secrets import mask
@@ -65,7 +66,7 @@ def judge(answer: Answer, webhook: Webhook, secrets: tuple[str, ...], now: float
 def _shown(content: bytes, secrets: tuple[str, ...]) -> str:
     """The text in one line. Secrets go before it is cut: half of one would not be known any more."""
     text = printable(" ".join(mask(content.decode("utf-8", "replace"), secrets).split()))
-    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    return shortened(text, _MOST_CHARACTERS)
 
 
 def _place(location: str, url: str) -> str:

@@ -147,20 +147,17 @@ class _Guard:
     def pool_classes(self) -> dict[str, type[HTTPConnectionPool]]:
         guard = self
 
-        class Plain(HTTPConnection):
+        class Guarded(HTTPConnection):
             def connect(self) -> None:
                 guard.begins(self)
                 super().connect()
                 guard.has_begun(self)
 
-        class Secure(HTTPSConnection):
-            def connect(self) -> None:
-                guard.begins(self)
-                super().connect()
-                guard.has_begun(self)
+        class Secure(Guarded, HTTPSConnection):
+            pass
 
         class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
+            ConnectionCls = Guarded
 
         class SecurePool(HTTPSConnectionPool):
             ConnectionCls = Secure

@@ -26,7 +26,8 @@ def demo(**_: object) -> None:
     click.echo("starting supervisord, with the listener, a workflow and a receiver of traps …")
     from listener.cli.demo.run import run  # pysnmp is slow to import
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, as for Ctrl-C
+    for signum in (signal.SIGTERM, signal.SIGHUP):  # end what was started, as for Ctrl-C
+        signal.signal(signum, signal.default_int_handler)
     if not run():
         sys.exit(1)
     click.secho("five of five notifications were acted on, once each", fg="green")

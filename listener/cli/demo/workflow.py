@@ -1,12 +1,13 @@
 """The program that the demo has supervisord run: it emits notifications as a workflow engine would.
 
 Started as `python -m listener.cli.demo.workflow FILE`. Each line of the file is one notification; at an
-empty one it waits until there is a file FILE.go.
+empty one it waits until there is a file FILE.go. It ends with supervisord.
 """
 
 from __future__ import annotations
 
 import json
+import select
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,8 @@ def main() -> None:
 
 def _wait_for(file: Path) -> None:
     while not file.exists():
-        time.sleep(_LOOK_S)
+        if select.select([sys.stdin], [], [], _LOOK_S)[0]:
+            sys.exit()  # supervisord has ended
 
 
 if __name__ == "__main__":

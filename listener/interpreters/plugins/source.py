@@ -81,10 +81,7 @@ def read(given: Given, scratch: str, build: Callable[[str, str], None]) -> Packa
         return _of_wagon(given, top)
     if os.path.exists(os.path.join(top, "PKG-INFO")):
         return _of_source(given, top, scratch, build)
-    raise HooksError(
-        f"{given.path} is no plugin: it has neither a wagon's package.json nor an sdist's PKG-INFO;"
-        " upload a wagon (.wgn), a wheel, an sdist or a source folder"
-    )
+    raise HooksError(_unread(given, "it has neither a wagon's package.json nor an sdist's PKG-INFO"))
 
 
 def _copy(given: Given, target: str) -> None:
@@ -108,7 +105,7 @@ def _of_wagon(given: Given, top: str) -> Package:
             str(metadata[key]) for key in ("package_name", "package_version", "supported_platform")
         )
     except (KeyError, TypeError, *_DAMAGE) as error:
-        raise HooksError(_damaged(given, error)) from error
+        raise HooksError(_unread(given, _reason(error))) from error
     carried = os.listdir(wheels) if os.path.isdir(wheels) else []
     return Package(
         _checked(given, name),
@@ -145,7 +142,7 @@ def _of_wheel(given: Given, wheel: str, plugin_yaml: PluginYaml | None) -> Packa
             [name] = filter(_METADATA.fullmatch, archive.namelist())
             metadata = email.parser.BytesParser().parsebytes(archive.read(name), headersonly=True)
     except _DAMAGE as error:
-        raise HooksError(_damaged(given, error)) from error
+        raise HooksError(_unread(given, _reason(error))) from error
     return Package(
         _checked(given, metadata["Name"]), _checked(given, metadata["Version"]), wheel, plugin_yaml
     )
@@ -159,7 +156,7 @@ def _unpacked(given: Given, archive: str, scratch: str) -> str:
         _read_to_end(archive)
         return str(wagon.get_source(archive))
     except (wagon.WagonError, *_DAMAGE) as error:
-        raise HooksError(_damaged(given, error)) from error
+        raise HooksError(_unread(given, _reason(error))) from error
     finally:
         tempfile.tempdir = before
 
@@ -192,12 +189,18 @@ def _read_to_end(archive: str) -> None:
 def _checked(given: Given, name: str | None) -> str:
     """The package's name or version, which names a folder and stands in a command line."""
     if name is None or not _NAME.fullmatch(name):
-        raise HooksError(_damaged(given, ValueError(f"it says that its name or version is {name!r}")))
+        raise HooksError(_unread(given, f"it says that its name or version is {name!r}"))
     return name
 
 
-def _damaged(given: Given, error: Exception) -> str:
+def _unread(given: Given, reason: str) -> str:
+    return (
+        f"{given.path} cannot be read as a plugin: {reason}; upload a whole wagon (.wgn), wheel or"
+        " sdist, or a source folder"
+    )
+
+
+def _reason(error: Exception) -> str:
     """A KeyError's text is the missing key alone."""
     text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-    reason = text.strip().partition("\n")[0][:300] or type(error).__name__
-    return f"{given.path} is damaged: {reason}; make it again, or copy it again"
+    return text.strip().partition("\n")[0][:300] or type(error).__name__

@@ -1,6 +1,7 @@
 """hooks.conf, the files that it takes secrets from, and the plugins that it runs.
 
-Owns what others could read there, and asks each plugin for its health. What `check` finds it hands on.
+Owns what others could read there, and asks each plugin for its health. What `check` finds it hands on,
+but for what `status` has said.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from contextlib import suppress
 from listener.interpreters.plugins.health import health_of
 from listener.overview.doctor.facts import Facts
 from listener.overview.finding import Finding, of_text
+from listener.overview.judgement import judge
 
 
 def judge_hooks(facts: Facts) -> Iterator[Finding]:
     hooks, standing = facts.hooks, facts.kept.standing
-    told = standing.forwarder.said if standing and standing.forwarder else ""
+    told = [finding.what for finding in judge(standing)] if standing else []
     for mistake in hooks.mistakes:
-        if mistake.text.removeprefix("forward: ") in told:
-            continue  # the forwarder's own words, which `status` has
         where = f"{hooks.config}, line {mistake.line}" if mistake.line else hooks.config
-        yield of_text(where, mistake.text, f"correct it, then conductor-hooks check {hooks.config}")
+        cure = f"correct it, then conductor-hooks check {hooks.config}"
+        finding = of_text(where, mistake.text, cure)
+        if not any(finding.what.removeprefix("forward: ") in each for each in told):
+            yield finding
     for file in dict.fromkeys(hooks.table.files) if hooks.table else ():
         with suppress(OSError):  # that it is not there is a mistake
             yield from _secret(file, os.stat(file).st_mode)

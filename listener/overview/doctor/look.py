@@ -16,6 +16,7 @@ from listener.actions.registry import Actions
 from listener.errors import HooksError
 from listener.hooks.file import config_path, read_file, state_dir_in
 from listener.hooks.table import HookTable
+from listener.hooks.watch import MISSING
 from listener.hooks.yaml_lines import Mistake
 from listener.overview.doctor.facts import Facts, Hooks, Kept, Supervisord
 from listener.overview.finding import Finding, of_text
@@ -88,7 +89,8 @@ def _look_at_supervisord(kept: Kept, supervisor_config: str | None) -> Superviso
         processes = {f"{each['group']}:{each['name']}": each for each in control.processes()}
         troubles = of_file
     except HooksError as error:
-        configured, processes, troubles = None, {}, of_file or (_not_asked(error),)
+        trouble = Finding("supervisord", str(error), "do what that says, and look again")
+        configured, processes, troubles = None, {}, of_file or (trouble,)
     pid = listener.pid if listener and kept.standing and kept.standing.is_running else None
     return Supervisord(
         configuration,
@@ -116,10 +118,6 @@ def _configuration(
         return None, (
             Finding("supervisord", str(error), "correct it; or do this as its user, or as root"),
         )
-
-
-def _not_asked(error: HooksError) -> Finding:
-    return Finding("supervisord", str(error), "do what that says, and look again")
 
 
 def _section(configuration: Configuration | None, listener: Presence | None) -> Program | None:
@@ -176,15 +174,14 @@ def _is_ours(pid: int) -> bool:
 
 def _look_at_hooks(config: str, folder: str) -> Hooks:
     if not os.access(__file__, os.R_OK):  # what is not imported yet cannot be: nor by the listener
-        text = f"the listener's user may not read {listener.__path__[0]}; {_LET_READ}"
-        return Hooks(config, mistakes=(Mistake(0, text),))
+        return _unread(config, f"the listener's user may not read {listener.__path__[0]}; {_LET_READ}")
     try:
         table, mistakes = read_file(config, os.environ)
+    except FileNotFoundError:
+        return _unread(config, f"{MISSING}; write it, or {_NAME}")
     except OSError as error:
-        is_there = not isinstance(error, FileNotFoundError)
-        cure = "let the listener's user read it" if is_there else "write it"
-        text = f"it cannot be read: {error.strerror}; {cure}, or name it in $CONDUCTOR_HOOKS_CONFIG"
-        return Hooks(config, mistakes=(Mistake(0, text),))
+        why = f"cannot be read: {error.strerror}"
+        return _unread(config, f"{why}; let the listener's user read it, or {_NAME}")
     if table is None:
         return Hooks(config, mistakes=tuple(mistakes))
     with Actions(table.listener, folder, os.path.dirname(config)) as actions:
@@ -201,6 +198,11 @@ def _look_at_hooks(config: str, folder: str) -> Hooks:
 
 
 _LET_READ = "let it read that folder, and pass through all folders above"
+_NAME = "name another one in $CONDUCTOR_HOOKS_CONFIG"
+
+
+def _unread(config: str, why: str) -> Hooks:
+    return Hooks(config, mistakes=(Mistake(0, why),))
 
 
 def _brokers(table: HookTable) -> dict[str, str]:

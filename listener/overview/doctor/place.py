@@ -16,7 +16,6 @@ from listener.overview.doctor.facts import Facts
 from listener.overview.finding import Finding, of_text
 from listener.state.directory import writable_by_others
 from listener.state.journal import FILE
-from listener.supervisord.presence import Presence
 
 _LOW_BYTES = 100_000_000
 
@@ -28,9 +27,10 @@ def judge_place(facts: Facts) -> Iterator[Finding]:
     yield from _journal(facts)
     with suppress(OSError):  # it is not there, no directory, or hidden: that is the trouble
         yield from _directory(kept.folder, facts.supervisord.uid)
-        yield from _inbox(kept.folder)
-        if kept.listener and kept.standing and kept.standing.is_running:
-            yield from _group_of_inbox(kept.folder, kept.listener)
+        inbox = os.path.join(kept.folder, FOLDER)
+        if os.stat(inbox).st_mode & 0o002:
+            what = "every user may write notifications into it"
+            yield Finding(inbox, what, f"sudo chmod o-w {inbox}")
 
 
 def _journal(facts: Facts) -> Iterator[Finding]:
@@ -58,40 +58,6 @@ def _directory(folder: str, uid: int | None) -> Iterator[Finding]:
     if free_bytes < _LOW_BYTES:
         what = f"its file system has only {free_bytes // 1_000_000} MB left"
         yield Finding(folder, what, "free space there: without any, events are held")
-
-
-def _inbox(folder: str) -> Iterator[Finding]:
-    """Only the group that README describes may write to it, beside its owner."""
-    inbox = os.path.join(folder, FOLDER)
-    above, found = os.stat(folder), os.stat(inbox)
-    if found.st_mode & 0o002:
-        yield Finding(inbox, "every user may write notifications into it", f"sudo chmod o-w {inbox}")
-    if not found.st_mode & 0o020:
-        return
-    if not found.st_mode & 0o2000:
-        what = "its group may write to it, but what a member writes is not of that group"
-        yield Finding(inbox, what, f"sudo chmod g+s {inbox}")
-    if not above.st_mode & 0o010 or above.st_gid != found.st_gid:
-        what = "its group may write to it, but may not pass through the state directory"
-        yield Finding(inbox, what, f"sudo chgrp {found.st_gid} {folder} && sudo chmod 710 {folder}")
-
-
-def _group_of_inbox(folder: str, listener: Presence) -> Iterator[Finding]:
-    """A process has the groups that its user had when it was started."""
-    inbox = os.path.join(folder, FOLDER)
-    found, groups = os.stat(inbox), _groups_of(listener.pid)
-    if found.st_mode & 0o020 and groups and found.st_gid not in groups:
-        what = f"the listener is not in its group {found.st_gid}: what others put there is not read"
-        cure = f"make its user a member; then supervisorctl restart {listener.known_as}"
-        yield Finding(inbox, what, cure)
-
-
-def _groups_of(pid: int) -> set[int]:
-    """Those that a process has; of root's none, since it may read everything."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        status = dict(line.split(":", 1) for line in file)
-    is_root = status["Uid"].split()[1] == "0"
-    return set() if is_root else {int(number) for number in (status["Gid"] + status["Groups"]).split()}
 
 
 def _name_of(uid: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from listener.hooks.values import shortened
 from listener.model.entry import Entry, Run
 from listener.overview.report.outcomes import is_wrong, outcome_of
 
@@ -57,7 +58,7 @@ class Failures:
                     self._add(entry, run.hook, run.implementation, outcome_of(run), _text_of(run))
 
     def _add(self, entry: Entry, hook: str, implementation: str, outcome: str, text: str) -> None:
-        text = text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
+        text = shortened(text, _TEXT)
         key = (hook, outcome, text)
         found = self._groups.get(key)
         if found is not None:

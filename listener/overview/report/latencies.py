@@ -18,21 +18,15 @@ _STEP = math.log(1.01)
 _SHORTEST_S = 1e-6
 _HAS_ENDED = ("done", "suppressed", "failed")
 
-_PER_DECADE = 4
-_DECADES = (-3, 3)
-"""Of the histogram, in seconds, as the page says. What is beyond is in its first or last bar."""
-_BARS = _PER_DECADE * (_DECADES[1] - _DECADES[0])
-
 
 class Latency(NamedTuple):
-    """How long something took, so many times; all in seconds but the `number` and the bars' heights."""
+    """How long something took, so many times; all in seconds but the `number`."""
 
     number: int
     p50: float
     p90: float
     p99: float
     longest: float
-    bars: tuple[int, ...]
 
 
 class Durations:
@@ -55,7 +49,7 @@ class Durations:
     def latency(self) -> Latency:
         """What was counted; there must have been something."""
         p50, p90, p99 = (self._quantile(part) for part in (0.5, 0.9, 0.99))
-        return Latency(self._counts.total(), p50, p90, p99, self._longest, self._bars())
+        return Latency(self._counts.total(), p50, p90, p99, self._longest)
 
     def _quantile(self, part: float) -> float:
         """The shortest duration that this part of all does not exceed."""
@@ -64,13 +58,6 @@ class Durations:
         wanted = math.ceil(part * self._counts.total())
         step = next(step for step, number in zip(steps, reached, strict=True) if number >= wanted)
         return min(max(math.exp(step * _STEP), self._shortest), self._longest)
-
-    def _bars(self) -> tuple[int, ...]:
-        bars = [0] * _BARS
-        for step, number in self._counts.items():
-            place = math.floor((step * _STEP / math.log(10) - _DECADES[0]) * _PER_DECADE)
-            bars[min(max(place, 0), _BARS - 1)] += number
-        return tuple(bars)
 
 
 class Latencies:

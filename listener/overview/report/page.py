@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from listener.hooks.values import shortened
 from listener.log import printable
 from listener.model.notification import iso_time, short_time
 from listener.overview.finding import Finding
@@ -77,7 +78,6 @@ def _environment() -> Environment:
         "share": _share,
         "sign": lambda state: _SIGNS.get(state, "–"),
         "outcome": outcome_of,
-        "heights": _heights,
     }
     environment.filters |= filters
     return environment
@@ -85,7 +85,7 @@ def _environment() -> Environment:
 
 def _text(value: str, most: int = _MOST_CHARACTERS) -> str:
     """What came from outside, on one line and not too long."""
-    return printable(value if len(value) <= most else value[: most - 1] + "…")
+    return printable(shortened(value, most))
 
 
 def duration(seconds: float) -> str:
@@ -109,9 +109,3 @@ def _share(part: float | None) -> str:
     if part in (0.0, 1.0):
         return f"{part:.0%}"
     return f"{min(max(100 * part, 0.1), 99.9):.1f}%"
-
-
-def _heights(numbers: Sequence[int]) -> list[float]:
-    """The numbers as percentages of the largest; what is not 0 stays visible."""
-    largest = max(numbers)
-    return [number and max(8.0, round(100 * number / largest, 1)) for number in numbers]

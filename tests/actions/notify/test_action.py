@@ -193,10 +193,11 @@ def test_without_apprise_check_and_run_say_how_to_install_it(
     monkeypatch.setitem(sys.modules, "apprise", None)
     [fault] = action.check(a_hook("json://x"), may_import=True)
     assert fault.reason.endswith(
-        "has no Apprise; run " + sys.executable + " -m pip install '.[notify]'"
+        "Apprise is not installed, which notify needs; in the checkout, run "
+        f"{sys.executable} -m pip install '.[notify]'"
     )
     assert not fault.is_certain
-    with pytest.raises(ActionFailed, match="has no Apprise"):
+    with pytest.raises(ActionFailed, match="Apprise is not installed"):
         action.run(a_call(a_hook("json://x")))
 
 

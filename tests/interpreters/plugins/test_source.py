@@ -94,6 +94,9 @@ def test_a_plugin_yaml_on_the_command_line_and_a_cloudify_common_of_its_own_coun
     assert package.carries_common
 
 
+UNREAD = " cannot be read as a plugin: "
+
+
 def metadata(**changed: object) -> dict[str, str]:
     return {**FILES, "tried/package.json": json.dumps({**METADATA, **changed})}
 
@@ -102,21 +105,18 @@ def metadata(**changed: object) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({**FILES, "tried/package.json": "{"}, " is damaged: Expecting property name"),
-        ({**FILES, "tried/package.json": "[]"}, " is damaged: list indices must be"),
+        ({**FILES, "tried/package.json": "{"}, f"{UNREAD}Expecting property name"),
+        ({**FILES, "tried/package.json": "[]"}, f"{UNREAD}list indices must be"),
         (
             {**FILES, "tried/package.json": "{}"},
-            " is damaged: it has no 'package_name'; make it",
+            f"{UNREAD}it has no 'package_name'; upload a whole wagon",
         ),
-        (metadata(package_name="../up"), " is damaged: it says that its name or version is '../up'"),
-        (metadata(package_name="-rx"), " is damaged: it says that its name or version is '-rx'"),
-        (metadata(package_version="1 @ http://x"), " is damaged: it says that its name or version is"),
-        (metadata(package_version=".."), " is damaged: it says that its name or version is '..'"),
-        ({"file": ""}, " is damaged: list index out of range"),
-        (
-            {"tried/x": ""},
-            " is no plugin: it has neither a wagon's package.json nor an sdist's",
-        ),
+        (metadata(package_name="../up"), f"{UNREAD}it says that its name or version is '../up'"),
+        (metadata(package_name="-rx"), f"{UNREAD}it says that its name or version is '-rx'"),
+        (metadata(package_version="1 @ http://x"), f"{UNREAD}it says that its name or version is"),
+        (metadata(package_version=".."), f"{UNREAD}it says that its name or version is '..'"),
+        ({"file": ""}, f"{UNREAD}list index out of range"),
+        ({"tried/x": ""}, f"{UNREAD}it has neither a wagon's package.json nor an sdist's"),
         ({"tried/PKG-INFO": ""}, " has neither a pyproject.toml nor a setup.py"),
     ],
 )
@@ -144,7 +144,7 @@ def test_an_archive_that_was_cut_or_altered_anywhere_is_refused(pack: Pack, tmp_
         damaged.append(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     for number, content in enumerate(damaged):
         (tmp_path / "y.wgn").write_bytes(content)
-        assert refused(tmp_path / "y.wgn", tmp_path / str(number)).startswith(" is damaged: ")
+        assert refused(tmp_path / "y.wgn", tmp_path / str(number)).startswith(UNREAD)
 
 
 def test_a_wheel_needs_no_wagon_and_a_wagon_without_it_says_what_to_do(
@@ -167,7 +167,7 @@ def test_a_wheel_needs_no_wagon_and_a_wagon_without_it_says_what_to_do(
 )  # fmt: skip
 def test_a_wheel_without_a_name_and_a_version_is_refused(files: dict[str, str], tmp_path: Path) -> None:
     path = zipped(tmp_path / "tried-1.0-py3-none-any.whl", files)
-    assert refused(path, tmp_path / "scratch").startswith(" is damaged: ")
+    assert refused(path, tmp_path / "scratch").startswith(UNREAD)
 
 
 def test_a_source_folder_that_cannot_be_copied_is_refused(made: Made, tmp_path: Path) -> None:
