@@ -32,7 +32,7 @@ BUILT_IN: Mapping[str, str] = {
 """The class behind each implementation that has a name of ours."""
 
 _FUNCTION = "listener.actions.function.FunctionAction"
-_CHANGED = "conductor-hooks was upgraded or removed while this process runs"
+_CHANGED = "conductor-hooks lacks a part of itself, as after an upgrade under the running listener"
 
 
 def kind_of(place: str) -> type[Action]:

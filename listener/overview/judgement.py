@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from listener.hooks.watch import MISSING, NEEDS_RESTART
 from listener.inbox.folder import FOLDER
-from listener.inbox.runs import is_stopped
 from listener.model.notification import iso_time
 from listener.overview.finding import Finding
 from listener.overview.standing import Process, Standing
@@ -49,7 +48,7 @@ def _listener(standing: Standing) -> Iterator[Finding]:
         )
     elif not standing.is_running:
         yield _not_running(standing.process, listener.known_as)
-    elif is_stopped(listener.pid):
+    elif listener.is_stopped:
         cure = f"kill -CONT {listener.pid}"
         yield Finding("listener", "it is stopped (SIGSTOP): it acts on no event", cure)
     elif _holds_events(listener, standing.process):

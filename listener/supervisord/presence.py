@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 import listener
-from listener.inbox.runs import is_alive, run_of
+from listener.inbox.runs import is_alive, is_stopped, run_of
 from listener.state.journal import Journal
 
 _NOTE = "listener"
@@ -57,6 +57,11 @@ class Presence(msgspec.Struct, frozen=True):
     def is_alive(self) -> bool:
         """Whether that process still runs."""
         return is_alive(self.run)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether that process runs, but was stopped by SIGSTOP."""
+        return self.is_alive and is_stopped(self.pid)
 
 
 def presence_of(config: str, supervisord: str | None, env: Mapping[str, str], now: float) -> Presence:

@@ -274,8 +274,8 @@ def test_an_action_of_another_version_fails_its_hooks_until_the_listener_is_rest
     hook = hook_with("page")
     with Actions(ListenerSettings(), built_in={"page": "listener.actions.page.PageAction"}) as actions:
         reason = (
-            "conductor-hooks was upgraded or removed while this process runs: No module named"
-            " 'listener.actions.page'; restart the listener"
+            "conductor-hooks lacks a part of itself, as after an upgrade under the running listener: No"
+            " module named 'listener.actions.page'; restart the listener"
         )
         assert actions.check(hook, may_import=False) == [Fault(None, reason)]
         with pytest.raises(ActionFailed, match="restart the listener"):
