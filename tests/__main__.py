@@ -26,13 +26,13 @@ _UNCOUNTED = ("-p", "tests.uncounted")
 _PARTS = (
     ("tests/cli", *_UNCOUNTED),
     ("tests/faults", *_UNCOUNTED),
-    ("tests/cli/test_plugins.py", *_UNCOUNTED),
     ("tests/interpreters", *_UNCOUNTED),
-    ("tests/actions",),
     ("tests/end_to_end", *_UNCOUNTED),
     ("tests/rabbitmq",),
-    ("tests/overview", *_UNCOUNTED),
+    ("tests/actions",),
+    ("tests/cli/test_plugins.py", *_UNCOUNTED),
     ("tests/snmp",),
+    ("tests/overview", *_UNCOUNTED),
 )
 """A path each, and options; those that take longest come first. They run beside what is in none."""
 _AT_A_TIME = 5
