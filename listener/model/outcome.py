@@ -8,6 +8,7 @@ them in runs.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -56,16 +57,17 @@ class Tallies:
     """Those of destinations, by name, since they were last taken."""
 
     def __init__(self) -> None:
-        self._counted: dict[str, Tally] = {}
+        self._counted: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def count(self, name: str, *, is_sent: bool, is_acknowledged: bool = False) -> None:
         """Count one notification for a destination."""
-        sent, acknowledged, failed, _ = self._counted.get(name, Tally())
-        self._counted[name] = Tally(
-            sent + is_sent, acknowledged + is_acknowledged, failed + (not is_sent)
-        )
+        counted = self._counted[name]  # changed in its place: each trap waits for it
+        counted[0] += is_sent
+        counted[1] += is_acknowledged
+        counted[2] += not is_sent
 
     def take(self) -> dict[str, Tally]:
         """What was counted since this was last called."""
-        counted, self._counted = self._counted, {}
-        return counted
+        tallies = {name: Tally(*counted) for name, counted in self._counted.items()}
+        self._counted.clear()
+        return tallies
